@@ -1,0 +1,159 @@
+//! The only place of the crate that reads a clock.
+//!
+//! The engine counts in [`Moment`]s: readings of a clock that never steps and that goes on while
+//! the machine sleeps. Wall time steps and drifts, so it is used for two things only: to show
+//! people when a token ends, and to read the dates that a server sends.
+
+use std::fmt;
+use std::ops::Add;
+use std::time::{Duration, SystemTime};
+
+/// A reading of a [`Clock`]: the time since an origin that stays the same for one clock.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use everbearer::Moment;
+///
+/// let start = Moment::from_origin(Duration::from_secs(10));
+/// let later = start + Duration::from_secs(5);
+/// assert_eq!(later.since(start), Duration::from_secs(5));
+/// assert_eq!(start.since(later), Duration::ZERO);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Moment {
+    nanos: u64,
+}
+
+impl Moment {
+    /// The moment that lies `elapsed` after the clock's origin. Past 584 years it stays there.
+    pub const fn from_origin(elapsed: Duration) -> Self {
+        let nanos = elapsed.as_nanos();
+        Self {
+            nanos: if nanos > u64::MAX as u128 {
+                u64::MAX
+            } else {
+                #[allow(
+                    clippy::cast_possible_truncation,
+                    reason = "the branch above has checked that it fits"
+                )]
+                let nanos = nanos as u64;
+                nanos
+            },
+        }
+    }
+
+    /// How long after `earlier` this moment is; zero if it is not after it.
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.nanos.saturating_sub(earlier.nanos))
+    }
+}
+
+impl Add<Duration> for Moment {
+    type Output = Self;
+
+    /// Saturates at the end of the representable time, 584 years after the origin.
+    fn add(self, duration: Duration) -> Self {
+        Self {
+            nanos: self.nanos.saturating_add(Self::from_origin(duration).nanos),
+        }
+    }
+}
+
+/// Where the crate learns what time it is.
+///
+/// Every [`TokenProvider`](crate::TokenProvider) uses [`SystemClock`] unless its builder was given
+/// another one; `testkit::ManualClock` is one that a test can move.
+pub trait Clock: fmt::Debug + Send + Sync + 'static {
+    /// The present moment. It must never go back, and it must go on while the machine sleeps: a
+    /// token ends whether or not anyone was awake.
+    fn now(&self) -> Moment;
+
+    /// The present wall time, which may step in both directions.
+    fn wall(&self) -> SystemTime;
+}
+
+/// The machine's own clocks.
+///
+/// Moments come from `CLOCK_BOOTTIME` on Linux and Android, from `CLOCK_MONOTONIC` on Apple
+/// systems and other Unixes, and from [`std::time::Instant`] elsewhere. On Linux, Apple systems
+/// and Windows these count the time that the machine spends suspended.
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Moment {
+        monotonic_now()
+    }
+
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "this is the one place that may read it"
+    )]
+    fn wall(&self) -> SystemTime {
+        SystemTime::now()
+    }
+}
+
+/// The time by which tokio's timers go, which a test can pause.
+#[cfg(feature = "testkit")]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "this is the one place that may read it"
+)]
+pub(crate) fn timer_now() -> tokio::time::Instant {
+    tokio::time::Instant::now()
+}
+
+#[cfg(unix)]
+fn monotonic_now() -> Moment {
+    use rustix::time::{ClockId, clock_gettime};
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    const CLOCK: ClockId = ClockId::Boottime;
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    const CLOCK: ClockId = ClockId::Monotonic;
+
+    let reading = clock_gettime(CLOCK);
+    let seconds = u64::try_from(reading.tv_sec).unwrap_or(0);
+    let nanos = u32::try_from(reading.tv_nsec).unwrap_or(0);
+    Moment::from_origin(Duration::new(seconds, nanos))
+}
+
+#[cfg(not(unix))]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "this is the one place that may read it"
+)]
+fn monotonic_now() -> Moment {
+    use std::sync::LazyLock;
+    use std::time::Instant;
+
+    static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
+    let origin = *ORIGIN;
+    Moment::from_origin(Instant::now().saturating_duration_since(origin))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_saturate_instead_of_overflowing() {
+        let end = Moment::from_origin(Duration::MAX);
+        assert_eq!(end + Duration::from_secs(1), end);
+        assert_eq!(end + Duration::MAX, end);
+        assert_eq!(
+            Moment::from_origin(Duration::ZERO).since(end),
+            Duration::ZERO
+        );
+    }
+
+    #[test]
+    fn the_system_clock_does_not_go_back() {
+        let readings: Vec<Moment> = (0..1_000).map(|_| SystemClock.now()).collect();
+        assert!(readings.is_sorted());
+    }
+}

@@ -1,0 +1,243 @@
+//! The one error type, cheap to clone: one failure reaches many waiters.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Why no token is to be had, or why a call to the auth server failed.
+///
+/// Cloning it is a reference count: all callers that waited for one exchange are given the same
+/// failure. Its text and that of its [`source`](StdError::source)s hold no secret.
+///
+/// # Examples
+///
+/// ```
+/// use everbearer::{Error, ErrorKind};
+///
+/// fn worth_a_retry(error: &Error) -> bool {
+///     match error.kind() {
+///         ErrorKind::Denied => false, // the credential is no longer good: tell a person
+///         _ => error.is_retryable(),
+///     }
+/// }
+/// # assert!(worth_a_retry(&Error::transient("the vault is sealed")));
+/// ```
+#[derive(Clone)]
+pub struct Error {
+    inner: Arc<Inner>,
+}
+
+#[derive(Clone)]
+struct Inner {
+    kind: ErrorKind,
+    text: String,
+    status: Option<u16>,
+    code: Option<String>,
+    retry_after: Option<Duration>,
+    source: Option<Arc<dyn StdError + Send + Sync>>,
+}
+
+/// What kind of failure an [`Error`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// Something that was configured cannot work; the text says what, and what to do.
+    Config,
+    /// A token that cannot stand in a header, or that is not what it claims to be.
+    InvalidToken,
+    /// The auth server could not be reached, or the connection broke.
+    Unreachable,
+    /// The auth server did not answer in time.
+    Timeout,
+    /// The auth server asks for a pause (429).
+    RateLimited,
+    /// The auth server failed (5xx).
+    Server,
+    /// The auth server refuses the credential (401, 403, `invalid_grant` and its kin): trying
+    /// again with the same one is no use.
+    Denied,
+    /// The auth server refuses the request as such (400 and other 4xx).
+    InvalidRequest,
+    /// The answer is not what the contract says: no JSON, an empty token, one already expired.
+    Protocol,
+    /// A [`TokenIssuer`](crate::TokenIssuer) of the user's failed or panicked.
+    Issuer,
+    /// The caller waited as long as the policy allows; its source is the last failure, if any.
+    WaitTimeout,
+    /// The provider was shut down.
+    ShutDown,
+    /// There is no tokio runtime to run on, or it is shutting down.
+    NoRuntime,
+}
+
+impl ErrorKind {
+    /// A stable name, for metrics and log fields.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Config => "config",
+            Self::InvalidToken => "invalid_token",
+            Self::Unreachable => "unreachable",
+            Self::Timeout => "timeout",
+            Self::RateLimited => "rate_limited",
+            Self::Server => "server",
+            Self::Denied => "denied",
+            Self::InvalidRequest => "invalid_request",
+            Self::Protocol => "protocol",
+            Self::Issuer => "issuer",
+            Self::WaitTimeout => "wait_timeout",
+            Self::ShutDown => "shut_down",
+            Self::NoRuntime => "no_runtime",
+        }
+    }
+
+    const fn is_retryable(self) -> bool {
+        match self {
+            Self::Unreachable
+            | Self::Timeout
+            | Self::RateLimited
+            | Self::Server
+            | Self::Protocol
+            | Self::Issuer
+            | Self::WaitTimeout => true,
+            Self::Config
+            | Self::InvalidToken
+            | Self::Denied
+            | Self::InvalidRequest
+            | Self::ShutDown
+            | Self::NoRuntime => false,
+        }
+    }
+}
+
+impl Error {
+    /// A failure of a user's own [`TokenIssuer`](crate::TokenIssuer) that may pass: the engine
+    /// backs off and tries again.
+    pub fn transient(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self::new(ErrorKind::Issuer, "the token issuer failed").with_source(source)
+    }
+
+    /// A failure of a user's own [`TokenIssuer`](crate::TokenIssuer) that will not pass by
+    /// itself: the engine stops trying until something changes.
+    pub fn terminal(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self::new(ErrorKind::Denied, "the token issuer refuses").with_source(source)
+    }
+
+    /// Says how long the server asks to wait.
+    #[must_use]
+    pub fn with_retry_after(mut self, pause: Duration) -> Self {
+        Arc::make_mut(&mut self.inner).retry_after = Some(pause);
+        self
+    }
+
+    /// What kind of failure this is.
+    pub fn kind(&self) -> ErrorKind {
+        self.inner.kind
+    }
+
+    /// Whether the same call may succeed later without anyone changing anything.
+    pub fn is_retryable(&self) -> bool {
+        self.inner.kind.is_retryable()
+    }
+
+    /// How long the server asked to wait (`Retry-After`), counted from its answer.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.inner.retry_after
+    }
+
+    /// The auth server's error code, such as `invalid_grant`, known or not.
+    pub fn code(&self) -> Option<&str> {
+        self.inner.code.as_deref()
+    }
+
+    /// The HTTP status of the auth server's answer.
+    pub fn status(&self) -> Option<u16> {
+        self.inner.status
+    }
+
+    pub(crate) fn new(kind: ErrorKind, text: impl Into<String>) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                kind,
+                text: text.into(),
+                status: None,
+                code: None,
+                retry_after: None,
+                source: None,
+            }),
+        }
+    }
+
+    pub(crate) fn with_source(
+        mut self,
+        source: impl Into<Box<dyn StdError + Send + Sync>>,
+    ) -> Self {
+        Arc::make_mut(&mut self.inner).source = Some(Arc::from(source.into()));
+        self
+    }
+
+    pub(crate) fn with_answer(mut self, status: u16, code: Option<String>) -> Self {
+        let inner = Arc::make_mut(&mut self.inner);
+        inner.status = Some(status);
+        inner.code = code;
+        self
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.inner.text)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let inner = &*self.inner;
+        let mut out = f.debug_struct("Error");
+        out.field("kind", &inner.kind).field("text", &inner.text);
+        if let Some(status) = inner.status {
+            out.field("status", &status);
+        }
+        if let Some(code) = &inner.code {
+            out.field("code", code);
+        }
+        if let Some(pause) = inner.retry_after {
+            out.field("retry_after", &pause);
+        }
+        if let Some(source) = &inner.source {
+            out.field("source", source);
+        }
+        out.finish()
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match &self.inner.source {
+            Some(source) => Some(&**source),
+            None => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clone_is_the_same_failure() {
+        let error = Error::transient("sealed").with_retry_after(Duration::from_secs(3));
+        let clone = error.clone();
+        assert!(Arc::ptr_eq(&error.inner, &clone.inner));
+        assert_eq!(clone.retry_after(), Some(Duration::from_secs(3)));
+        assert!(clone.is_retryable());
+        assert!(!Error::terminal("no such role").is_retryable());
+    }
+
+    #[test]
+    fn the_text_does_not_repeat_its_source() {
+        let error = Error::transient("sealed");
+        assert_eq!(error.to_string(), "the token issuer failed");
+        assert_eq!(error.source().unwrap().to_string(), "sealed");
+    }
+}

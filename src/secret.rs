@@ -1,0 +1,140 @@
+//! Secrets: kept in one buffer, zeroized when the last owner goes, never printed.
+
+use std::fmt;
+
+use bytes::Bytes;
+use http::HeaderValue;
+use serde::{Deserialize, Deserializer};
+use zeroize::Zeroizing;
+
+use crate::error::{Error, ErrorKind};
+
+const SCHEME: &str = "Bearer ";
+
+/// A client secret, a one-time password, an assertion: text that must not be seen.
+///
+/// `Debug` hides it, there is neither `Display` nor `PartialEq` nor `Serialize`, and its memory
+/// is zeroized when it is dropped.
+///
+/// # Examples
+///
+/// ```
+/// use everbearer::Secret;
+///
+/// let secret = Secret::from("correct-horse");
+/// assert_eq!(format!("{secret:?}"), "Secret(..)");
+/// assert_eq!(secret.expose(), "correct-horse");
+/// ```
+#[derive(Clone)]
+pub struct Secret(Zeroizing<String>);
+
+impl Secret {
+    /// The text itself. Whoever calls this answers for where it goes.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Self(Zeroizing::new(text))
+    }
+}
+
+impl From<&str> for Secret {
+    fn from(text: &str) -> Self {
+        Self::from(text.to_owned())
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(Self::from)
+    }
+}
+
+/// A bearer token as it goes on the wire: the value of an `Authorization` header, marked
+/// sensitive, whose only copy in memory is zeroized when its last clone is dropped.
+#[derive(Clone)]
+pub(crate) struct BearerToken(HeaderValue);
+
+impl BearerToken {
+    /// Refuses what cannot stand in a header: RFC 6750 allows fewer characters than the visible
+    /// ASCII ones that are accepted here, since opaque tokens in use hold others.
+    pub(crate) fn new(token: &str) -> Result<Self, Error> {
+        if token.is_empty() {
+            return Err(malformed("is empty"));
+        }
+        if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(malformed(
+                "holds a space, a line break or a character that is not ASCII; trim it if it was read \
+                 from a file",
+            ));
+        }
+        let mut line = Zeroizing::new(Vec::with_capacity(SCHEME.len() + token.len()));
+        line.extend_from_slice(SCHEME.as_bytes());
+        line.extend_from_slice(token.as_bytes());
+        let mut header = HeaderValue::from_maybe_shared(Bytes::from_owner(line))
+            .map_err(|_| malformed("cannot stand in a header"))?;
+        header.set_sensitive(true);
+        Ok(Self(header))
+    }
+
+    /// `Bearer <token>`, sensitive.
+    pub(crate) const fn header(&self) -> &HeaderValue {
+        &self.0
+    }
+
+    pub(crate) fn expose(&self) -> &str {
+        let text = std::str::from_utf8(self.0.as_bytes()).unwrap_or_default();
+        text.strip_prefix(SCHEME).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for BearerToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BearerToken(..)")
+    }
+}
+
+fn malformed(how: &str) -> Error {
+    Error::new(ErrorKind::InvalidToken, format!("the token {how}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn s5_what_cannot_stand_in_a_header_is_refused() {
+        for token in [
+            "",
+            "a b",
+            "a\r\nX-Evil: 1",
+            "a\nb",
+            "tök",
+            "a\0b",
+            "a\tb",
+            " a",
+            "a\u{7f}",
+        ] {
+            let error = BearerToken::new(token).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidToken, "{token:?}");
+        }
+    }
+
+    #[test]
+    fn a_token_is_kept_to_the_letter_and_its_header_is_sensitive() {
+        let token = BearerToken::new("lt_0d51|e9:bd~2f+/=").unwrap();
+        assert_eq!(token.expose(), "lt_0d51|e9:bd~2f+/=");
+        assert_eq!(token.header().as_bytes(), b"Bearer lt_0d51|e9:bd~2f+/=");
+        assert!(token.header().is_sensitive());
+        assert!(!format!("{token:?} {:?}", token.header()).contains("0d51"));
+    }
+}
