@@ -1,0 +1,217 @@
+//! The two tiers of tokens, and what can be known of their lives without trusting them.
+
+mod claims;
+mod issued;
+mod lifetime;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use http::HeaderValue;
+
+pub use issued::TokenBuilder;
+pub(crate) use lifetime::{Lifetime, UnixMillis, duration_from_json};
+
+use crate::error::Error;
+use crate::secret::BearerToken;
+use issued::Issued;
+
+/// The secret that is exchanged for short-term tokens; opaque or a JWT, as the server chooses.
+///
+/// It goes to the auth server only. `Debug` hides it, it has no `Display`, no `PartialEq` and no
+/// serde; its memory is zeroized when the last clone is dropped.
+///
+/// # Examples
+///
+/// ```
+/// use everbearer::LongTermToken;
+///
+/// # fn main() -> Result<(), everbearer::Error> {
+/// let token = LongTermToken::new("lt_0d51e9bd2f6449cf")?;
+/// assert!(!format!("{token:?}").contains("0d51e9bd"));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct LongTermToken(Arc<Issued>);
+
+/// The short-lived JWT that goes on requests.
+///
+/// Its claims are decoded, not verified: they are used to know when it ends, and whoever receives
+/// the token checks it. A clone is a reference count. `Debug` hides the token, it has no
+/// `Display`, no `PartialEq` and no serde; its memory is zeroized when the last clone, header
+/// values included, is dropped.
+///
+/// # Examples
+///
+/// A [`TokenIssuer`](crate::TokenIssuer) of one's own makes them from what its server answered:
+///
+/// ```
+/// use std::time::Duration;
+/// use everbearer::ShortTermToken;
+///
+/// # fn main() -> Result<(), everbearer::Error> {
+/// let token = ShortTermToken::builder("opaque-or-jwt")
+///     .expires_in(Duration::from_secs(900))
+///     .token_id("tok_st_9f3d2c")
+///     .build()?;
+/// assert_eq!(token.token_id(), Some("tok_st_9f3d2c"));
+/// assert_eq!(token.authorization(), "Bearer opaque-or-jwt");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct ShortTermToken(Arc<Issued>);
+
+impl LongTermToken {
+    /// A long-term token of which nothing else is known. If it is a JWT, its claims are decoded.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidToken`](crate::ErrorKind::InvalidToken) if it is empty or holds
+    /// anything but visible ASCII characters.
+    pub fn new(token: impl AsRef<str>) -> Result<Self, Error> {
+        Self::builder(token.as_ref()).build()
+    }
+
+    /// A long-term token together with what the server said about it.
+    pub fn builder(token: &str) -> TokenBuilder<Self> {
+        TokenBuilder::new(token)
+    }
+
+    /// The secret itself. Whoever calls this answers for where it goes.
+    pub fn expose(&self) -> &str {
+        self.0.bearer.expose()
+    }
+
+    /// The ID by which it can be revoked, if the server gave one: `token_id`, or the JWT's `jti`.
+    pub fn token_id(&self) -> Option<&str> {
+        self.0.token_id()
+    }
+
+    /// What it may be exchanged for, as far as the server said.
+    pub fn scopes(&self) -> &[String] {
+        &self.0.scopes
+    }
+
+    /// When it ends by the server's clock, if that is known.
+    pub fn expires_at(&self) -> Option<SystemTime> {
+        self.0.expires_at()
+    }
+}
+
+impl ShortTermToken {
+    /// A short-term token together with what the server said about it. If it is a JWT, its claims
+    /// are decoded.
+    pub fn builder(token: &str) -> TokenBuilder<Self> {
+        TokenBuilder::new(token)
+    }
+
+    /// The token itself. Whoever calls this answers for where it goes.
+    pub fn expose(&self) -> &str {
+        self.0.bearer.expose()
+    }
+
+    /// `Bearer <token>`, ready for an `Authorization` header and marked sensitive.
+    pub fn authorization(&self) -> &HeaderValue {
+        self.0.bearer.header()
+    }
+
+    /// The ID by which it can be revoked, if the server gave one: `token_id`, or the JWT's `jti`.
+    pub fn token_id(&self) -> Option<&str> {
+        self.0.token_id()
+    }
+
+    /// What it is good for, as far as the server said.
+    pub fn scopes(&self) -> &[String] {
+        &self.0.scopes
+    }
+
+    /// When it ends by the server's clock, if that is known.
+    pub fn expires_at(&self) -> Option<SystemTime> {
+        self.0.expires_at()
+    }
+
+    /// When it was minted by the server's clock: its `iat`.
+    pub fn issued_at(&self) -> Option<SystemTime> {
+        self.0.claims.iat.and_then(UnixMillis::to_system_time)
+    }
+
+    /// Before when it is not valid by the server's clock: its `nbf`.
+    pub fn not_before(&self) -> Option<SystemTime> {
+        self.0.claims.nbf.and_then(UnixMillis::to_system_time)
+    }
+
+    pub(crate) fn lifetime(&self) -> Lifetime {
+        self.0.lifetime()
+    }
+
+    /// Whether both are clones of one token.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl From<Issued> for LongTermToken {
+    fn from(issued: Issued) -> Self {
+        Self(Arc::new(issued))
+    }
+}
+
+impl From<Issued> for ShortTermToken {
+    fn from(issued: Issued) -> Self {
+        Self(Arc::new(issued))
+    }
+}
+
+impl fmt::Debug for LongTermToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.describe(f.debug_struct("LongTermToken"))
+    }
+}
+
+impl fmt::Debug for ShortTermToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.describe(f.debug_struct("ShortTermToken"))
+    }
+}
+
+/// Either token, where both will do: to authorize a revocation, or to be revoked.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Bearer<'a> {
+    /// A long-term token.
+    LongTerm(&'a LongTermToken),
+    /// A short-term token.
+    ShortTerm(&'a ShortTermToken),
+}
+
+impl<'a> Bearer<'a> {
+    /// The ID by which the token can be revoked, if it is known.
+    pub fn token_id(self) -> Option<&'a str> {
+        match self {
+            Self::LongTerm(token) => token.token_id(),
+            Self::ShortTerm(token) => token.token_id(),
+        }
+    }
+
+    pub(crate) fn token(self) -> &'a BearerToken {
+        match self {
+            Self::LongTerm(token) => &token.0.bearer,
+            Self::ShortTerm(token) => &token.0.bearer,
+        }
+    }
+}
+
+impl<'a> From<&'a LongTermToken> for Bearer<'a> {
+    fn from(token: &'a LongTermToken) -> Self {
+        Self::LongTerm(token)
+    }
+}
+
+impl<'a> From<&'a ShortTermToken> for Bearer<'a> {
+    fn from(token: &'a ShortTermToken) -> Self {
+        Self::ShortTerm(token)
+    }
+}
