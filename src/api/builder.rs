@@ -1,0 +1,130 @@
+//! How an [`AuthApi`] is configured.
+
+use std::fmt;
+use std::time::Duration;
+
+use http::HeaderValue;
+
+use super::AuthApi;
+use crate::error::{Error, ErrorKind};
+use crate::origin::{Origin, parse_url};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Configures an [`AuthApi`].
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use everbearer::AuthApi;
+///
+/// # fn main() -> Result<(), everbearer::Error> {
+/// let api = AuthApi::builder("https://api.example.com/v1")
+///     .client_id("client_abc123")
+///     .timeout(Duration::from_secs(10))
+///     .build()?;
+/// # Ok(())
+/// # }
+/// ```
+#[must_use]
+pub struct AuthApiBuilder {
+    base_url: String,
+    http: Option<reqwest::Client>,
+    client_id: Option<String>,
+    timeout: Duration,
+}
+
+impl AuthApiBuilder {
+    pub(super) fn new(base_url: &str) -> Self {
+        Self {
+            base_url: base_url.to_owned(),
+            http: None,
+            client_id: None,
+            timeout: TIMEOUT,
+        }
+    }
+
+    /// Goes through this client, with its proxy, its certificates and its connections, instead of
+    /// one of its own.
+    ///
+    /// Bodies are sent in a way that the client cannot send again, and it drops credentials when
+    /// it changes the origin, so a client that follows redirects takes no secret elsewhere. An
+    /// answer that came by way of a redirect is refused all the same.
+    pub fn http_client(mut self, client: reqwest::Client) -> Self {
+        self.http = Some(client);
+        self
+    }
+
+    /// Sends this client ID, which is no secret, as `X-Client-Id`.
+    pub fn client_id(mut self, id: impl Into<String>) -> Self {
+        self.client_id = Some(id.into());
+        self
+    }
+
+    /// How long one call may take, from its beginning to the end of the answer. Default: 15 s.
+    /// A client of its own also gives up on connecting after 5 s.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// The configured [`AuthApi`].
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`] if the base URL is none, is neither https nor loopback http, or
+    /// holds a user name, a password, a query or a fragment; if the client ID cannot stand in a
+    /// header; if the timeout is zero; or if there is no usable TLS set-up for a client.
+    pub fn build(self) -> Result<AuthApi, Error> {
+        let base = parse_url(&self.base_url)?;
+        let origin = Origin::of(&base)?;
+        if base.query().is_some() || base.fragment().is_some() {
+            return Err(config(
+                "the base URL holds a query or a fragment; leave them out",
+            ));
+        }
+        if self.timeout.is_zero() {
+            return Err(config("the timeout of AuthApi is zero; it must be longer"));
+        }
+        let client_id = self
+            .client_id
+            .map(HeaderValue::try_from)
+            .transpose()
+            .map_err(|_| config("the client ID holds characters that cannot stand in a header"))?;
+        Ok(AuthApi {
+            http: match self.http {
+                Some(client) => client,
+                None => own_client()?,
+            },
+            base,
+            origin,
+            client_id,
+            timeout: self.timeout,
+        })
+    }
+}
+
+fn own_client() -> Result<reqwest::Client, Error> {
+    reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(CONNECT_TIMEOUT)
+        .user_agent(concat!("everbearer/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .map_err(|error| config("the HTTP client could not be set up").with_source(error))
+}
+
+fn config(text: &str) -> Error {
+    Error::new(ErrorKind::Config, text)
+}
+
+impl fmt::Debug for AuthApiBuilder {
+    /// Without the base URL, which is not checked yet and may hold a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuthApiBuilder")
+            .field("client_id", &self.client_id)
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
+    }
+}

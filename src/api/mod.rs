@@ -1,0 +1,229 @@
+//! The wire: the contract's three operations over a reqwest client.
+
+mod answer;
+mod builder;
+mod call;
+pub mod models;
+mod wire;
+
+use std::fmt;
+use std::time::Duration;
+
+use http::HeaderValue;
+use reqwest::Url;
+
+pub use builder::AuthApiBuilder;
+
+use crate::error::{Error, ErrorKind};
+use crate::origin::Origin;
+use crate::token::{Bearer, LongTermToken, ShortTermToken};
+use answer::Answer;
+use call::{Authorization, Call};
+use models::{LongTokenRequest, LongTokenResponse, ShortTokenRequest, ShortTokenResponse};
+
+/// The auth server, as a client sees it.
+///
+/// It follows no redirect, reads at most 1 MiB of an answer, and gives up on a call after
+/// [a time](AuthApiBuilder::timeout). Every answer that is not a success becomes an [`Error`] with
+/// the server's code; secrets that the server may echo are kept out of it.
+///
+/// A clone shares the connections.
+///
+/// # Examples
+///
+/// ```no_run
+/// use everbearer::models::{GrantType, LongTokenRequest, ShortTokenRequest};
+/// use everbearer::{AuthApi, Secret};
+///
+/// # async fn example() -> Result<(), everbearer::Error> {
+/// let api = AuthApi::new("https://api.example.com/v1")?;
+///
+/// let mut request = LongTokenRequest::new(GrantType::ClientCredentials, "client_abc123");
+/// request.client_secret = Some(Secret::from("correct-horse"));
+/// let long = api.issue_long_term_token(&request, None).await?.into_token()?;
+///
+/// let request = ShortTokenRequest::scopes(["jobs:submit"]);
+/// let short = api.issue_short_term_token(&long, Some(&request)).await?.into_token()?;
+///
+/// if let Some(id) = short.token_id() {
+///     api.revoke_token(id, &short).await?;
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct AuthApi {
+    base: Url,
+    origin: Origin,
+    http: reqwest::Client,
+    client_id: Option<HeaderValue>,
+    timeout: Duration,
+}
+
+impl AuthApi {
+    /// The auth server at this base URL, such as `https://api.example.com/v1`, with a client of
+    /// its own.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`] if the URL is none, is neither https nor loopback http, or holds a
+    /// user name, a password, a query or a fragment.
+    pub fn new(base_url: impl AsRef<str>) -> Result<Self, Error> {
+        Self::builder(base_url).build()
+    }
+
+    /// The auth server at this base URL, with options.
+    pub fn builder(base_url: impl AsRef<str>) -> AuthApiBuilder {
+        AuthApiBuilder::new(base_url.as_ref())
+    }
+
+    /// The base URL, without a trailing slash.
+    pub fn base_url(&self) -> &str {
+        self.base.as_str().trim_end_matches('/')
+    }
+
+    /// The origin of the base URL.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// Issues or rotates a long-term token: `POST /auth/tokens/long`.
+    ///
+    /// `authorization` is for the one mechanism that needs it: a short-term token with the
+    /// `tokens:write` scope.
+    ///
+    /// # Errors
+    ///
+    /// Any [`ErrorKind`] from [`Unreachable`](ErrorKind::Unreachable) to
+    /// [`Protocol`](ErrorKind::Protocol). After an error that is not an answer of the server, a
+    /// token may have been issued all the same.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future may lose a token that the server has issued.
+    pub async fn issue_long_term_token(
+        &self,
+        request: &LongTokenRequest,
+        authorization: Option<&ShortTermToken>,
+    ) -> Result<LongTokenResponse, Error> {
+        let secrets = [
+            &request.client_secret,
+            &request.otp_code,
+            &request.assertion,
+        ];
+        let answer = Call::post(
+            "issue_long_term_token",
+            self.url(&["auth", "tokens", "long"])?,
+        )
+        .json(&wire::LongTokenRequest::from(request))?
+        .authorized(match authorization {
+            Some(token) => Authorization::Bearer(Bearer::from(token).token()),
+            None => Authorization::None,
+        })
+        .hiding(secrets.into_iter().flatten())
+        .send(self)
+        .await?;
+        let mut response: LongTokenResponse = answer.json()?;
+        response.token_id = token_id(response.token_id, &answer);
+        response.server_time = answer.date();
+        Ok(response)
+    }
+
+    /// Exchanges a long-term token for a short-term one: `POST /auth/tokens/short`.
+    ///
+    /// # Errors
+    ///
+    /// Any [`ErrorKind`] from [`Unreachable`](ErrorKind::Unreachable) to
+    /// [`Protocol`](ErrorKind::Protocol).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing but a short-term token that nobody knows and that ends
+    /// by itself.
+    pub async fn issue_short_term_token(
+        &self,
+        long_token: &LongTermToken,
+        request: Option<&ShortTokenRequest>,
+    ) -> Result<ShortTokenResponse, Error> {
+        let long_token = Bearer::from(long_token).token();
+        let in_body = request.and_then(|request| request.long_token.as_ref());
+        let mut call = Call::post(
+            "issue_short_term_token",
+            self.url(&["auth", "tokens", "short"])?,
+        )
+        .hiding(in_body);
+        if let Some(request) = request {
+            call = call.json(&wire::ShortTokenRequest::from(request))?;
+        }
+        if in_body.is_none() {
+            call = call.authorized(Authorization::Bearer(long_token));
+        }
+        let answer = call.send(self).await?;
+        let mut response: ShortTokenResponse = answer.json()?;
+        response.token_id = token_id(response.token_id, &answer);
+        response.server_time = answer.date();
+        Ok(response)
+    }
+
+    /// Revokes a token by its ID: `POST /auth/tokens/{tokenId}/revoke`.
+    ///
+    /// `authorization` is the token itself, or another one with the `tokens:revoke` scope.
+    /// That the server does not know the ID (404) is a success: what was to be gone is gone.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidToken`] if the ID is empty, `.` or `..`, which cannot stand in a path;
+    /// otherwise any [`ErrorKind`] from [`Unreachable`](ErrorKind::Unreachable) to
+    /// [`Protocol`](ErrorKind::Protocol).
+    ///
+    /// # Cancel safety
+    ///
+    /// Revoking is idempotent: after a dropped future, call it again.
+    pub async fn revoke_token(
+        &self,
+        token_id: &str,
+        authorization: impl Into<Bearer<'_>>,
+    ) -> Result<(), Error> {
+        if matches!(token_id, "" | "." | "..") {
+            return Err(Error::new(
+                ErrorKind::InvalidToken,
+                "a token without a proper ID cannot be revoked by it",
+            ));
+        }
+        let url = self.url(&["auth", "tokens", token_id, "revoke"])?;
+        let outcome = Call::post("revoke_token", url)
+            .authorized(Authorization::Bearer(authorization.into().token()))
+            .send(self)
+            .await;
+        match outcome {
+            Err(error) if error.status() == Some(404) => Ok(()),
+            other => other.map(drop),
+        }
+    }
+
+    /// The base URL with these segments behind it, each percent-encoded.
+    fn url(&self, segments: &[&str]) -> Result<Url, Error> {
+        let mut url = self.base.clone();
+        url.path_segments_mut()
+            .map_err(|()| Error::new(ErrorKind::Config, "the base URL cannot carry a path"))?
+            .pop_if_empty()
+            .extend(segments);
+        Ok(url)
+    }
+}
+
+impl fmt::Debug for AuthApi {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuthApi")
+            .field("base_url", &self.base_url())
+            .field("client_id", &self.client_id)
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+fn token_id(in_body: Option<String>, answer: &Answer) -> Option<String> {
+    in_body
+        .filter(|id| !id.is_empty())
+        .or_else(|| answer.header("x-token-id").map(str::to_owned))
+}

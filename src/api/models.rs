@@ -1,0 +1,254 @@
+//! What goes over the wire, under the names that the contract gives it.
+//!
+//! Requests have no `Serialize`: they hold secrets, and only [`AuthApi`](crate::AuthApi) puts
+//! those on the wire.
+
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
+
+use crate::error::{Error, ErrorKind};
+use crate::secret::Secret;
+use crate::token::{LongTermToken, ShortTermToken, TokenBuilder, duration_from_json};
+
+/// The `assertion_type` of a JWT that the client signed (RFC 7523, section 2.2).
+pub const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
+/// How a client proves who it is when it asks for a long-term token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum GrantType {
+    /// A client secret or a one-time password.
+    ClientCredentials,
+    /// A JWT signed with the client's private key.
+    Assertion,
+}
+
+impl GrantType {
+    /// The value of `grant_type` on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ClientCredentials => "client_credentials",
+            Self::Assertion => "assertion",
+        }
+    }
+}
+
+/// The request for a long-term token. Exactly one mechanism goes into it: a client secret, a
+/// one-time password, an assertion, or none of them where a short-term token authorizes the call.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct LongTokenRequest {
+    /// How the client proves who it is.
+    pub grant_type: GrantType,
+    /// Who the client is; no secret.
+    pub client_id: String,
+    /// With [`GrantType::ClientCredentials`].
+    pub client_secret: Option<Secret>,
+    /// With [`GrantType::ClientCredentials`]; the server accepts it once.
+    pub otp_code: Option<Secret>,
+    /// With [`GrantType::Assertion`]: [`JWT_BEARER`].
+    pub assertion_type: Option<String>,
+    /// With [`GrantType::Assertion`]: a signed JWT.
+    pub assertion: Option<Secret>,
+    /// What the token is to be good for; all that the client may have if absent.
+    pub scopes: Option<Vec<String>>,
+    /// The wished lifetime in seconds, 3,600 to 7,776,000 (1 hour to 90 days).
+    pub ttl_seconds: Option<u64>,
+}
+
+impl LongTokenRequest {
+    /// A request with no mechanism in it yet.
+    pub fn new(grant_type: GrantType, client_id: impl Into<String>) -> Self {
+        Self {
+            grant_type,
+            client_id: client_id.into(),
+            client_secret: None,
+            otp_code: None,
+            assertion_type: None,
+            assertion: None,
+            scopes: None,
+            ttl_seconds: None,
+        }
+    }
+}
+
+/// The request for a short-term token.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct ShortTokenRequest {
+    /// The long-term token, only where the `Authorization` header cannot carry it: if it is set,
+    /// the call has no such header.
+    pub long_token: Option<Secret>,
+    /// Narrows what the long-term token grants; all of it if absent.
+    pub scopes: Option<Vec<String>>,
+}
+
+impl ShortTokenRequest {
+    /// A request for a token that is good for these scopes only.
+    pub fn scopes<S: Into<String>>(scopes: impl IntoIterator<Item = S>) -> Self {
+        Self {
+            long_token: None,
+            scopes: Some(scopes.into_iter().map(Into::into).collect()),
+        }
+    }
+}
+
+/// The answer that brings a long-term token.
+///
+/// Read leniently: `expires_in` may be a string that holds a number, and what says nothing
+/// understandable about the end of the token counts as absent.
+#[derive(Clone, Debug, Deserialize)]
+#[non_exhaustive]
+pub struct LongTokenResponse {
+    /// `Bearer`, in any case.
+    pub token_type: String,
+    /// The token, opaque or a JWT.
+    pub access_token: Secret,
+    /// `expires_in`: how long it lives.
+    #[serde(default, deserialize_with = "seconds")]
+    pub expires_in: Option<Duration>,
+    /// `expires_at`: when it ends by the server's clock.
+    #[serde(default, deserialize_with = "date")]
+    pub expires_at: Option<SystemTime>,
+    /// What it is good for.
+    #[serde(default, deserialize_with = "null_is_empty")]
+    pub scopes: Vec<String>,
+    /// Its ID; the `X-Token-Id` header stands in where the body has none.
+    #[serde(default)]
+    pub token_id: Option<String>,
+    /// The server's clock when it answered: the `Date` header.
+    #[serde(skip)]
+    pub server_time: Option<SystemTime>,
+}
+
+/// The answer that brings a short-term token. Read as leniently as [`LongTokenResponse`].
+#[derive(Clone, Debug, Deserialize)]
+#[non_exhaustive]
+pub struct ShortTokenResponse {
+    /// `Bearer`, in any case.
+    pub token_type: String,
+    /// The token, a short-lived JWT.
+    pub access_token: Secret,
+    /// `expires_in`: how long it lives.
+    #[serde(default, deserialize_with = "seconds")]
+    pub expires_in: Option<Duration>,
+    /// `expires_at`: when it ends by the server's clock.
+    #[serde(default, deserialize_with = "date")]
+    pub expires_at: Option<SystemTime>,
+    /// What it is good for.
+    #[serde(default, deserialize_with = "null_is_empty")]
+    pub scopes: Vec<String>,
+    /// Its ID; the `X-Token-Id` header stands in where the body has none.
+    #[serde(default)]
+    pub token_id: Option<String>,
+    /// The server's clock when it answered: the `Date` header.
+    #[serde(skip)]
+    pub server_time: Option<SystemTime>,
+}
+
+/// The body of every answer that is not a success.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[non_exhaustive]
+pub struct AuthError {
+    /// Such as `invalid_grant`; unknown codes are kept.
+    pub code: String,
+    /// What a person may want to read.
+    #[serde(default)]
+    pub message: String,
+    /// More, as the server pleases.
+    #[serde(default)]
+    pub details: Option<Map<String, Value>>,
+}
+
+impl LongTokenResponse {
+    /// The token with all that is known about it.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Protocol`] if the token's type is not `Bearer`, or if the token is empty or
+    /// cannot stand in a header.
+    pub fn into_token(self) -> Result<LongTermToken, Error> {
+        check_type(&self.token_type)?;
+        let token = LongTermToken::builder(self.access_token.expose());
+        let token = described(token, self.expires_in, self.expires_at, self.server_time);
+        let token = with_id(token.scopes(self.scopes), self.token_id);
+        token.build().map_err(unusable)
+    }
+}
+
+impl ShortTokenResponse {
+    /// The token with all that is known about it.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Protocol`] if the token's type is not `Bearer`, or if the token is empty or
+    /// cannot stand in a header.
+    pub fn into_token(self) -> Result<ShortTermToken, Error> {
+        check_type(&self.token_type)?;
+        let token = ShortTermToken::builder(self.access_token.expose());
+        let token = described(token, self.expires_in, self.expires_at, self.server_time);
+        let token = with_id(token.scopes(self.scopes), self.token_id);
+        token.build().map_err(unusable)
+    }
+}
+
+fn check_type(token_type: &str) -> Result<(), Error> {
+    if token_type.eq_ignore_ascii_case("Bearer") {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::Protocol,
+        "the auth server sent a token of another type than Bearer",
+    ))
+}
+
+fn described<T>(
+    mut token: TokenBuilder<T>,
+    expires_in: Option<Duration>,
+    expires_at: Option<SystemTime>,
+    server_time: Option<SystemTime>,
+) -> TokenBuilder<T> {
+    if let Some(life) = expires_in {
+        token = token.expires_in(life);
+    }
+    if let Some(end) = expires_at {
+        token = token.expires_at(end);
+    }
+    if let Some(time) = server_time {
+        token = token.server_time(time);
+    }
+    token
+}
+
+fn with_id<T>(token: TokenBuilder<T>, id: Option<String>) -> TokenBuilder<T> {
+    match id.filter(|id| !id.is_empty()) {
+        Some(id) => token.token_id(id),
+        None => token,
+    }
+}
+
+fn unusable(error: Error) -> Error {
+    Error::new(
+        ErrorKind::Protocol,
+        "the auth server sent a token that is of no use",
+    )
+    .with_source(error)
+}
+
+fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    Ok(duration_from_json(&Value::deserialize(deserializer)?))
+}
+
+fn date<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SystemTime>, D::Error> {
+    let value = Value::deserialize(deserializer)?;
+    Ok(value
+        .as_str()
+        .and_then(|text| text.parse::<jiff::Timestamp>().ok())
+        .and_then(|time| SystemTime::try_from(time).ok()))
+}
+
+fn null_is_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
+}

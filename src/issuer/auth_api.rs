@@ -1,0 +1,49 @@
+//! The contract's auth server as an issuer.
+
+use async_trait::async_trait;
+
+use super::{Grant, TokenIssuer};
+use crate::api::AuthApi;
+use crate::api::models::ShortTokenRequest;
+use crate::error::{Error, ErrorKind};
+use crate::origin::Origin;
+use crate::token::{Bearer, LongTermToken, ShortTermToken};
+
+#[async_trait]
+impl TokenIssuer for AuthApi {
+    async fn exchange(
+        &self,
+        long_term: &LongTermToken,
+        scopes: &[String],
+    ) -> Result<ShortTermToken, Error> {
+        let request = (!scopes.is_empty()).then(|| ShortTokenRequest::scopes(scopes));
+        self.issue_short_term_token(long_term, request.as_ref())
+            .await?
+            .into_token()
+    }
+
+    /// A token is revoked on its own authority: the contract always allows that. That it has
+    /// expired by the server's clock is as good.
+    async fn revoke(&self, token: Bearer<'_>) -> Result<(), Error> {
+        let id = token.token_id().ok_or_else(|| {
+            Error::new(
+                ErrorKind::InvalidToken,
+                "the server gave the token no ID to revoke it by",
+            )
+        })?;
+        match self.revoke_token(id, token).await {
+            Err(error) if error.code() == Some("token_expired") => Ok(()),
+            outcome => outcome,
+        }
+    }
+
+    async fn obtain(&self, grant: &Grant) -> Result<LongTermToken, Error> {
+        self.issue_long_term_token(&grant.request(), None)
+            .await?
+            .into_token()
+    }
+
+    fn origin(&self) -> Option<Origin> {
+        Some(AuthApi::origin(self).clone())
+    }
+}
