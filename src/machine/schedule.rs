@@ -1,0 +1,98 @@
+//! The arithmetic: when to refresh, how long to wait after a failure.
+//!
+//! `draw` is a random number from 0 to 1; tests pass the least, the middle and the most.
+
+use std::time::Duration;
+
+use super::event::{Failure, Generation, Window};
+use crate::clock::Moment;
+use crate::policy::{LONGEST, RefreshPolicy, RetryPolicy};
+
+/// While a token is still good, attempts are made at least this often in the rest of its life.
+const ATTEMPTS_IN_REST_OF_LIFE: u32 = 4;
+/// A token that lives for less than this counts as expired, so that no answer of a server can make
+/// exchanges follow each other without a pause.
+const SHORTEST_LIFE: Duration = Duration::from_millis(10);
+/// The least of a delay, as a share of its bound: a draw of zero is no reason to try at once.
+const LEAST_SHARE_OF_DELAY: f64 = 0.1;
+
+/// The window of a token that was asked for at `sent`, arrived at `now` and lives for `life` from
+/// `sent`; `None` if too little of it is left to be of use.
+pub(super) fn window(
+    policy: &RefreshPolicy,
+    generation: Generation,
+    (sent, now): (Moment, Moment),
+    life: Duration,
+    draw: f64,
+) -> Option<Window> {
+    let life = life.min(LONGEST);
+    let usable = life.saturating_sub(policy.margin.min(life / 4));
+    let usable_until = sent + usable;
+    let rest = usable_until.since(now);
+    if life < SHORTEST_LIFE || rest.is_zero() {
+        return None;
+    }
+    let refresh_after = match policy.before_end {
+        Some(lead) => usable.saturating_sub(lead.min(usable / 2)),
+        None => usable.mul_f64(policy.fraction),
+    };
+    let refresh_after = jittered(refresh_after, usable, policy.jitter, draw);
+    // An exchange that took most of the life must not be followed by the next one at once.
+    let earliest = now + refresh_after.min(rest / 2);
+    Some(Window {
+        generation,
+        refresh_at: earliest.max(sent + refresh_after),
+        usable_until,
+        ends_at: sent + life,
+    })
+}
+
+/// Moves `instant` by up to `jitter` of the usable life to either side, but neither to the usable
+/// life's end nor so close to its beginning that one refresh would follow on the other.
+fn jittered(instant: Duration, usable: Duration, jitter: f64, draw: f64) -> Duration {
+    let spread = usable
+        .mul_f64(jitter)
+        .min(instant / 2)
+        .min(usable.saturating_sub(instant) / 2);
+    instant.saturating_sub(spread) + (spread * 2).mul_f64(draw)
+}
+
+/// How long to wait after the `failures`-th failure in a row, when the token in use, if there is
+/// one, is good for another `rest_of_life`. Never zero.
+pub(crate) fn retry_delay(
+    policy: &RetryPolicy,
+    failure: Failure,
+    failures: u32,
+    rest_of_life: Option<Duration>,
+    draw: f64,
+) -> Duration {
+    let Failure::Transient { retry_after } = failure else {
+        return policy.terminal_pause;
+    };
+    let mut least = policy.first_delay.mul_f64(LEAST_SHARE_OF_DELAY);
+    let doublings = failures.saturating_sub(1).min(31);
+    let mut bound = policy
+        .first_delay
+        .saturating_mul(1 << doublings)
+        .min(policy.longest_delay);
+    if let Some(rest) = rest_of_life {
+        bound = bound.min(rest / ATTEMPTS_IN_REST_OF_LIFE);
+        least = least.min(rest / 2);
+    }
+    let share = LEAST_SHARE_OF_DELAY + (1.0 - LEAST_SHARE_OF_DELAY) * draw;
+    let backoff = bound.mul_f64(share).max(least);
+
+    let asked = retry_after
+        .unwrap_or(Duration::ZERO)
+        .min(policy.longest_retry_after);
+    let asked = match rest_of_life {
+        Some(rest) => asked.min(rest.saturating_sub(rest / ATTEMPTS_IN_REST_OF_LIFE)),
+        None => asked,
+    };
+    backoff.max(asked).max(Duration::from_millis(1))
+}
+
+/// The least time between two refreshes that a denial asks for, for a token of this life.
+pub(super) fn between_denials(policy: &RefreshPolicy, life: Duration) -> Duration {
+    policy.between_denials.min(life / 4)
+}
