@@ -1,0 +1,243 @@
+//! What happened, as values; the same values become tracing events.
+
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::broadcast;
+
+use crate::error::Error;
+
+/// So many happenings are kept for a subscriber that is slow to read them.
+const BACKLOG: usize = 256;
+
+/// Something that happened to a provider, in the order in which it happened.
+///
+/// Each is also a tracing event with the target `everbearer`. None holds a secret.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Happening {
+    /// A long-term token was obtained by a grant.
+    #[non_exhaustive]
+    LongTermObtained {
+        /// Its ID, if the server gave one.
+        token_id: Option<String>,
+    },
+    /// An exchange began.
+    #[non_exhaustive]
+    ExchangeBegan {
+        /// How many exchanges in a row have failed before this one.
+        failures: u32,
+    },
+    /// An exchange brought a token, which took the place of the one before.
+    #[non_exhaustive]
+    Swapped {
+        /// Counts the tokens of this provider; the first is 1.
+        generation: u64,
+        /// The new token's ID, if the server gave one.
+        token_id: Option<String>,
+        /// How long the new token lives, counted from when it was asked for.
+        life: Duration,
+        /// How long the exchange took.
+        took: Duration,
+        /// How much of its life the token before had left; `None` if there was none before.
+        previous_left: Option<Duration>,
+    },
+    /// An exchange brought no token. The token in use, if it is still good, stays in use.
+    #[non_exhaustive]
+    ExchangeFailed {
+        /// Why.
+        error: Error,
+        /// How many exchanges in a row have failed, this one included.
+        failures: u32,
+        /// In how long the next attempt begins by itself; `None` if only a caller in need of a
+        /// token brings it about.
+        retry_in: Option<Duration>,
+    },
+    /// A resource server refused the token in use, and it is exchanged for another.
+    #[non_exhaustive]
+    Denied {
+        /// The generation that was refused.
+        generation: u64,
+    },
+    /// The shutdown began: no exchange begins any more.
+    #[non_exhaustive]
+    ShutdownBegan {
+        /// How many tokens are to be revoked.
+        tokens: usize,
+    },
+    /// A token was revoked, or could not be.
+    #[non_exhaustive]
+    Revocation {
+        /// Its ID, if the server gave one.
+        token_id: Option<String>,
+        /// Why it may live on; `None` if it is gone.
+        error: Option<Error>,
+    },
+    /// The shutdown is over.
+    ShutDown,
+}
+
+/// How a provider is at one moment.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Status {
+    /// In a word.
+    pub state: State,
+    /// Counts the tokens of this provider; 0 if there was none yet.
+    pub generation: u64,
+    /// The ID of the token in use, if there is one and the server gave one.
+    pub token_id: Option<String>,
+    /// How much longer the token in use may go on requests; zero if it may not.
+    pub usable_for: Duration,
+    /// When the token in use ends, by this machine's wall clock.
+    pub expires_at: Option<SystemTime>,
+    /// In how long the next exchange begins by itself; `None` if one is under way, or if only a
+    /// caller in need of a token brings it about.
+    pub next_exchange_in: Option<Duration>,
+    /// How many exchanges in a row have failed.
+    pub consecutive_failures: u32,
+    /// Why the last exchange failed, if none has succeeded since.
+    pub last_error: Option<Error>,
+}
+
+/// A provider's state in a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum State {
+    /// There is no token yet, and no attempt has failed.
+    Starting,
+    /// There is a good token, and the last exchange succeeded.
+    Fresh,
+    /// There is a good token, but the last attempt to replace it failed.
+    Failing,
+    /// There is no good token; attempts go on.
+    Unavailable,
+    /// The auth server refuses the credential: a person or a new credential is needed.
+    Refused,
+    /// Tokens are being revoked.
+    ShuttingDown,
+    /// It is over.
+    ShutDown,
+}
+
+impl State {
+    /// A stable name, for metrics and log fields.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Fresh => "fresh",
+            Self::Failing => "failing",
+            Self::Unavailable => "unavailable",
+            Self::Refused => "refused",
+            Self::ShuttingDown => "shutting_down",
+            Self::ShutDown => "shut_down",
+        }
+    }
+}
+
+/// What happens to a provider from now on; see
+/// [`TokenProvider::subscribe`](crate::TokenProvider::subscribe).
+#[derive(Debug)]
+pub struct Subscription {
+    receiver: broadcast::Receiver<Happening>,
+}
+
+impl Subscription {
+    /// The next happening; `None` once the provider is gone. A subscriber that falls more than
+    /// 256 behind misses the oldest ones.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses no happening.
+    pub async fn next(&mut self) -> Option<Happening> {
+        loop {
+            match self.receiver.recv().await {
+                Ok(happening) => return Some(happening),
+                Err(broadcast::error::RecvError::Lagged(_)) => {}
+                Err(broadcast::error::RecvError::Closed) => return None,
+            }
+        }
+    }
+}
+
+/// Where happenings are told.
+#[derive(Debug)]
+pub(crate) struct Observers {
+    sender: broadcast::Sender<Happening>,
+}
+
+impl Observers {
+    pub(crate) fn new() -> Self {
+        Self {
+            sender: broadcast::Sender::new(BACKLOG),
+        }
+    }
+
+    pub(crate) fn subscribe(&self) -> Subscription {
+        Subscription {
+            receiver: self.sender.subscribe(),
+        }
+    }
+
+    pub(crate) fn tell(&self, happening: Happening) {
+        log(&happening);
+        // That nobody listens is no failure.
+        let _ = self.sender.send(happening);
+    }
+}
+
+fn log(happening: &Happening) {
+    match happening {
+        Happening::LongTermObtained { token_id } => {
+            tracing::info!(target: "everbearer", token_id, "obtained a long-term token");
+        }
+        Happening::ExchangeBegan { failures } => {
+            tracing::debug!(target: "everbearer", failures, "exchange began");
+        }
+        Happening::Swapped {
+            generation,
+            token_id,
+            life,
+            took,
+            previous_left,
+        } => tracing::info!(
+            target: "everbearer",
+            generation,
+            token_id,
+            life_ms = millis(*life),
+            took_ms = millis(*took),
+            previous_left_ms = previous_left.map(millis),
+            "swapped in a new token"
+        ),
+        Happening::ExchangeFailed {
+            error,
+            failures,
+            retry_in,
+        } => {
+            let error_kind = error.kind().as_str();
+            let retry_in_ms = retry_in.map(millis);
+            // A failure that repeats warns once.
+            if *failures == 1 {
+                tracing::warn!(target: "everbearer", error_kind, %error, failures, retry_in_ms, "exchange failed");
+            } else {
+                tracing::debug!(target: "everbearer", error_kind, %error, failures, retry_in_ms, "exchange failed");
+            }
+        }
+        Happening::Denied { generation } => {
+            tracing::info!(target: "everbearer", generation, "a resource server refused the token");
+        }
+        Happening::ShutdownBegan { tokens } => {
+            tracing::info!(target: "everbearer", tokens, "shutting down");
+        }
+        Happening::Revocation { token_id, error } => match error {
+            None => tracing::info!(target: "everbearer", token_id, "revoked a token"),
+            Some(error) => {
+                tracing::warn!(target: "everbearer", token_id, %error, "could not revoke a token");
+            }
+        },
+        Happening::ShutDown => tracing::info!(target: "everbearer", "shut down"),
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
