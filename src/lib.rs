@@ -1,0 +1,31 @@
+#![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod api;
+mod clock;
+mod error;
+mod issuer;
+mod machine;
+mod middleware;
+mod observe;
+mod origin;
+mod policy;
+mod provider;
+mod secret;
+#[cfg(feature = "testkit")]
+pub mod testkit;
+mod token;
+
+pub use api::{AuthApi, AuthApiBuilder, models};
+pub use clock::{Clock, Moment, SystemClock};
+pub use error::{Error, ErrorKind};
+pub use issuer::{Credential, Grant, TokenIssuer};
+#[cfg(feature = "reqwest-middleware")]
+pub use middleware::BearerMiddleware;
+pub use middleware::{RequestBuilderExt, SendError};
+pub use observe::{Happening, State, Status, Subscription};
+pub use origin::Origin;
+pub use policy::{RefreshPolicy, RetryPolicy, ShutdownPolicy};
+pub use provider::{Fate, ShutdownReport, Tier, TokenProvider, TokenProviderBuilder, TokenReport};
+pub use secret::Secret;
+pub use token::{Bearer, LongTermToken, ShortTermToken, TokenBuilder};

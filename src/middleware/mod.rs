@@ -1,0 +1,10 @@
+//! Thin adapters that put the token on requests.
+
+mod request;
+#[cfg(feature = "reqwest-middleware")]
+mod reqwest;
+mod rules;
+
+#[cfg(feature = "reqwest-middleware")]
+pub use self::reqwest::BearerMiddleware;
+pub use request::{RequestBuilderExt, SendError};
