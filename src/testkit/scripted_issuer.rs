@@ -1,0 +1,281 @@
+//! An issuer in memory that does what a test says.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::error::Error;
+use crate::issuer::{Grant, TokenIssuer};
+use crate::token::{Bearer, LongTermToken, ShortTermToken};
+
+/// An issuer without a network: it answers exchanges and revocations as a script says, and
+/// remembers what it was asked.
+///
+/// Short-term tokens are opaque, `st-1`, `st-2` and so on, which is also their ID; long-term ones
+/// are `lt-1`, `lt-2` and so on. A clone is another handle to the same issuer.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use everbearer::testkit::{Answer, ManualClock, ScriptedIssuer};
+/// use everbearer::{Error, LongTermToken, TokenProvider};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Error> {
+/// let issuer = ScriptedIssuer::new();
+/// issuer.script([
+///     Answer::error(Error::transient("down for a moment")),
+///     Answer::token(Duration::from_secs(60)).after(Duration::from_millis(20)),
+/// ]);
+/// let provider = TokenProvider::builder(issuer.clone(), LongTermToken::new("secret")?)
+///     .clock(ManualClock::new())
+///     .build()?;
+/// assert!(provider.token().await.is_err());
+/// assert_eq!(provider.token().await?.expose(), "st-1");
+/// assert_eq!(issuer.exchanges(), 2);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct ScriptedIssuer {
+    state: Arc<Mutex<State>>,
+}
+
+/// How a [`ScriptedIssuer`] answers one call.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    latency: Duration,
+    outcome: Outcome,
+}
+
+#[derive(Clone, Debug)]
+enum Outcome {
+    Token { life: Option<Duration> },
+    Done,
+    Error(Error),
+    Hang,
+    Panic,
+}
+
+#[derive(Debug)]
+struct State {
+    exchanges: VecDeque<Answer>,
+    otherwise: Answer,
+    revocations: VecDeque<Answer>,
+    begun: usize,
+    minted: usize,
+    obtained: usize,
+    under_way: usize,
+    most_at_once: usize,
+    asked_scopes: Vec<Vec<String>>,
+    revoked: Vec<String>,
+}
+
+impl Answer {
+    /// A token that lives this long.
+    pub const fn token(life: Duration) -> Self {
+        Self::with(Outcome::Token { life: Some(life) })
+    }
+
+    /// A token whose end nobody states.
+    pub const fn token_without_end() -> Self {
+        Self::with(Outcome::Token { life: None })
+    }
+
+    /// This failure; [`Error::transient`] and [`Error::terminal`] make the two kinds.
+    pub const fn error(error: Error) -> Self {
+        Self::with(Outcome::Error(error))
+    }
+
+    /// Success, for a revocation.
+    pub const fn done() -> Self {
+        Self::with(Outcome::Done)
+    }
+
+    /// No answer, ever.
+    pub const fn hang() -> Self {
+        Self::with(Outcome::Hang)
+    }
+
+    /// A panic.
+    pub const fn panic() -> Self {
+        Self::with(Outcome::Panic)
+    }
+
+    /// The same answer, this much later.
+    #[must_use]
+    pub const fn after(mut self, latency: Duration) -> Self {
+        self.latency = latency;
+        self
+    }
+
+    const fn with(outcome: Outcome) -> Self {
+        Self {
+            latency: Duration::ZERO,
+            outcome,
+        }
+    }
+}
+
+impl ScriptedIssuer {
+    /// An issuer that answers every exchange at once with a token that lives for 15 minutes, and
+    /// grants every revocation.
+    #[allow(
+        clippy::new_without_default,
+        reason = "a default issuer says nothing to a reader of a test"
+    )]
+    pub fn new() -> Self {
+        Self {
+            state: Arc::new(Mutex::new(State {
+                exchanges: VecDeque::new(),
+                otherwise: Answer::token(Duration::from_secs(900)),
+                revocations: VecDeque::new(),
+                begun: 0,
+                minted: 0,
+                obtained: 0,
+                under_way: 0,
+                most_at_once: 0,
+                asked_scopes: Vec::new(),
+                revoked: Vec::new(),
+            })),
+        }
+    }
+
+    /// Answers the next exchanges like this, one each, behind what is scripted already.
+    pub fn script(&self, answers: impl IntoIterator<Item = Answer>) {
+        self.state().exchanges.extend(answers);
+    }
+
+    /// Answers every exchange like this that is not scripted.
+    pub fn otherwise(&self, answer: Answer) {
+        self.state().otherwise = answer;
+    }
+
+    /// Answers the next revocations like this, one each, behind what is scripted already.
+    pub fn script_revocations(&self, answers: impl IntoIterator<Item = Answer>) {
+        self.state().revocations.extend(answers);
+    }
+
+    /// How many exchanges have begun.
+    pub fn exchanges(&self) -> usize {
+        self.state().begun
+    }
+
+    /// How many long-term tokens were obtained by a grant.
+    pub fn obtained(&self) -> usize {
+        self.state().obtained
+    }
+
+    /// The most exchanges that were under way at the same time.
+    pub fn most_at_once(&self) -> usize {
+        self.state().most_at_once
+    }
+
+    /// The scopes that each exchange asked for, in order.
+    pub fn asked_scopes(&self) -> Vec<Vec<String>> {
+        self.state().asked_scopes.clone()
+    }
+
+    /// The IDs of the tokens that were revoked, in order.
+    pub fn revoked(&self) -> Vec<String> {
+        self.state().revoked.clone()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn begin_exchange(&mut self, scopes: &[String]) -> Answer {
+        self.begun += 1;
+        self.under_way += 1;
+        self.most_at_once = self.most_at_once.max(self.under_way);
+        self.asked_scopes.push(scopes.to_vec());
+        let otherwise = &self.otherwise;
+        self.exchanges
+            .pop_front()
+            .unwrap_or_else(|| otherwise.clone())
+    }
+}
+
+#[async_trait]
+impl TokenIssuer for ScriptedIssuer {
+    async fn exchange(
+        &self,
+        _long_term: &LongTermToken,
+        scopes: &[String],
+    ) -> Result<ShortTermToken, Error> {
+        let answer = self.state().begin_exchange(scopes);
+        let _under_way = UnderWay(self);
+        tokio::time::sleep(answer.latency).await;
+        match answer.outcome {
+            Outcome::Token { life } => {
+                let name = {
+                    let mut state = self.state();
+                    state.minted += 1;
+                    format!("st-{}", state.minted)
+                };
+                let token = ShortTermToken::builder(&name)
+                    .token_id(&name)
+                    .scopes(scopes);
+                match life {
+                    Some(life) => token.expires_in(life),
+                    None => token,
+                }
+                .build()
+            }
+            other => Err(failed(other).await),
+        }
+    }
+
+    async fn revoke(&self, token: Bearer<'_>) -> Result<(), Error> {
+        let answer = self.state().revocations.pop_front();
+        let answer = answer.unwrap_or_else(Answer::done);
+        tokio::time::sleep(answer.latency).await;
+        match answer.outcome {
+            Outcome::Done => {
+                let id = token.token_id().unwrap_or_default().to_owned();
+                self.state().revoked.push(id);
+                Ok(())
+            }
+            other => Err(failed(other).await),
+        }
+    }
+
+    async fn obtain(&self, _grant: &Grant) -> Result<LongTermToken, Error> {
+        let name = {
+            let mut state = self.state();
+            state.obtained += 1;
+            format!("lt-{}", state.obtained)
+        };
+        LongTermToken::builder(&name).token_id(&name).build()
+    }
+}
+
+#[allow(
+    clippy::panic,
+    reason = "a script that says so is there to see what a panic does"
+)]
+async fn failed(outcome: Outcome) -> Error {
+    match outcome {
+        Outcome::Error(error) => error,
+        Outcome::Panic => panic!("the script says to panic"),
+        Outcome::Hang => std::future::pending().await,
+        Outcome::Token { .. } | Outcome::Done => {
+            Error::terminal("the script has an answer here that belongs to another call")
+        }
+    }
+}
+
+/// Counts an exchange as under way until it ends or is dropped.
+struct UnderWay<'a>(&'a ScriptedIssuer);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.state().under_way -= 1;
+    }
+}
