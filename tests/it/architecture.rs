@@ -1,0 +1,148 @@
+//! The architecture, held against the sources.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Which rooms each room may use. Nothing points up.
+const ARROWS: &[(&str, &[&str])] = &[
+    ("error", &[]),
+    ("policy", &[]),
+    ("clock", &[]),
+    ("origin", &["error"]),
+    ("secret", &["error"]),
+    ("token", &["error", "policy", "secret"]),
+    ("api", &["error", "origin", "secret", "token"]),
+    ("machine", &["clock", "policy"]),
+    ("issuer", &["api", "error", "origin", "secret", "token"]),
+    ("observe", &["error"]),
+    (
+        "provider",
+        &[
+            "clock", "error", "issuer", "machine", "observe", "origin", "policy", "token",
+        ],
+    ),
+    ("middleware", &["error", "machine", "origin", "provider"]),
+];
+
+fn sources() -> Vec<(PathBuf, String)> {
+    fn visit(dir: &Path, found: &mut Vec<(PathBuf, String)>) {
+        for entry in fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                visit(&path, found);
+            } else if path.extension().is_some_and(|ending| ending == "rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                found.push((path, text));
+            }
+        }
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut found = Vec::new();
+    visit(&root, &mut found);
+    found
+        .into_iter()
+        .map(|(path, text)| (path.strip_prefix(&root).unwrap().to_owned(), text))
+        .collect()
+}
+
+/// The lines that are code: without comments, and without what stands under `#[cfg(test)]` at the
+/// end of a file.
+fn code(text: &str) -> impl Iterator<Item = &str> {
+    text.lines()
+        .take_while(|line| *line != "#[cfg(test)]")
+        .filter(|line| !line.trim_start().starts_with("//"))
+}
+
+fn files_with(needles: &[&str]) -> Vec<String> {
+    let mut found: Vec<String> = sources()
+        .into_iter()
+        .filter(|(path, _)| !path.starts_with("testkit"))
+        .filter(|(_, text)| code(text).any(|line| needles.iter().any(|it| line.contains(it))))
+        .map(|(path, _)| path.display().to_string())
+        .collect();
+    found.sort();
+    found
+}
+
+#[test]
+fn every_arrow_points_down() {
+    let mut seen = 0;
+    for (path, text) in sources() {
+        let top = path.components().next().unwrap().as_os_str();
+        let room = Path::new(top).file_stem().unwrap().to_str().unwrap();
+        if matches!(room, "lib" | "testkit") {
+            continue;
+        }
+        let (_, allowed) = ARROWS
+            .iter()
+            .find(|(name, _)| *name == room)
+            .unwrap_or_else(|| panic!("the room {room} is not in the list of arrows"));
+        for line in code(&text) {
+            for used in line.split("crate::").skip(1) {
+                let used: String = used
+                    .chars()
+                    .take_while(|char| char.is_ascii_lowercase() || *char == '_')
+                    .collect();
+                seen += 1;
+                assert!(
+                    used == room || allowed.contains(&used.as_str()),
+                    "{} uses {used}, which {room} must not: {line}",
+                    path.display()
+                );
+            }
+        }
+    }
+    assert!(seen > 50, "the sources were not read: {seen}");
+}
+
+#[test]
+fn only_the_driver_spawns() {
+    assert_eq!(
+        files_with(&["spawn(", "spawn_local(", "spawn_blocking("]),
+        ["provider/driver.rs"]
+    );
+}
+
+#[test]
+fn only_the_cell_touches_arc_swap() {
+    assert_eq!(files_with(&["ArcSwap", "arc_swap"]), ["provider/cell.rs"]);
+}
+
+#[test]
+fn only_the_clock_reads_clocks() {
+    let reads = [
+        "Instant::now",
+        "SystemTime::now",
+        "clock_gettime",
+        ".elapsed(",
+    ];
+    assert_eq!(files_with(&reads), ["clock.rs"]);
+}
+
+#[test]
+fn the_machine_is_pure() {
+    for (path, text) in sources() {
+        if !path.starts_with("machine") {
+            continue;
+        }
+        for line in code(&text) {
+            for foreign in [
+                "async ", ".await", "tokio", "std::fs", "std::net", "println!", "secret",
+            ] {
+                assert!(!line.contains(foreign), "{}: {line}", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn the_readme_shows_the_minimal_example() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let readme = fs::read_to_string(root.join("README.md")).unwrap();
+    let example = fs::read_to_string(root.join("examples/minimal.rs")).unwrap();
+    let shown = readme.split("```rust\n").nth(1).unwrap();
+    let shown = shown.split("```").next().unwrap();
+    assert!(example.ends_with(shown), "{shown}");
+    let body = shown.split("async fn main()").nth(1).unwrap();
+    assert!(body.lines().count() < 25, "the least code has grown");
+}

@@ -1,0 +1,253 @@
+//! A 401 from a resource server.
+
+use everbearer::testkit::{Answer, AuthServer, Endpoint, Fault, ScriptedIssuer};
+use everbearer::{Error, ErrorKind, RequestBuilderExt, TokenProvider};
+use reqwest::{Client, StatusCode};
+use reqwest_middleware::{ClientBuilder, ClientWithMiddleware};
+use wiremock::matchers::{any, header};
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+use crate::support::{builder, provider, provider_at, secs};
+
+fn client(provider: &TokenProvider) -> ClientWithMiddleware {
+    ClientBuilder::new(Client::new())
+        .with(provider.middleware())
+        .build()
+}
+
+/// A provider on the real clock, whose tokens go to this server.
+fn provider_for(server: &MockServer, issuer: &ScriptedIssuer) -> TokenProvider {
+    builder(issuer)
+        .clock(everbearer::SystemClock::default())
+        .origins([server.uri()])
+        .build()
+        .unwrap()
+}
+
+async fn refusing(token: &str, answer: ResponseTemplate) -> MockServer {
+    let server = MockServer::start().await;
+    Mock::given(header("authorization", format!("Bearer {token}").as_str()))
+        .respond_with(answer)
+        .mount(&server)
+        .await;
+    Mock::given(any())
+        .respond_with(ResponseTemplate::new(200))
+        .mount(&server)
+        .await;
+    server
+}
+
+async fn sent(server: &MockServer) -> Vec<String> {
+    let requests = server.received_requests().await.unwrap();
+    requests
+        .iter()
+        .map(|request| {
+            let header = request.headers.get("authorization");
+            header.map_or("none", |it| it.to_str().unwrap()).to_owned()
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn r1_after_one_401_the_request_is_sent_again_with_a_new_token() {
+    let server = AuthServer::start().await.unwrap();
+    let provider = provider_at(&server).build().unwrap();
+    let (plain, client) = (Client::new(), client(&provider));
+    for round in 1..=2 {
+        let id = provider.token().await.unwrap();
+        assert!(server.revoke(id.token_id().unwrap()));
+        let response = if round == 1 {
+            client
+                .post(server.url("/jobs"))
+                .body("a job")
+                .send()
+                .await
+                .unwrap()
+        } else {
+            // A refresh for a denial right after another one waits its turn: begin afresh.
+            provider.refresh().await.unwrap();
+            plain
+                .post(server.url("/jobs"))
+                .body("a job")
+                .send_with(&provider)
+                .await
+                .unwrap()
+        };
+        assert_eq!(response.status(), StatusCode::OK);
+        assert!(response.text().await.unwrap().contains("\"bytes\":5"));
+    }
+    let counts = server.counts().jobs_outcomes;
+    assert_eq!(
+        (counts.served, counts.revoked, counts.without_token),
+        (2, 1, 0)
+    );
+}
+
+#[tokio::test]
+async fn r1_holds_for_a_plain_client_too() {
+    let server = AuthServer::start().await.unwrap();
+    let provider = provider_at(&server).build().unwrap();
+    let token = provider.token().await.unwrap();
+    server.revoke(token.token_id().unwrap());
+    let request = Client::new().post(server.url("/jobs")).body("a job");
+    let response = request.send_with(&provider).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    let counts = server.counts();
+    assert_eq!(counts.jobs_outcomes.revoked, 1);
+    assert_eq!(counts.exchanges_succeeded, 2);
+}
+
+#[tokio::test]
+async fn r2_after_two_401s_the_second_is_returned() {
+    let server = AuthServer::start().await.unwrap();
+    server.fault_always(Endpoint::Jobs, Fault::error(401, "invalid_token"));
+    let provider = provider_at(&server).build().unwrap();
+    let response = client(&provider).get(server.url("/jobs")).send().await;
+    assert_eq!(response.unwrap().status(), StatusCode::UNAUTHORIZED);
+    let counts = server.counts();
+    assert_eq!(counts.jobs.requests, 2, "one resend");
+    assert_eq!(counts.exchanges_succeeded, 2);
+}
+
+#[tokio::test]
+async fn r3_a_401_for_an_old_token_is_answered_with_the_newer_one_and_no_exchange() {
+    let issuer = ScriptedIssuer::new();
+    let server = MockServer::start().await;
+    let late = ResponseTemplate::new(401).set_delay(std::time::Duration::from_millis(300));
+    Mock::given(header("authorization", "Bearer st-1"))
+        .respond_with(late)
+        .mount(&server)
+        .await;
+    Mock::given(any())
+        .respond_with(ResponseTemplate::new(200))
+        .mount(&server)
+        .await;
+    let provider = provider_for(&server, &issuer);
+    provider.token().await.unwrap();
+    let request = tokio::spawn(client(&provider).get(server.uri()).send());
+    while sent(&server).await.is_empty() {
+        tokio::task::yield_now().await;
+    }
+    provider.refresh().await.unwrap();
+    let response = request.await.unwrap().unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(sent(&server).await, ["Bearer st-1", "Bearer st-2"]);
+    assert_eq!(issuer.exchanges(), 2, "none for the 401");
+}
+
+#[tokio::test]
+async fn r3_rejecting_an_old_token_returns_the_one_in_use() {
+    let issuer = ScriptedIssuer::new();
+    let (provider, _) = provider(&issuer);
+    let old = provider.token().await.unwrap();
+    provider.refresh().await.unwrap();
+    let newer = provider.reject(&old).await.unwrap();
+    assert_eq!(newer.expose(), "st-2");
+    assert_eq!(issuer.exchanges(), 2);
+}
+
+#[tokio::test]
+async fn r4_a_hundred_late_401s_for_one_token_are_one_exchange() {
+    let issuer = ScriptedIssuer::new();
+    issuer.script([Answer::token(secs(900))]);
+    let slow = Answer::token(secs(900)).after(std::time::Duration::from_millis(50));
+    issuer.otherwise(slow);
+    let server = refusing("st-1", ResponseTemplate::new(401)).await;
+    let provider = provider_for(&server, &issuer);
+    provider.token().await.unwrap();
+    let client = client(&provider);
+    let requests = crate::support::tasks(100, || client.get(server.uri()).send());
+    for response in requests.join_all().await {
+        assert_eq!(response.unwrap().status(), StatusCode::OK);
+    }
+    assert_eq!(issuer.exchanges(), 2);
+}
+
+#[tokio::test]
+async fn r5_a_server_that_refuses_every_token_causes_no_storm() {
+    let issuer = ScriptedIssuer::new();
+    let server = MockServer::start().await;
+    Mock::given(any())
+        .respond_with(ResponseTemplate::new(401))
+        .mount(&server)
+        .await;
+    let provider = provider_for(&server, &issuer);
+    let client = client(&provider);
+    for _ in 0..50 {
+        let response = client.get(server.uri()).send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+    }
+    assert_eq!(issuer.exchanges(), 2);
+    let token = provider.token().await.unwrap();
+    let error = provider.reject(&token).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Denied);
+}
+
+#[tokio::test]
+async fn r6_a_token_that_grants_too_little_is_not_refreshed() {
+    for answer in [
+        ResponseTemplate::new(403),
+        ResponseTemplate::new(401)
+            .insert_header("www-authenticate", "Bearer error=\"insufficient_scope\""),
+    ] {
+        let issuer = ScriptedIssuer::new();
+        let server = refusing("st-1", answer).await;
+        let provider = provider_for(&server, &issuer);
+        client(&provider).get(server.uri()).send().await.unwrap();
+        assert_eq!(issuer.exchanges(), 1);
+        assert_eq!(sent(&server).await.len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn r7_a_body_that_streams_is_not_sent_again_but_the_token_is_refreshed() {
+    let issuer = ScriptedIssuer::new();
+    let server = refusing("st-1", ResponseTemplate::new(401)).await;
+    let provider = provider_for(&server, &issuer);
+    let client = client(&provider);
+    let stream = reqwest::Body::wrap("a stream".to_owned());
+    let response = client.post(server.uri()).body(stream).send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+    let response = client
+        .post(server.uri())
+        .body("a buffer")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(issuer.exchanges(), 2);
+}
+
+#[tokio::test]
+async fn r7_a_buffered_body_is_sent_again_to_the_byte_with_all_its_headers() {
+    let issuer = ScriptedIssuer::new();
+    let server = refusing("st-1", ResponseTemplate::new(401)).await;
+    let provider = provider_for(&server, &issuer);
+    let body: Vec<u8> = (0..=255).cycle().take(100_000).collect();
+    let request = client(&provider).put(server.uri()).header("x-own", "kept");
+    request.body(body.clone()).send().await.unwrap();
+    let requests = server.received_requests().await.unwrap();
+    assert_eq!(requests.len(), 2);
+    for request in &requests {
+        assert_eq!(request.method.as_str(), "PUT");
+        assert_eq!(request.body, body);
+        assert_eq!(request.headers["x-own"], "kept");
+        assert_eq!(request.headers.get_all("authorization").iter().count(), 1);
+    }
+}
+
+#[tokio::test]
+async fn when_no_newer_token_is_to_be_had_the_401_is_returned() {
+    let issuer = ScriptedIssuer::new();
+    issuer.script([Answer::token(secs(900))]);
+    issuer.otherwise(Answer::error(Error::terminal("no more")));
+    let server = refusing("st-1", ResponseTemplate::new(401)).await;
+    let provider = provider_for(&server, &issuer);
+    let response = client(&provider).get(server.uri()).send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+    assert_eq!(
+        provider.token().await.unwrap().expose(),
+        "st-1",
+        "not withdrawn"
+    );
+}

@@ -1,0 +1,25 @@
+//! What is owed to users, one file per section of behaviours; tests carry the behaviour's ID.
+
+#![allow(
+    clippy::pedantic,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test that panics is a test that fails, and it may look at any clock"
+)]
+
+mod architecture;
+mod support;
+
+mod answers;
+mod auth_server;
+mod contract;
+#[cfg(feature = "reqwest-middleware")]
+mod denials;
+#[cfg(feature = "reqwest-middleware")]
+mod destinations;
+mod failing;
+mod one_flight;
+mod shutting_down;
+mod windows;

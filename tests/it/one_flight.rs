@@ -1,0 +1,190 @@
+//! One flight.
+
+use everbearer::testkit::{Answer, ScriptedIssuer};
+use everbearer::{Error, ErrorKind, RetryPolicy};
+
+use crate::support::{builder, millis, provider, secs, settle, tasks};
+
+#[tokio::test(start_paused = true)]
+async fn f1_a_hundred_callers_on_a_slow_issuer_share_one_exchange() {
+    let issuer = ScriptedIssuer::new();
+    issuer.otherwise(Answer::token(secs(900)).after(secs(5)));
+    let (provider, clock) = provider(&issuer);
+    let early = tasks(50, || {
+        let provider = provider.clone();
+        async move { provider.token().await }
+    });
+    clock.advance(secs(2)).await;
+    let late = tasks(50, || {
+        let provider = provider.clone();
+        async move { provider.refresh().await }
+    });
+    for token in [early.join_all().await, late.join_all().await].concat() {
+        assert_eq!(token.unwrap().expose(), "st-1");
+    }
+    assert_eq!((issuer.exchanges(), issuer.most_at_once()), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f1_holds_on_many_threads_too() {
+    let issuer = ScriptedIssuer::new();
+    issuer.otherwise(Answer::token(secs(900)).after(millis(5)));
+    let (provider, _) = provider(&issuer);
+    for round in 1..=50 {
+        let callers = tasks(20, || {
+            let provider = provider.clone();
+            async move { provider.refresh().await }
+        });
+        for token in callers.join_all().await {
+            token.unwrap();
+        }
+        assert_eq!(issuer.most_at_once(), 1);
+        assert!(
+            issuer.exchanges() <= 2 * round + 1,
+            "{}",
+            issuer.exchanges()
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn f2_a_hundred_callers_on_a_failing_issuer_share_one_error() {
+    let issuer = ScriptedIssuer::new();
+    let failure = || Error::transient("down");
+    issuer.otherwise(Answer::error(failure()).after(secs(1)));
+    let (provider, _) = provider(&issuer);
+    let callers = tasks(100, || {
+        let provider = provider.clone();
+        async move { provider.token().await }
+    });
+    for token in callers.join_all().await {
+        assert_eq!(token.unwrap_err().kind(), ErrorKind::Issuer);
+    }
+    assert_eq!(issuer.exchanges(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn f3_the_caller_that_brought_it_about_may_go_away() {
+    let issuer = ScriptedIssuer::new();
+    issuer.otherwise(Answer::token(secs(900)).after(secs(5)));
+    let (provider, clock) = provider(&issuer);
+    let first = tokio::spawn({
+        let provider = provider.clone();
+        async move { provider.refresh().await }
+    });
+    clock.advance(secs(1)).await;
+    assert_eq!(issuer.exchanges(), 1);
+    let others = tasks(10, || {
+        let provider = provider.clone();
+        async move { provider.token().await }
+    });
+    settle().await;
+    first.abort();
+    for token in others.join_all().await {
+        assert_eq!(token.unwrap().expose(), "st-1");
+    }
+    assert_eq!(issuer.exchanges(), 1, "no second exchange");
+}
+
+#[tokio::test(start_paused = true)]
+async fn f4_a_caller_with_a_short_deadline_does_not_end_the_exchange() {
+    let issuer = ScriptedIssuer::new();
+    issuer.otherwise(Answer::token(secs(900)).after(secs(5)));
+    let (provider, clock) = provider(&issuer);
+    let hasty = tokio::time::timeout(secs(1), provider.token()).await;
+    assert!(hasty.is_err());
+    clock.advance(secs(5)).await;
+    assert_eq!(provider.current().unwrap().expose(), "st-1");
+    assert_eq!(issuer.exchanges(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn f5_an_exchange_that_hangs_frees_its_slot_and_callers_are_bounded() {
+    let issuer = ScriptedIssuer::new();
+    issuer.script([Answer::hang()]);
+    let policy = RetryPolicy::default()
+        .exchange_timeout(secs(20))
+        .wait_timeout(secs(3));
+    let provider = builder(&issuer).retry_policy(policy).build().unwrap();
+    let error = provider.token().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::WaitTimeout);
+    tokio::time::sleep(secs(20)).await;
+    assert_eq!(provider.token().await.unwrap().expose(), "st-1");
+    assert_eq!(issuer.most_at_once(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn f6_a_success_leaves_no_trace_of_the_failure_before() {
+    let issuer = ScriptedIssuer::new();
+    issuer.script([
+        Answer::token(secs(900)),
+        Answer::error(Error::transient("down")),
+        Answer::token(secs(900)),
+    ]);
+    let (provider, _) = provider(&issuer);
+    provider.token().await.unwrap();
+    provider.refresh().await.unwrap_err();
+    assert!(provider.status().last_error.is_some());
+    provider.refresh().await.unwrap();
+    let status = provider.status();
+    assert!(status.last_error.is_none());
+    assert_eq!(status.consecutive_failures, 0);
+}
+
+#[test]
+fn f11_when_its_runtime_is_gone_the_next_caller_starts_the_driver_again() {
+    let runtime = || {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap()
+    };
+    let issuer = ScriptedIssuer::new();
+    let first = runtime();
+    let provider = first.block_on(async {
+        let provider = builder(&issuer).clock(everbearer::SystemClock::default());
+        let provider = provider.build().unwrap();
+        provider.token().await.unwrap();
+        provider
+    });
+    drop(first);
+    assert!(provider.current().is_some(), "a good token needs no driver");
+    for round in 2..5 {
+        // In the middle of an exchange.
+        issuer.script([Answer::hang()]);
+        let dying = runtime();
+        dying.block_on(async {
+            let refresh = provider.refresh();
+            let _ = tokio::time::timeout(millis(20), refresh).await;
+        });
+        drop(dying);
+        let alive = runtime();
+        let token = alive.block_on(provider.refresh()).unwrap();
+        assert_eq!(token.expose(), format!("st-{round}"));
+        assert_eq!(issuer.most_at_once(), 1);
+    }
+}
+
+#[test]
+fn outside_of_tokio_there_is_an_error_and_no_panic() {
+    let issuer = ScriptedIssuer::new();
+    let provider = builder(&issuer)
+        .clock(everbearer::SystemClock::default())
+        .build()
+        .unwrap();
+    let mut task = tokio_test::task::spawn(provider.token());
+    let std::task::Poll::Ready(Err(error)) = task.poll() else {
+        panic!("it must not wait for a runtime that is not there");
+    };
+    assert_eq!(error.kind(), ErrorKind::NoRuntime);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_issuer_that_panics_fails_like_any_other() {
+    let issuer = ScriptedIssuer::new();
+    issuer.script([Answer::panic(), Answer::token(secs(900))]);
+    let (provider, _) = provider(&issuer);
+    let error = provider.token().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Issuer);
+    assert_eq!(provider.token().await.unwrap().expose(), "st-1");
+}

@@ -1,0 +1,257 @@
+//! Shutting down.
+
+use everbearer::testkit::{Answer, ScriptedIssuer};
+use everbearer::{Error, ErrorKind, Fate, Grant, ShutdownPolicy, State, Tier, TokenProvider};
+
+use crate::support::{builder, provider, secs, settle, tasks};
+
+fn alive_tasks() -> usize {
+    tokio::runtime::Handle::current()
+        .metrics()
+        .num_alive_tasks()
+}
+
+#[tokio::test(start_paused = true)]
+async fn d1_after_the_shutdown_no_exchange_begins_and_no_task_is_left() {
+    let issuer = ScriptedIssuer::new();
+    let (provider, clock) = provider(&issuer);
+    provider.token().await.unwrap();
+    assert_eq!(alive_tasks(), 1);
+    let report = provider.shutdown().await;
+    assert!(report.is_clean());
+    settle().await;
+    assert_eq!(alive_tasks(), 0);
+    clock.advance(secs(86_400)).await;
+    assert_eq!(issuer.exchanges(), 1);
+    assert_eq!(provider.status().state, State::ShutDown);
+}
+
+#[tokio::test(start_paused = true)]
+async fn d2_every_live_token_is_revoked_superseded_ones_too() {
+    let issuer = ScriptedIssuer::new();
+    issuer.script([Answer::token(secs(60))]);
+    let (provider, clock) = provider(&issuer);
+    provider.token().await.unwrap();
+    clock.advance(secs(61)).await; // st-1 has ended, st-2 is in use
+    provider.refresh().await.unwrap();
+    provider.refresh().await.unwrap();
+    let report = provider.shutdown().await;
+    let mut revoked = issuer.revoked();
+    revoked.sort();
+    assert_eq!(revoked, ["st-2", "st-3", "st-4"]);
+    assert_eq!(report.tokens.len(), 4);
+    let kept: Vec<_> = report
+        .tokens
+        .iter()
+        .filter(|token| matches!(token.fate, Fate::Kept))
+        .collect();
+    assert_eq!(kept.len(), 1);
+    assert_eq!(kept[0].tier, Tier::LongTerm);
+}
+
+#[tokio::test(start_paused = true)]
+async fn d2_the_long_term_token_is_revoked_if_asked() {
+    let issuer = ScriptedIssuer::new();
+    let provider = TokenProvider::builder(issuer.clone(), Grant::client_secret("id", "secret"))
+        .shutdown_policy(ShutdownPolicy::default().revoke_long_term(true))
+        .build()
+        .unwrap();
+    provider.token().await.unwrap();
+    assert!(provider.shutdown().await.is_clean());
+    let mut revoked = issuer.revoked();
+    revoked.sort();
+    assert_eq!(revoked, ["lt-1", "st-1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn d2_a_token_that_arrives_during_the_shutdown_is_revoked_too() {
+    let issuer = ScriptedIssuer::new();
+    issuer.script([Answer::token(secs(900))]);
+    issuer.otherwise(Answer::token(secs(900)).after(secs(2)));
+    let (provider, clock) = provider(&issuer);
+    provider.token().await.unwrap();
+    let waiting = tokio::spawn({
+        let provider = provider.clone();
+        async move { provider.refresh().await }
+    });
+    clock.advance(secs(1)).await;
+    let report = provider.shutdown().await;
+    assert!(report.is_clean());
+    assert_eq!(issuer.revoked(), ["st-1", "st-2"]);
+    let error = waiting.await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ShutDown);
+}
+
+#[tokio::test(start_paused = true)]
+async fn d3_a_failing_revocation_is_tried_again_a_refused_one_is_reported() {
+    let issuer = ScriptedIssuer::new();
+    issuer.script_revocations([
+        Answer::error(Error::transient("503")),
+        Answer::error(Error::transient("503")),
+    ]);
+    let (first, _) = provider(&issuer);
+    first.token().await.unwrap();
+    assert!(first.shutdown().await.is_clean());
+    assert_eq!(issuer.revoked(), ["st-1"]);
+
+    let issuer = ScriptedIssuer::new();
+    issuer.script_revocations([Answer::error(Error::terminal("401"))]);
+    let (second, _) = provider(&issuer);
+    second.token().await.unwrap();
+    let report = second.shutdown().await;
+    let token = report.not_revoked().next().unwrap();
+    assert_eq!(token.token_id.as_deref(), Some("st-1"));
+    let Fate::NotRevoked(error) = &token.fate else {
+        panic!("{token:?}");
+    };
+    assert_eq!(error.kind(), ErrorKind::Denied);
+    assert!(issuer.revoked().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn d4_when_the_budget_is_spent_it_returns_and_says_what_lives_on() {
+    let issuer = ScriptedIssuer::new();
+    issuer.script_revocations([Answer::hang()]);
+    let (provider, _) = provider(&issuer);
+    provider.token().await.unwrap();
+    let expires_at = provider.status().expires_at;
+    let began = tokio::time::Instant::now();
+    let report = provider.shutdown().await;
+    assert_eq!(began.elapsed(), secs(5));
+    let token = report.not_revoked().next().unwrap();
+    assert_eq!(token.token_id.as_deref(), Some("st-1"));
+    assert_eq!(token.ends_at, expires_at);
+    settle().await;
+    assert_eq!(alive_tasks(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn d4_an_exchange_that_hangs_does_not_hold_up_the_shutdown() {
+    let issuer = ScriptedIssuer::new();
+    issuer.script([Answer::token(secs(900)), Answer::hang()]);
+    let (provider, clock) = provider(&issuer);
+    provider.token().await.unwrap();
+    let refresh = tokio::spawn({
+        let provider = provider.clone();
+        async move { provider.refresh().await }
+    });
+    clock.advance(secs(1)).await;
+    let began = tokio::time::Instant::now();
+    let report = provider.shutdown().await;
+    assert_eq!(began.elapsed(), secs(5));
+    assert_eq!(
+        issuer.revoked(),
+        ["st-1"],
+        "the one that is known is revoked"
+    );
+    let unknown = report.not_revoked().next().unwrap();
+    assert!(
+        unknown.token_id.is_none(),
+        "the one that may have been minted is reported"
+    );
+    assert!(refresh.await.unwrap().is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn d5_called_from_many_tasks_there_is_one_shutdown_and_one_report() {
+    let issuer = ScriptedIssuer::new();
+    issuer.script_revocations([Answer::done().after(secs(1))]);
+    let (provider, _) = provider(&issuer);
+    provider.token().await.unwrap();
+    let reports = tasks(20, || {
+        let provider = provider.clone();
+        async move { provider.shutdown().await }
+    });
+    let mut reports = reports.join_all().await;
+    reports.push(provider.shutdown().await);
+    for report in reports {
+        assert!(report.is_clean());
+        assert_eq!(report.took, secs(1));
+        assert_eq!(report.tokens.len(), 2);
+    }
+    assert_eq!(issuer.revoked(), ["st-1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn d5_a_shutdown_whose_caller_goes_away_goes_on() {
+    let issuer = ScriptedIssuer::new();
+    issuer.script_revocations([Answer::done().after(secs(2))]);
+    let (provider, clock) = provider(&issuer);
+    provider.token().await.unwrap();
+    assert!(
+        tokio::time::timeout(secs(1), provider.shutdown())
+            .await
+            .is_err()
+    );
+    clock.advance(secs(2)).await;
+    assert_eq!(issuer.revoked(), ["st-1"]);
+    assert!(provider.shutdown().await.is_clean());
+}
+
+#[tokio::test(start_paused = true)]
+async fn d6_used_afterwards_everything_gives_a_typed_error() {
+    let issuer = ScriptedIssuer::new();
+    let (provider, _) = provider(&issuer);
+    let token = provider.token().await.unwrap();
+    provider.shutdown().await;
+    assert!(provider.current().is_none());
+    for outcome in [
+        provider.token().await.map(drop),
+        provider.authorization().await.map(drop),
+        provider.refresh().await.map(drop),
+        provider.reject(&token).await.map(drop),
+    ] {
+        assert_eq!(outcome.unwrap_err().kind(), ErrorKind::ShutDown);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn d7_the_last_handle_ends_the_driver_and_an_earlier_one_does_not() {
+    let issuer = ScriptedIssuer::new();
+    let (provider, clock) = provider(&issuer);
+    provider.token().await.unwrap();
+    let middleware = provider.clone();
+    drop(provider);
+    clock.advance(secs(900)).await;
+    assert_eq!(
+        issuer.exchanges(),
+        2,
+        "still refreshed for the handle that is left"
+    );
+    drop(middleware);
+    settle().await;
+    assert_eq!(alive_tasks(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_before_the_first_token_is_a_shutdown_too() {
+    let issuer = ScriptedIssuer::new();
+    issuer.otherwise(Answer::error(Error::transient("down")));
+    let provider = builder(&issuer).build().unwrap();
+    provider.token().await.unwrap_err();
+    assert!(provider.shutdown().await.is_clean());
+    assert_eq!(
+        provider.token().await.unwrap_err().kind(),
+        ErrorKind::ShutDown
+    );
+}
+
+#[test]
+fn a_shutdown_outside_of_tokio_reports_what_it_could_not_do() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let issuer = ScriptedIssuer::new();
+    let provider = runtime.block_on(async {
+        let (provider, _) = provider(&issuer);
+        provider.token().await.unwrap();
+        provider
+    });
+    drop(runtime);
+    let mut task = tokio_test::task::spawn(provider.shutdown());
+    let std::task::Poll::Ready(report) = task.poll() else {
+        panic!("it must not wait for a runtime that is not there");
+    };
+    assert_eq!(report.not_revoked().count(), 1);
+}
