@@ -1,0 +1,116 @@
+//! Which server, and with what to begin.
+
+use std::env::{self, VarError};
+use std::time::Duration;
+
+use everbearer::testkit::AuthServer;
+use everbearer::{Credential, Fate, Grant, LongTermToken, ShortTermToken, ShutdownReport};
+use reqwest::StatusCode;
+
+use crate::Result;
+
+const OWN_TOKENS_LIVE: Duration = Duration::from_secs(4);
+
+pub(crate) struct Setting {
+    pub(crate) base_url: String,
+    pub(crate) target: String,
+    pub(crate) credential: Credential,
+    own_server: Option<AuthServer>,
+}
+
+impl Setting {
+    /// The server that the environment names, or else one of our own.
+    pub(crate) async fn find() -> Result<Self> {
+        let Some(base_url) = variable("EVERBEARER_BASE_URL")? else {
+            let server = AuthServer::builder()
+                .short_term_lifetime(OWN_TOKENS_LIVE)
+                .start()
+                .await?;
+            return Ok(Self {
+                base_url: server.base_url().to_owned(),
+                target: server.url("/jobs"),
+                credential: Grant::client_secret(server.client_id(), server.client_secret()).into(),
+                own_server: Some(server),
+            });
+        };
+        let target = variable("EVERBEARER_TARGET_URL")?
+            .ok_or("set EVERBEARER_TARGET_URL to what is to be called with the token")?;
+        let credential = match (
+            variable("EVERBEARER_LONG_TERM_TOKEN")?,
+            variable("EVERBEARER_CLIENT_ID")?,
+            variable("EVERBEARER_CLIENT_SECRET")?,
+        ) {
+            (Some(token), _, _) => LongTermToken::new(token)?.into(),
+            (None, Some(id), Some(secret)) => Grant::client_secret(id, secret).into(),
+            _ => {
+                return Err(
+                    "set EVERBEARER_LONG_TERM_TOKEN, or both EVERBEARER_CLIENT_ID and \
+                            EVERBEARER_CLIENT_SECRET"
+                        .into(),
+                );
+            }
+        };
+        Ok(Self {
+            base_url,
+            target,
+            credential,
+            own_server: None,
+        })
+    }
+
+    pub(crate) fn describe_server(&self) -> String {
+        match self.own_server {
+            Some(_) => format!(
+                "{}, started for this; its tokens live for {OWN_TOKENS_LIVE:?}",
+                self.base_url
+            ),
+            None => self.base_url.clone(),
+        }
+    }
+
+    /// Whether the long-term token is this program's own, and to be revoked with the others.
+    pub(crate) fn owns_long_term(&self) -> bool {
+        matches!(self.credential, Credential::Grant(_))
+    }
+
+    pub(crate) fn least_exchanges(&self) -> usize {
+        if self.own_server.is_some() { 4 } else { 1 }
+    }
+
+    /// Which of the tokens the server still accepts, by calling it with each; of its own server it
+    /// asks after the revoked long-term token, too.
+    pub(crate) async fn still_accepted(
+        &self,
+        tokens: &[ShortTermToken],
+        report: &ShutdownReport,
+    ) -> Result<Vec<String>> {
+        let mut accepted = Vec::new();
+        for token in tokens {
+            let response = reqwest::Client::new()
+                .get(&self.target)
+                .header("authorization", token.authorization())
+                .send()
+                .await?;
+            if response.status() != StatusCode::UNAUTHORIZED {
+                accepted.push(token.token_id().unwrap_or("a token without ID").to_owned());
+            }
+        }
+        for token in &report.tokens {
+            if let (Some(server), Some(id)) = (&self.own_server, &token.token_id)
+                && matches!(token.fate, Fate::Revoked)
+                && server.is_live(id)
+            {
+                accepted.push(id.clone());
+            }
+        }
+        Ok(accepted)
+    }
+}
+
+fn variable(name: &str) -> Result<Option<String>> {
+    match env::var(name) {
+        Ok(value) => Ok(Some(value)),
+        Err(VarError::NotPresent) => Ok(None),
+        Err(VarError::NotUnicode(_)) => Err(format!("{name} is not valid UTF-8").into()),
+    }
+}

@@ -1,0 +1,97 @@
+//! Prints what happens to the provider, as it happens.
+
+use std::time::{Duration, Instant};
+
+use everbearer::{Happening, ShortTermToken, Subscription, TokenProvider};
+use tokio::task::JoinHandle;
+
+#[derive(Clone)]
+pub(crate) struct Timeline {
+    began: Instant,
+}
+
+/// What the timeline has shown.
+#[derive(Default)]
+pub(crate) struct Told {
+    pub(crate) exchanges: usize,
+    pub(crate) exchanges_failed: usize,
+    /// The tokens that were in use, of which the last ones may still live.
+    pub(crate) tokens: Vec<ShortTermToken>,
+}
+
+impl Timeline {
+    /// Begins to print, until the provider is shut down. The task returns what it has shown.
+    pub(crate) fn follow(provider: &TokenProvider) -> (Self, JoinHandle<Told>) {
+        let timeline = Self {
+            began: Instant::now(),
+        };
+        let printing = timeline.clone();
+        let task = tokio::spawn(printing.print(provider.subscribe(), provider.clone()));
+        (timeline, task)
+    }
+
+    pub(crate) fn note(&self, text: &str) {
+        println!("{:>8.3} s  {text}", self.began.elapsed().as_secs_f64());
+    }
+
+    async fn print(self, mut happenings: Subscription, provider: TokenProvider) -> Told {
+        let mut told = Told::default();
+        while let Some(happening) = happenings.next().await {
+            match happening {
+                Happening::LongTermObtained { token_id, .. } => self.note(&format!(
+                    "obtained a long-term token, {}",
+                    token_id.as_deref().unwrap_or("which has no ID")
+                )),
+                Happening::ExchangeBegan { .. } => match told.tokens.len() {
+                    0 => self.note("the first exchange begins"),
+                    n => self.note(&format!("exchange begins; token #{n} goes on serving")),
+                },
+                Happening::Swapped {
+                    generation,
+                    life,
+                    took,
+                    previous_left,
+                    ..
+                } => {
+                    told.exchanges += 1;
+                    told.tokens.extend(provider.current());
+                    self.note(&swapped(generation, life, took, previous_left));
+                }
+                Happening::ExchangeFailed { error, .. } => {
+                    told.exchanges_failed += 1;
+                    self.note(&format!("the exchange failed: {error}"));
+                }
+                Happening::Denied { generation, .. } => {
+                    self.note(&format!("token #{generation} was refused with a 401"));
+                }
+                Happening::ShutdownBegan { tokens, .. } => {
+                    self.note(&format!("{tokens} tokens still live and are revoked"));
+                }
+                Happening::Revocation {
+                    token_id, error, ..
+                } => {
+                    let id = token_id.as_deref().unwrap_or("a token without ID");
+                    match error {
+                        None => self.note(&format!("revoked {id}")),
+                        Some(error) => self.note(&format!("could not revoke {id}: {error}")),
+                    }
+                }
+                Happening::ShutDown => break,
+                _ => {}
+            }
+        }
+        told
+    }
+}
+
+fn swapped(generation: u64, life: Duration, took: Duration, left: Option<Duration>) -> String {
+    let news = format!("token #{generation} is in use: lives for {life:?}, came in {took:.1?}");
+    match left {
+        None => news,
+        Some(left) => format!(
+            "{news}; token #{} had {:.2} s left",
+            generation - 1,
+            left.as_secs_f64()
+        ),
+    }
+}
