@@ -167,9 +167,8 @@ pub(crate) struct Observers {
 
 impl Observers {
     pub(crate) fn new() -> Self {
-        Self {
-            sender: broadcast::Sender::new(BACKLOG),
-        }
+        let (sender, _) = broadcast::channel(BACKLOG);
+        Self { sender }
     }
 
     pub(crate) fn subscribe(&self) -> Subscription {

@@ -108,7 +108,7 @@ impl<'a> Call<'a> {
 }
 
 fn unreachable(operation: &str, url: &Url, error: reqwest::Error) -> Error {
-    let host = url.host_str().unwrap_or_default();
+    let host = url.authority(); // with the port, and without a user: `Origin` refuses one
     let error = error.without_url();
     if url.scheme() == "https" && lacks_tls(&error) {
         return Error::new(

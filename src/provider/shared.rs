@@ -64,12 +64,13 @@ pub(super) struct Progress {
 impl Shared {
     pub(super) fn new(settings: Settings, long_term: Option<LongTermToken>, seed: u64) -> Self {
         let machine = Machine::new(settings.refresh.clone(), settings.retry.clone(), seed);
+        let (progress, _) = watch::channel(Progress::default());
         Self {
             settings,
             cell: Cell::default(),
             observers: Observers::new(),
             wake: Notify::new(),
-            progress: watch::Sender::default(),
+            progress,
             engine: Mutex::new(Engine {
                 machine,
                 driven: false,
