@@ -55,16 +55,22 @@ pub enum ErrorKind {
     /// The auth server failed (5xx).
     Server,
     /// The auth server refuses the credential (401, 403, `invalid_grant` and its kin): trying
-    /// again with the same one is no use.
+    /// again with the same one is no use. Also what [`reject`](crate::TokenProvider::reject) says
+    /// of a token that was minted just now.
     Denied,
-    /// The auth server refuses the request as such (400 and other 4xx).
+    /// The auth server refuses the request as such (400 and other 4xx, with a code).
     InvalidRequest,
-    /// The answer is not what the contract says: no JSON, an empty token, one already expired.
+    /// The answer is not what the contract says: no JSON, an empty token, one already expired, a
+    /// refusal without a code. Something else may answer for the auth server.
     Protocol,
     /// A [`TokenIssuer`](crate::TokenIssuer) of the user's failed or panicked.
     Issuer,
     /// The caller waited as long as the policy allows; its source is the last failure, if any.
     WaitTimeout,
+    /// As many sets of scopes have tokens as the policy allows.
+    TooManyScopeSets,
+    /// No token lives as long as the caller asks for.
+    TooShortLived,
     /// The provider was shut down.
     ShutDown,
     /// There is no tokio runtime to run on, or it is shutting down.
@@ -86,6 +92,8 @@ impl ErrorKind {
             Self::Protocol => "protocol",
             Self::Issuer => "issuer",
             Self::WaitTimeout => "wait_timeout",
+            Self::TooManyScopeSets => "too_many_scope_sets",
+            Self::TooShortLived => "too_short_lived",
             Self::ShutDown => "shut_down",
             Self::NoRuntime => "no_runtime",
         }
@@ -99,11 +107,13 @@ impl ErrorKind {
             | Self::Server
             | Self::Protocol
             | Self::Issuer
-            | Self::WaitTimeout => true,
+            | Self::WaitTimeout
+            | Self::TooManyScopeSets => true,
             Self::Config
             | Self::InvalidToken
             | Self::Denied
             | Self::InvalidRequest
+            | Self::TooShortLived
             | Self::ShutDown
             | Self::NoRuntime => false,
         }
@@ -121,6 +131,15 @@ impl Error {
     /// itself: the engine stops trying until something changes.
     pub fn terminal(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self::new(ErrorKind::Denied, "the token issuer refuses").with_source(source)
+    }
+
+    /// Says the server's error code, such as `invalid_token`. A provider that starts from a grant
+    /// obtains another long-term token after `invalid_token`, `token_expired` and `invalid_grant`,
+    /// and after a [`terminal`](Self::terminal) failure without a code.
+    #[must_use]
+    pub fn with_code(mut self, code: impl Into<String>) -> Self {
+        Arc::make_mut(&mut self.inner).code = Some(code.into());
+        self
     }
 
     /// Says how long the server asks to wait.

@@ -50,8 +50,8 @@ impl Origin {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`] if the URL is neither https nor loopback http, or carries a user
-    /// name or password.
+    /// [`ErrorKind::Config`] if the URL is neither https nor loopback http, carries a user name or
+    /// password, or has a wildcard for a host.
     pub(crate) fn of(url: &Url) -> Result<Self, Error> {
         let refuse = |why: &str| {
             let (scheme, host) = (url.scheme(), url.host_str().unwrap_or_default());
@@ -77,11 +77,19 @@ impl Origin {
         let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else {
             return refuse("the URL names no host");
         };
+        if host.contains('*') {
+            return refuse("a host is named in full, without wildcards");
+        }
         Ok(Self {
             scheme,
             host: host.to_owned(),
             port,
         })
+    }
+
+    /// Whether what is sent there is https.
+    pub(crate) const fn is_encrypted(&self) -> bool {
+        matches!(self.scheme, Scheme::Https)
     }
 
     /// Whether the URL is of this origin.
@@ -143,6 +151,7 @@ mod tests {
             "http://127.0.0.1.example.com",
             "http://[2001:db8::1]",
             "ftp://localhost",
+            "https://*.example.com",
             "file:///etc/passwd",
         ] {
             assert_eq!(

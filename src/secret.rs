@@ -60,7 +60,8 @@ impl<'de> Deserialize<'de> for Secret {
 }
 
 /// A bearer token as it goes on the wire: the value of an `Authorization` header, marked
-/// sensitive, whose only copy in memory is zeroized when its last clone is dropped.
+/// sensitive, whose one buffer is zeroized when its last clone is dropped. What is beyond our
+/// reach: the copies that an HTTP client makes when it sends the header.
 #[derive(Clone)]
 pub(crate) struct BearerToken(HeaderValue);
 

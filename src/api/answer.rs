@@ -23,10 +23,21 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    /// The answer itself if it is a success, the typed error that it stands for if it is not.
-    pub(super) fn into_success(self, secrets: &[&str]) -> Result<Self, Error> {
-        if self.status.is_success() {
+    /// The answer itself if it is a success of this operation, the typed error that it stands for
+    /// if it is not.
+    pub(super) fn into_success(
+        self,
+        expected: &[StatusCode],
+        secrets: &[&str],
+    ) -> Result<Self, Error> {
+        if expected.contains(&self.status) {
             Ok(self)
+        } else if self.status.is_success() {
+            let text = format!(
+                "the answer is {}, which is not in the contract",
+                self.status
+            );
+            Err(self.error(ErrorKind::Protocol, &text, None))
         } else if self.status.is_redirection() {
             Err(redirected(self.operation, self.status))
         } else {
@@ -124,6 +135,7 @@ pub(super) fn redirected(operation: &str, status: StatusCode) -> Error {
     .with_answer(status.as_u16(), None)
 }
 
+/// By the contract's code. A refusal without one is not the auth server's own, so it may pass.
 fn kind(status: StatusCode, code: Option<&str>) -> ErrorKind {
     match code {
         Some("rate_limited" | "slow_down") => return ErrorKind::RateLimited,
@@ -140,9 +152,10 @@ fn kind(status: StatusCode, code: Option<&str>) -> ErrorKind {
         _ => {}
     }
     match status {
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => ErrorKind::Denied,
         StatusCode::TOO_MANY_REQUESTS => ErrorKind::RateLimited,
         StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY => ErrorKind::Server,
+        status if status.is_client_error() && code.is_none() => ErrorKind::Protocol,
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => ErrorKind::Denied,
         status if status.is_client_error() => ErrorKind::InvalidRequest,
         _ => ErrorKind::Server,
     }

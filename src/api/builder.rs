@@ -49,15 +49,18 @@ impl AuthApiBuilder {
     /// Goes through this client, with its proxy, its certificates and its connections, instead of
     /// one of its own.
     ///
-    /// Bodies are sent in a way that the client cannot send again, and it drops credentials when
-    /// it changes the origin, so a client that follows redirects takes no secret elsewhere. An
-    /// answer that came by way of a redirect is refused all the same.
+    /// Build it with [`redirect::Policy::none`](reqwest::redirect::Policy::none). One that follows
+    /// redirects takes no secret elsewhere, since bodies are sent in a way that it cannot send
+    /// again, and it drops credentials when it changes the origin; an answer from another URL than
+    /// the one that was asked is refused. If it has a proxy, calls to a loopback address go there
+    /// in the clear; a client of its own takes no proxy for those.
     pub fn http_client(mut self, client: reqwest::Client) -> Self {
         self.http = Some(client);
         self
     }
 
-    /// Sends this client ID, which is no secret, as `X-Client-Id`.
+    /// Sends this client ID, which is no secret, as `X-Client-Id` with every call. Without it, a
+    /// request for a long-term token still says whose it is.
     pub fn client_id(mut self, id: impl Into<String>) -> Self {
         self.client_id = Some(id.into());
         self
@@ -96,7 +99,7 @@ impl AuthApiBuilder {
         Ok(AuthApi {
             http: match self.http {
                 Some(client) => client,
-                None => own_client()?,
+                None => own_client(&origin)?,
             },
             base,
             origin,
@@ -106,8 +109,15 @@ impl AuthApiBuilder {
     }
 }
 
-fn own_client() -> Result<reqwest::Client, Error> {
-    reqwest::Client::builder()
+fn own_client(origin: &Origin) -> Result<reqwest::Client, Error> {
+    let client = reqwest::Client::builder();
+    // Plain http is for this machine only: not for a proxy that the environment names.
+    let client = if origin.is_encrypted() {
+        client
+    } else {
+        client.no_proxy()
+    };
+    client
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(CONNECT_TIMEOUT)
         .user_agent(concat!("everbearer/", env!("CARGO_PKG_VERSION")))

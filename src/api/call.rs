@@ -3,6 +3,7 @@
 use std::error::Error as StdError;
 
 use bytes::Bytes;
+use http::StatusCode;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::{Body, Method, Request, Url};
 use serde::Serialize;
@@ -15,11 +16,13 @@ use crate::secret::{BearerToken, Secret};
 
 /// The most that is read of an answer, in bytes.
 const LONGEST_ANSWER: usize = 1024 * 1024;
+const CLIENT_ID: &str = "x-client-id";
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 pub(super) struct Call<'a> {
     operation: &'static str,
     request: Request,
+    expected: &'static [StatusCode],
     /// What was sent and must not come back in an error's text.
     secrets: Vec<&'a str>,
 }
@@ -31,12 +34,13 @@ pub(super) enum Authorization<'a> {
 }
 
 impl<'a> Call<'a> {
-    pub(super) fn post(operation: &'static str, url: Url) -> Self {
+    pub(super) fn post(operation: &'static str, url: Url, expected: &'static [StatusCode]) -> Self {
         let mut request = Request::new(Method::POST, url);
         request.headers_mut().insert(ACCEPT, JSON);
         Self {
             operation,
             request,
+            expected,
             secrets: Vec::new(),
         }
     }
@@ -67,10 +71,18 @@ impl<'a> Call<'a> {
         self
     }
 
+    /// Says who the client is, unless the API is configured to say so.
+    pub(super) fn on_behalf_of(mut self, client_id: &str) -> Self {
+        if let Ok(id) = HeaderValue::from_str(client_id) {
+            self.request.headers_mut().insert(CLIENT_ID, id);
+        }
+        self
+    }
+
     pub(super) async fn send(mut self, api: &AuthApi) -> Result<Answer, Error> {
         let operation = self.operation;
         if let Some(id) = &api.client_id {
-            self.request.headers_mut().insert("x-client-id", id.clone());
+            self.request.headers_mut().insert(CLIENT_ID, id.clone());
         }
         *self.request.timeout_mut() = Some(api.timeout);
         let url = self.request.url().clone();
@@ -103,7 +115,7 @@ impl<'a> Call<'a> {
             headers: std::mem::take(response.headers_mut()),
             body,
         }
-        .into_success(&self.secrets)
+        .into_success(self.expected, &self.secrets)
     }
 }
 

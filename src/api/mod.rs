@@ -9,7 +9,7 @@ mod wire;
 use std::fmt;
 use std::time::Duration;
 
-use http::HeaderValue;
+use http::{HeaderValue, StatusCode};
 use reqwest::Url;
 
 pub use builder::AuthApiBuilder;
@@ -20,6 +20,9 @@ use crate::token::{Bearer, LongTermToken, ShortTermToken};
 use answer::Answer;
 use call::{Authorization, Call};
 use models::{LongTokenRequest, LongTokenResponse, ShortTokenRequest, ShortTokenResponse};
+
+const ISSUED: &[StatusCode] = &[StatusCode::OK, StatusCode::CREATED];
+const REVOKED: &[StatusCode] = &[StatusCode::NO_CONTENT];
 
 /// The auth server, as a client sees it.
 ///
@@ -114,7 +117,9 @@ impl AuthApi {
         let answer = Call::post(
             "issue_long_term_token",
             self.url(&["auth", "tokens", "long"])?,
+            ISSUED,
         )
+        .on_behalf_of(&request.client_id)
         .json(&wire::LongTokenRequest::from(request))?
         .authorized(match authorization {
             Some(token) => Authorization::Bearer(Bearer::from(token).token()),
@@ -150,6 +155,7 @@ impl AuthApi {
         let mut call = Call::post(
             "issue_short_term_token",
             self.url(&["auth", "tokens", "short"])?,
+            ISSUED,
         )
         .hiding(in_body);
         if let Some(request) = request {
@@ -172,8 +178,8 @@ impl AuthApi {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidToken`] if the ID is empty, `.` or `..`, which cannot stand in a path;
-    /// otherwise any [`ErrorKind`] from [`Unreachable`](ErrorKind::Unreachable) to
+    /// [`ErrorKind::InvalidToken`] if the ID is empty, `.` or `..`, or holds control characters,
+    /// none of which can stand in a path; otherwise any [`ErrorKind`] from [`Unreachable`](ErrorKind::Unreachable) to
     /// [`Protocol`](ErrorKind::Protocol).
     ///
     /// # Cancel safety
@@ -184,14 +190,15 @@ impl AuthApi {
         token_id: &str,
         authorization: impl Into<Bearer<'_>>,
     ) -> Result<(), Error> {
-        if matches!(token_id, "" | "." | "..") {
+        // A URL cannot carry the first three as a segment, and its parser drops some of the others.
+        if matches!(token_id, "" | "." | "..") || token_id.contains(char::is_control) {
             return Err(Error::new(
                 ErrorKind::InvalidToken,
                 "a token without a proper ID cannot be revoked by it",
             ));
         }
         let url = self.url(&["auth", "tokens", token_id, "revoke"])?;
-        let outcome = Call::post("revoke_token", url)
+        let outcome = Call::post("revoke_token", url, REVOKED)
             .authorized(Authorization::Bearer(authorization.into().token()))
             .send(self)
             .await;

@@ -3,6 +3,7 @@
 //! Requests have no `Serialize`: they hold secrets, and only [`AuthApi`](crate::AuthApi) puts
 //! those on the wire.
 
+use std::marker::PhantomData;
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Deserializer};
@@ -10,7 +11,7 @@ use serde_json::{Map, Value};
 
 use crate::error::{Error, ErrorKind};
 use crate::secret::Secret;
-use crate::token::{LongTermToken, ShortTermToken, TokenBuilder, duration_from_json};
+use crate::token::{Issued, LongTermToken, ShortTermToken, TokenBuilder, duration_from_json};
 
 /// The `assertion_type` of a JWT that the client signed (RFC 7523, section 2.2).
 pub const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
@@ -96,15 +97,22 @@ impl ShortTokenRequest {
 }
 
 /// The answer that brings a long-term token.
+pub type LongTokenResponse = TokenResponse<LongTermToken>;
+
+/// The answer that brings a short-term token.
+pub type ShortTokenResponse = TokenResponse<ShortTermToken>;
+
+/// The answer that brings a token of either tier.
 ///
 /// Read leniently: `expires_in` may be a string that holds a number, and what says nothing
 /// understandable about the end of the token counts as absent.
 #[derive(Clone, Debug, Deserialize)]
+#[serde(bound = "")]
 #[non_exhaustive]
-pub struct LongTokenResponse {
+pub struct TokenResponse<T> {
     /// `Bearer`, in any case.
     pub token_type: String,
-    /// The token, opaque or a JWT.
+    /// The token.
     pub access_token: Secret,
     /// `expires_in`: how long it lives.
     #[serde(default, deserialize_with = "seconds")]
@@ -121,31 +129,8 @@ pub struct LongTokenResponse {
     /// The server's clock when it answered: the `Date` header.
     #[serde(skip)]
     pub server_time: Option<SystemTime>,
-}
-
-/// The answer that brings a short-term token. Read as leniently as [`LongTokenResponse`].
-#[derive(Clone, Debug, Deserialize)]
-#[non_exhaustive]
-pub struct ShortTokenResponse {
-    /// `Bearer`, in any case.
-    pub token_type: String,
-    /// The token, a short-lived JWT.
-    pub access_token: Secret,
-    /// `expires_in`: how long it lives.
-    #[serde(default, deserialize_with = "seconds")]
-    pub expires_in: Option<Duration>,
-    /// `expires_at`: when it ends by the server's clock.
-    #[serde(default, deserialize_with = "date")]
-    pub expires_at: Option<SystemTime>,
-    /// What it is good for.
-    #[serde(default, deserialize_with = "null_is_empty")]
-    pub scopes: Vec<String>,
-    /// Its ID; the `X-Token-Id` header stands in where the body has none.
-    #[serde(default)]
-    pub token_id: Option<String>,
-    /// The server's clock when it answered: the `Date` header.
     #[serde(skip)]
-    pub server_time: Option<SystemTime>,
+    tier: PhantomData<fn() -> T>,
 }
 
 /// The body of every answer that is not a success.
@@ -162,70 +147,38 @@ pub struct AuthError {
     pub details: Option<Map<String, Value>>,
 }
 
-impl LongTokenResponse {
+#[allow(
+    private_bounds,
+    reason = "the two token types are all that a response can bring"
+)]
+impl<T: From<Issued>> TokenResponse<T> {
     /// The token with all that is known about it.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Protocol`] if the token's type is not `Bearer`, or if the token is empty or
     /// cannot stand in a header.
-    pub fn into_token(self) -> Result<LongTermToken, Error> {
-        check_type(&self.token_type)?;
-        let token = LongTermToken::builder(self.access_token.expose());
-        let token = described(token, self.expires_in, self.expires_at, self.server_time);
-        let token = with_id(token.scopes(self.scopes), self.token_id);
+    pub fn into_token(self) -> Result<T, Error> {
+        if !self.token_type.eq_ignore_ascii_case("Bearer") {
+            return Err(Error::new(
+                ErrorKind::Protocol,
+                "the auth server sent a token of another type than Bearer",
+            ));
+        }
+        let mut token = TokenBuilder::new(self.access_token.expose()).scopes(self.scopes);
+        if let Some(life) = self.expires_in {
+            token = token.expires_in(life);
+        }
+        if let Some(end) = self.expires_at {
+            token = token.expires_at(end);
+        }
+        if let Some(time) = self.server_time {
+            token = token.server_time(time);
+        }
+        if let Some(id) = self.token_id.filter(|id| !id.is_empty()) {
+            token = token.token_id(id);
+        }
         token.build().map_err(unusable)
-    }
-}
-
-impl ShortTokenResponse {
-    /// The token with all that is known about it.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Protocol`] if the token's type is not `Bearer`, or if the token is empty or
-    /// cannot stand in a header.
-    pub fn into_token(self) -> Result<ShortTermToken, Error> {
-        check_type(&self.token_type)?;
-        let token = ShortTermToken::builder(self.access_token.expose());
-        let token = described(token, self.expires_in, self.expires_at, self.server_time);
-        let token = with_id(token.scopes(self.scopes), self.token_id);
-        token.build().map_err(unusable)
-    }
-}
-
-fn check_type(token_type: &str) -> Result<(), Error> {
-    if token_type.eq_ignore_ascii_case("Bearer") {
-        return Ok(());
-    }
-    Err(Error::new(
-        ErrorKind::Protocol,
-        "the auth server sent a token of another type than Bearer",
-    ))
-}
-
-fn described<T>(
-    mut token: TokenBuilder<T>,
-    expires_in: Option<Duration>,
-    expires_at: Option<SystemTime>,
-    server_time: Option<SystemTime>,
-) -> TokenBuilder<T> {
-    if let Some(life) = expires_in {
-        token = token.expires_in(life);
-    }
-    if let Some(end) = expires_at {
-        token = token.expires_at(end);
-    }
-    if let Some(time) = server_time {
-        token = token.server_time(time);
-    }
-    token
-}
-
-fn with_id<T>(token: TokenBuilder<T>, id: Option<String>) -> TokenBuilder<T> {
-    match id.filter(|id| !id.is_empty()) {
-        Some(id) => token.token_id(id),
-        None => token,
     }
 }
 

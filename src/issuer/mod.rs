@@ -110,7 +110,8 @@ pub trait TokenIssuer: fmt::Debug + Send + Sync + 'static {
 pub enum Credential {
     /// A long-term token that somebody obtained.
     LongTerm(LongTermToken),
-    /// A way to obtain one, used at the start, and again when the server refuses the one obtained.
+    /// A way to obtain one, used at the start, and again when the server refuses the one obtained
+    /// ([`Error::with_code`] says what counts as that).
     Grant(Grant),
 }
 

@@ -69,7 +69,7 @@ pub struct TokenBuilder<T> {
 }
 
 impl<T> TokenBuilder<T> {
-    pub(super) fn new(token: &str) -> Self {
+    pub(crate) fn new(token: &str) -> Self {
         Self {
             token: Zeroizing::new(token.to_owned()),
             token_id: None,

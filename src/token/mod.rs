@@ -10,12 +10,12 @@ use std::time::SystemTime;
 
 use http::HeaderValue;
 
+pub(crate) use issued::Issued;
 pub use issued::TokenBuilder;
 pub(crate) use lifetime::{Lifetime, UnixMillis, duration_from_json};
 
 use crate::error::Error;
 use crate::secret::BearerToken;
-use issued::Issued;
 
 /// The secret that is exchanged for short-term tokens; opaque or a JWT, as the server chooses.
 ///
