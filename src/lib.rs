@@ -1,4 +1,9 @@
-#![doc = include_str!("../README.md")]
+// The README's code uses the middleware.
+#![cfg_attr(feature = "reqwest-middleware", doc = include_str!("../README.md"))]
+#![cfg_attr(
+    not(feature = "reqwest-middleware"),
+    doc = "everbearer keeps a bearer token fresh; see the README."
+)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod api;
@@ -23,9 +28,9 @@ pub use issuer::{Credential, Grant, TokenIssuer};
 #[cfg(feature = "reqwest-middleware")]
 pub use middleware::BearerMiddleware;
 pub use middleware::{RequestBuilderExt, SendError};
-pub use observe::{Happening, State, Status, Subscription};
+pub use observe::{Happening, LongTermStatus, State, Status, Subscription};
 pub use origin::Origin;
-pub use policy::{RefreshPolicy, RetryPolicy, ShutdownPolicy};
+pub use policy::{RefreshPolicy, RetryPolicy, ScopePolicy, ShutdownPolicy};
 pub use provider::{Fate, ShutdownReport, Tier, TokenProvider, TokenProviderBuilder, TokenReport};
 pub use secret::Secret;
 pub use token::{Bearer, LongTermToken, ShortTermToken, TokenBuilder};

@@ -1,5 +1,6 @@
 //! What happened, as values; the same values become tracing events.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::broadcast;
@@ -24,13 +25,17 @@ pub enum Happening {
     /// An exchange began.
     #[non_exhaustive]
     ExchangeBegan {
+        /// The scopes that are asked for; empty if all.
+        scopes: Arc<[String]>,
         /// How many exchanges in a row have failed before this one.
         failures: u32,
     },
     /// An exchange brought a token, which took the place of the one before.
     #[non_exhaustive]
     Swapped {
-        /// Counts the tokens of this provider; the first is 1.
+        /// The scopes that were asked for; empty if all.
+        scopes: Arc<[String]>,
+        /// Counts the tokens of this provider, of all its sets of scopes; the first is 1.
         generation: u64,
         /// The new token's ID, if the server gave one.
         token_id: Option<String>,
@@ -44,6 +49,8 @@ pub enum Happening {
     /// An exchange brought no token. The token in use, if it is still good, stays in use.
     #[non_exhaustive]
     ExchangeFailed {
+        /// The scopes that were asked for; empty if all.
+        scopes: Arc<[String]>,
         /// Why.
         error: Error,
         /// How many exchanges in a row have failed, this one included.
@@ -55,16 +62,32 @@ pub enum Happening {
     /// A resource server refused the token in use, and it is exchanged for another.
     #[non_exhaustive]
     Denied {
+        /// The scopes of the token; empty if all.
+        scopes: Arc<[String]>,
         /// The generation that was refused.
         generation: u64,
+    },
+    /// Nobody has used a set of scopes for long: its tokens are no longer refreshed, and are
+    /// revoked.
+    #[non_exhaustive]
+    ScopesRetired {
+        /// The set.
+        scopes: Arc<[String]>,
+    },
+    /// There is another long-term token, by
+    /// [`TokenProvider::renew`](crate::TokenProvider::renew).
+    #[non_exhaustive]
+    LongTermRenewed {
+        /// Its ID, if it is known.
+        token_id: Option<String>,
     },
     /// The shutdown began: no exchange begins any more.
     #[non_exhaustive]
     ShutdownBegan {
-        /// How many tokens are to be revoked.
+        /// How many short-term tokens are to be revoked.
         tokens: usize,
     },
-    /// A token was revoked, or could not be.
+    /// A token was revoked, or could not be and is not tried again.
     #[non_exhaustive]
     Revocation {
         /// Its ID, if the server gave one.
@@ -82,7 +105,8 @@ pub enum Happening {
 pub struct Status {
     /// In a word.
     pub state: State,
-    /// Counts the tokens of this provider; 0 if there was none yet.
+    /// Grows with each token of this provider, of all its sets of scopes; 0 if this set had none
+    /// yet.
     pub generation: u64,
     /// The ID of the token in use, if there is one and the server gave one.
     pub token_id: Option<String>,
@@ -97,6 +121,20 @@ pub struct Status {
     pub consecutive_failures: u32,
     /// Why the last exchange failed, if none has succeeded since.
     pub last_error: Option<Error>,
+    /// The long-term token, if there is one.
+    pub long_term: Option<LongTermStatus>,
+}
+
+/// What is known of the long-term token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LongTermStatus {
+    /// Its ID, if it is known.
+    pub token_id: Option<String>,
+    /// How long the provider has had it.
+    pub age: Duration,
+    /// When it ends by the server's clock, if that is known.
+    pub expires_at: Option<SystemTime>,
 }
 
 /// A provider's state in a word.
@@ -111,7 +149,8 @@ pub enum State {
     Failing,
     /// There is no good token; attempts go on.
     Unavailable,
-    /// The auth server refuses the credential: a person or a new credential is needed.
+    /// There is no good token, and the auth server refuses the credential: a person or a new
+    /// credential is needed.
     Refused,
     /// Tokens are being revoked.
     ShuttingDown,
@@ -185,21 +224,27 @@ impl Observers {
 }
 
 fn log(happening: &Happening) {
+    const TARGET: &str = "everbearer";
     match happening {
         Happening::LongTermObtained { token_id } => {
-            tracing::info!(target: "everbearer", token_id, "obtained a long-term token");
+            tracing::info!(target: TARGET, token_id, "obtained a long-term token");
         }
-        Happening::ExchangeBegan { failures } => {
-            tracing::debug!(target: "everbearer", failures, "exchange began");
+        Happening::LongTermRenewed { token_id } => {
+            tracing::info!(target: TARGET, token_id, "took another long-term token");
+        }
+        Happening::ExchangeBegan { scopes, failures } => {
+            tracing::debug!(target: TARGET, ?scopes, failures, "exchange began");
         }
         Happening::Swapped {
+            scopes,
             generation,
             token_id,
             life,
             took,
             previous_left,
         } => tracing::info!(
-            target: "everbearer",
+            target: TARGET,
+            ?scopes,
             generation,
             token_id,
             life_ms = millis(*life),
@@ -208,6 +253,7 @@ fn log(happening: &Happening) {
             "swapped in a new token"
         ),
         Happening::ExchangeFailed {
+            scopes,
             error,
             failures,
             retry_in,
@@ -216,24 +262,40 @@ fn log(happening: &Happening) {
             let retry_in_ms = retry_in.map(millis);
             // A failure that repeats warns once.
             if *failures == 1 {
-                tracing::warn!(target: "everbearer", error_kind, %error, failures, retry_in_ms, "exchange failed");
+                tracing::warn!(
+                    target: TARGET,
+                    ?scopes, error_kind, %error, failures, retry_in_ms, "exchange failed"
+                );
             } else {
-                tracing::debug!(target: "everbearer", error_kind, %error, failures, retry_in_ms, "exchange failed");
+                tracing::debug!(
+                    target: TARGET,
+                    ?scopes, error_kind, %error, failures, retry_in_ms, "exchange failed"
+                );
             }
         }
-        Happening::Denied { generation } => {
-            tracing::info!(target: "everbearer", generation, "a resource server refused the token");
+        Happening::Denied { scopes, generation } => tracing::info!(
+            target: TARGET,
+            ?scopes,
+            generation,
+            "a resource server refused the token"
+        ),
+        Happening::ScopesRetired { scopes } => {
+            tracing::info!(target: TARGET, ?scopes, "retired a set of scopes");
         }
         Happening::ShutdownBegan { tokens } => {
-            tracing::info!(target: "everbearer", tokens, "shutting down");
+            tracing::info!(target: TARGET, tokens, "shutting down");
         }
         Happening::Revocation { token_id, error } => match error {
-            None => tracing::info!(target: "everbearer", token_id, "revoked a token"),
+            None => tracing::info!(target: TARGET, token_id, "revoked a token"),
             Some(error) => {
-                tracing::warn!(target: "everbearer", token_id, %error, "could not revoke a token");
+                let error_kind = error.kind().as_str();
+                tracing::warn!(
+                    target: TARGET,
+                    token_id, error_kind, %error, "could not revoke a token"
+                );
             }
         },
-        Happening::ShutDown => tracing::info!(target: "everbearer", "shut down"),
+        Happening::ShutDown => tracing::info!(target: TARGET, "shut down"),
     }
 }
 

@@ -35,6 +35,7 @@ pub struct RefreshPolicy {
     pub(crate) margin: Duration,
     pub(crate) life_if_unknown: Duration,
     pub(crate) between_denials: Duration,
+    pub(crate) lazy: bool,
 }
 
 impl Default for RefreshPolicy {
@@ -48,6 +49,7 @@ impl Default for RefreshPolicy {
             margin: Duration::from_secs(5),
             life_if_unknown: Duration::from_secs(300),
             between_denials: Duration::from_secs(10),
+            lazy: false,
         }
     }
 }
@@ -98,11 +100,21 @@ impl RefreshPolicy {
     }
 
     /// The least time between two refreshes that a 401 from a resource server asks for. It keeps
-    /// a resource server that refuses every token from turning each request into an exchange. At
+    /// a resource server that refuses every token from turning each request into an exchange; while
+    /// exchanges fail, the delays of [`RetryPolicy`] do. At
     /// most a quarter of the current token's life is taken. Default: 10 s.
     #[must_use]
     pub const fn between_denials(mut self, pause: Duration) -> Self {
         self.between_denials = pause;
+        self
+    }
+
+    /// Exchanges only when someone asks: the first time for the first caller, later for the first
+    /// caller after the refresh became due, who is served the token in use. Default: false, which
+    /// refreshes whether or not anyone asks.
+    #[must_use]
+    pub const fn lazy(mut self, lazy: bool) -> Self {
+        self.lazy = lazy;
         self
     }
 
@@ -138,11 +150,13 @@ pub struct RetryPolicy {
     pub(crate) terminal_pause: Duration,
     pub(crate) exchange_timeout: Duration,
     pub(crate) wait_timeout: Duration,
+    pub(crate) start_timeout: Duration,
 }
 
 impl Default for RetryPolicy {
     /// Delays from 1 s doubling up to 60 s; a `Retry-After` of up to 5 minutes; 30 s of pause
-    /// after a terminal error; 30 s for one exchange; 30 s of waiting for a caller.
+    /// after a terminal error; 30 s for one exchange; 30 s of waiting for a caller; no patience
+    /// with failures at the start.
     fn default() -> Self {
         Self {
             first_delay: Duration::from_secs(1),
@@ -151,6 +165,7 @@ impl Default for RetryPolicy {
             terminal_pause: Duration::from_secs(30),
             exchange_timeout: Duration::from_secs(30),
             wait_timeout: Duration::from_secs(30),
+            start_timeout: Duration::ZERO,
         }
     }
 }
@@ -178,7 +193,8 @@ impl RetryPolicy {
 
     /// How long a terminal error (the server refuses the credential) is handed to callers without
     /// asking the server again. After this pause, a caller in need of a token causes one more
-    /// attempt. Default: 30 s.
+    /// attempt; while there is still a good token, one more is made without anybody asking.
+    /// Default: 30 s.
     #[must_use]
     pub const fn terminal_pause(mut self, pause: Duration) -> Self {
         self.terminal_pause = pause;
@@ -201,6 +217,15 @@ impl RetryPolicy {
         self
     }
 
+    /// For how long after a first failure [`TokenProvider::ready`](crate::TokenProvider::ready)
+    /// goes on waiting for the first token, while exchanges fail in a way that may pass.
+    /// Default: 0, which fails with the first failure.
+    #[must_use]
+    pub const fn start_timeout(mut self, timeout: Duration) -> Self {
+        self.start_timeout = timeout;
+        self
+    }
+
     pub(crate) fn validate(&self) -> Result<(), String> {
         positive("RetryPolicy::delays (first)", self.first_delay)?;
         positive("RetryPolicy::delays (longest)", self.longest_delay)?;
@@ -210,7 +235,62 @@ impl RetryPolicy {
         at_most("RetryPolicy::longest_retry_after", self.longest_retry_after)?;
         positive("RetryPolicy::terminal_pause", self.terminal_pause)?;
         positive("RetryPolicy::exchange_timeout", self.exchange_timeout)?;
-        positive("RetryPolicy::wait_timeout", self.wait_timeout)
+        positive("RetryPolicy::wait_timeout", self.wait_timeout)?;
+        at_most("RetryPolicy::start_timeout", self.start_timeout)
+    }
+}
+
+/// How many narrower sets of scopes a provider keeps tokens for, and for how long.
+///
+/// See [`TokenProvider::scoped`](crate::TokenProvider::scoped).
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use everbearer::ScopePolicy;
+///
+/// let policy = ScopePolicy::default()
+///     .most(8)
+///     .idle(Duration::from_secs(60));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScopePolicy {
+    pub(crate) most: usize,
+    pub(crate) idle: Duration,
+}
+
+impl Default for ScopePolicy {
+    /// At most 64 sets, each dropped when nobody has used it for 10 minutes.
+    fn default() -> Self {
+        Self {
+            most: 64,
+            idle: Duration::from_secs(600),
+        }
+    }
+}
+
+impl ScopePolicy {
+    /// The most sets beside the provider's own that have tokens at the same time. A token of one
+    /// more is refused with [`ErrorKind::TooManyScopeSets`](crate::ErrorKind::TooManyScopeSets).
+    /// Default: 64.
+    #[must_use]
+    pub const fn most(mut self, most: usize) -> Self {
+        self.most = most;
+        self
+    }
+
+    /// A set whose tokens nobody has used for this long is no longer refreshed, and its tokens are
+    /// revoked. The next use begins anew. Uses are noted at each refresh and at least every 30 s,
+    /// so a set may live that much longer. Default: 10 minutes.
+    #[must_use]
+    pub const fn idle(mut self, idle: Duration) -> Self {
+        self.idle = idle;
+        self
+    }
+
+    pub(crate) fn validate(&self) -> Result<(), String> {
+        positive("ScopePolicy::idle", self.idle)
     }
 }
 
@@ -269,6 +349,10 @@ impl ShutdownPolicy {
         self
     }
 
+    pub(crate) const fn revokes_nothing(&self) -> bool {
+        !self.revoke_short_term && !self.revoke_long_term
+    }
+
     pub(crate) fn validate(&self) -> Result<(), String> {
         positive("ShutdownPolicy::deadline", self.deadline)
     }
@@ -306,6 +390,7 @@ mod tests {
     fn the_defaults_are_valid() {
         assert_eq!(RefreshPolicy::default().validate(), Ok(()));
         assert_eq!(RetryPolicy::default().validate(), Ok(()));
+        assert_eq!(ScopePolicy::default().validate(), Ok(()));
         assert_eq!(ShutdownPolicy::default().validate(), Ok(()));
     }
 

@@ -8,23 +8,44 @@ use std::time::Duration;
 
 use crate::clock::Moment;
 
-/// Counts the tokens that one machine has accepted; the first is 1, and 0 stands for none.
+/// A set of scopes, which has tokens of its own. [`LaneId::ROOT`] stands for the provider's own
+/// set; the others come and go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct LaneId(pub(crate) u64);
+
+/// Counts the tokens that a machine has accepted, of all lanes; 0 stands for none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Generation(pub(crate) u64);
 
 /// What happened.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Event {
+    /// Someone wants tokens of this lane, which is not open.
+    Opened(LaneId),
+    /// Someone has used a token of this lane.
+    Used(LaneId),
     /// A caller waits for a usable token that is newer than this one.
-    Demanded { newer_than: Generation },
+    Demanded {
+        lane: LaneId,
+        newer_than: Generation,
+    },
     /// A resource server refused this token.
-    Denied(Generation),
+    Denied {
+        lane: LaneId,
+        generation: Generation,
+    },
     /// An exchange, sent at this moment, brought a token that lives this long from then.
-    Exchanged { sent: Moment, life: Duration },
+    Exchanged {
+        lane: LaneId,
+        sent: Moment,
+        life: Duration,
+    },
     /// An exchange brought nothing.
-    Failed(Failure),
-    /// Whoever carried the actions out is gone, and an exchange in flight with it.
+    Failed { lane: LaneId, failure: Failure },
+    /// Whoever carried the actions out is gone, and the exchanges in flight with it.
     Interrupted,
+    /// There is another long-term token than the one that was refused.
+    Renewed,
     /// No more exchanges; revoke, and be done by then.
     ShutDown { deadline: Moment },
     /// The revoking is done.
@@ -46,7 +67,9 @@ pub(crate) enum Failure {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
     /// Begin an exchange, and report how it ended.
-    Exchange,
+    Exchange(LaneId),
+    /// Nobody has used this lane for long, and it is closed: revoke what it still has.
+    Retire(LaneId),
     /// Revoke what is to be revoked by the deadline, and report when it is done.
     Drain { deadline: Moment },
     /// Nothing until then (for ever, if it is `None`), or until the next event.
@@ -62,4 +85,8 @@ pub(crate) struct Window {
     pub(crate) refresh_at: Moment,
     pub(crate) usable_until: Moment,
     pub(crate) ends_at: Moment,
+}
+
+impl LaneId {
+    pub(crate) const ROOT: Self = Self(0);
 }

@@ -2,35 +2,37 @@
 //! randomness but a seed, no secret. `event.rs` is the whole contract.
 
 mod event;
+mod lane;
 mod schedule;
 #[cfg(test)]
 mod tests;
 
-use std::time::Duration;
+use std::collections::BTreeMap;
 
 use crate::clock::Moment;
-use crate::policy::{RefreshPolicy, RetryPolicy};
+use crate::policy::{RefreshPolicy, RetryPolicy, ScopePolicy};
 
-pub(crate) use event::{Action, Event, Failure, Generation, Window};
+pub(crate) use event::{Action, Event, Failure, Generation, LaneId, Window};
+pub(crate) use lane::Outlook;
 pub(crate) use schedule::retry_delay;
 
-/// Decides for one token: when it is exchanged, and what a failure means for the next attempt.
+use lane::Lane;
+
+/// Decides for a provider and all its sets of scopes.
 #[derive(Debug)]
 pub(crate) struct Machine {
-    refresh: RefreshPolicy,
-    retry: RetryPolicy,
-    random: fastrand::Rng,
+    policies: Policies,
+    seed: u64,
     phase: Phase,
-    in_flight: bool,
-    window: Option<Window>,
-    life: Duration,
-    /// Someone waits for a token newer than this.
-    demand: Option<Generation>,
-    failures: u32,
-    /// The attempt after the last failure, and whether only a demand may make it.
-    retry_at: Option<Moment>,
-    terminal: bool,
-    last_denial: Option<Moment>,
+    lanes: BTreeMap<LaneId, Lane>,
+    last_generation: Generation,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Policies {
+    pub(crate) refresh: RefreshPolicy,
+    pub(crate) retry: RetryPolicy,
+    pub(crate) scopes: ScopePolicy,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,47 +42,54 @@ enum Phase {
     Stopped,
 }
 
-/// What a caller that waits for a token may expect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outlook {
-    /// An attempt is under way, or is about to begin.
-    Imminent,
-    /// The next attempt begins at this moment.
-    At(Moment),
-    /// The last failure was terminal and is too recent to ask again.
-    Refused,
-    /// No attempt will be made any more.
-    ShutDown,
-}
-
 impl Machine {
-    pub(crate) fn new(refresh: RefreshPolicy, retry: RetryPolicy, seed: u64) -> Self {
+    /// A machine whose root lane is open.
+    pub(crate) fn new(policies: Policies, seed: u64, now: Moment) -> Self {
         Self {
-            refresh,
-            retry,
-            random: fastrand::Rng::with_seed(seed),
+            policies,
+            seed,
             phase: Phase::Running,
-            in_flight: false,
-            window: None,
-            life: Duration::ZERO,
-            demand: None,
-            failures: 0,
-            retry_at: None,
-            terminal: false,
-            last_denial: None,
+            lanes: BTreeMap::from([(LaneId::ROOT, Lane::new(seed, now))]),
+            last_generation: Generation(0),
         }
     }
 
     pub(crate) fn handle(&mut self, event: Event, now: Moment) {
         match event {
-            Event::Drained | Event::Abandoned => self.phase = Phase::Stopped,
+            Event::Drained => self.phase = Phase::Stopped,
             Event::Interrupted => self.interrupted(),
             _ if self.phase != Phase::Running => {}
-            Event::Demanded { newer_than } => self.demand = self.demand.max(Some(newer_than)),
-            Event::Denied(generation) => self.denied(generation, now),
-            Event::Exchanged { sent, life } => self.exchanged(sent, life, now),
-            Event::Failed(failure) => self.failed(failure, now),
-            Event::ShutDown { deadline } => self.shut_down(deadline),
+            Event::Abandoned => self.phase = Phase::Stopped,
+            Event::ShutDown { deadline } => {
+                self.phase = Phase::Draining {
+                    deadline,
+                    begun: false,
+                };
+            }
+            Event::Renewed => self.lanes.values_mut().for_each(Lane::renewed),
+            Event::Opened(lane) => self.open(lane, now),
+            Event::Used(lane) => self.with(lane, |lane, _| lane.used(now)),
+            Event::Demanded { lane, newer_than } => {
+                self.with(lane, |lane, _| lane.demanded(newer_than, now));
+            }
+            Event::Denied { lane, generation } => {
+                self.with(lane, |lane, policies| {
+                    lane.denied(policies, generation, now);
+                });
+            }
+            Event::Exchanged { lane, sent, life } => {
+                let next = Generation(self.last_generation.0 + 1);
+                let mut accepted = false;
+                self.with(lane, |lane, policies| {
+                    accepted = lane.exchanged(policies, next, (sent, now), life);
+                });
+                if accepted {
+                    self.last_generation = next;
+                }
+            }
+            Event::Failed { lane, failure } => {
+                self.with(lane, |lane, policies| lane.failed(policies, failure, now));
+            }
         }
     }
 
@@ -94,14 +103,7 @@ impl Machine {
                     deadline: *deadline,
                 }
             }
-            Phase::Running if self.in_flight => Action::Sleep(None),
-            Phase::Running => match self.next_attempt(now) {
-                Some(at) if at <= now => {
-                    self.in_flight = true;
-                    Action::Exchange
-                }
-                later => Action::Sleep(later),
-            },
+            Phase::Running => self.poll_lanes(now),
         }
     }
 
@@ -110,137 +112,112 @@ impl Machine {
         self.phase == Phase::Running
     }
 
+    /// Whether exchanges are made only when somebody asks.
+    pub(crate) fn is_lazy(&self) -> bool {
+        self.policies.refresh.lazy
+    }
+
     pub(crate) fn is_stopped(&self) -> bool {
         self.phase == Phase::Stopped
     }
 
-    /// The token in use, usable or not.
-    pub(crate) const fn window(&self) -> Option<Window> {
-        self.window
+    pub(crate) fn is_open(&self, lane: LaneId) -> bool {
+        self.lanes.contains_key(&lane)
     }
 
-    pub(crate) const fn failures(&self) -> u32 {
-        self.failures
+    /// Whether another lane may be opened.
+    pub(crate) fn has_room(&self) -> bool {
+        self.lanes.len() <= self.policies.scopes.most
     }
 
-    /// Whether the last failure was terminal and nothing has changed since.
-    pub(crate) const fn is_refused(&self) -> bool {
-        self.terminal
+    /// The lane's token in use, usable or not.
+    pub(crate) fn window(&self, lane: LaneId) -> Option<Window> {
+        self.lanes.get(&lane)?.window
     }
 
-    /// When the next attempt begins, if nothing else happens; `None` while one is under way.
-    pub(crate) fn next_attempt_at(&self, now: Moment) -> Option<Moment> {
-        if self.phase != Phase::Running || self.in_flight {
+    /// How many exchanges of the lane have failed in a row.
+    pub(crate) fn failures(&self, lane: LaneId) -> u32 {
+        self.lanes.get(&lane).map_or(0, |lane| lane.failures)
+    }
+
+    /// Whether the lane's last failure was terminal and nothing has changed since.
+    pub(crate) fn is_refused(&self, lane: LaneId) -> bool {
+        self.lanes.get(&lane).is_some_and(|lane| lane.refused)
+    }
+
+    /// When the lane's next exchange begins, if nothing else happens; `None` while one is under
+    /// way.
+    pub(crate) fn next_attempt_at(&self, lane: LaneId, now: Moment) -> Option<Moment> {
+        if self.phase != Phase::Running {
             return None;
         }
-        self.next_attempt(now)
+        self.lanes.get(&lane)?.next_attempt(&self.policies, now)
+    }
+
+    pub(crate) fn outlook(&self, lane: LaneId, now: Moment) -> Outlook {
+        if self.phase != Phase::Running {
+            return Outlook::ShutDown;
+        }
+        self.lanes
+            .get(&lane)
+            .map_or(Outlook::Imminent, |lane| lane.outlook(now))
     }
 
     /// Whether something newer than this generation is there, under way or asked for.
-    pub(crate) fn replaces(&self, generation: Generation) -> bool {
-        self.in_flight
-            || self.demand >= Some(generation)
-            || self
-                .window
-                .is_some_and(|window| window.generation > generation)
+    pub(crate) fn replaces(&self, lane: LaneId, generation: Generation) -> bool {
+        self.lanes
+            .get(&lane)
+            .is_some_and(|lane| lane.replaces(generation))
     }
 
-    pub(crate) fn outlook(&self, now: Moment) -> Outlook {
-        match (self.phase, self.retry_at) {
-            (Phase::Draining { .. } | Phase::Stopped, _) => Outlook::ShutDown,
-            (Phase::Running, Some(at)) if !self.in_flight && at > now => {
-                if self.terminal {
-                    Outlook::Refused
-                } else {
-                    Outlook::At(at)
+    fn poll_lanes(&mut self, now: Moment) -> Action {
+        let mut wake: Option<Moment> = None;
+        let mut wake_at = |at: Moment| wake = Some(wake.map_or(at, |wake| wake.min(at)));
+        let mut idle = None;
+        for (&id, lane) in &mut self.lanes {
+            if id != LaneId::ROOT
+                && let Some(at) = lane.idle_at(&self.policies)
+            {
+                if at <= now {
+                    idle = Some(id);
+                    break;
                 }
+                wake_at(at);
             }
-            (Phase::Running, _) => Outlook::Imminent,
+            if let Some(at) = lane.next_attempt(&self.policies, now) {
+                if at <= now {
+                    lane.in_flight = true;
+                    return Action::Exchange(id);
+                }
+                wake_at(at);
+            }
+        }
+        match idle {
+            Some(id) => {
+                self.lanes.remove(&id);
+                Action::Retire(id)
+            }
+            None => Action::Sleep(wake),
         }
     }
 
-    fn next_attempt(&self, now: Moment) -> Option<Moment> {
-        let wanted_at = if self.demand_is_open(now) {
-            Some(now)
-        } else if self.terminal {
-            None
-        } else {
-            Some(self.window.map_or(now, |window| window.refresh_at))
-        };
-        Some(wanted_at?.max(self.retry_at.unwrap_or(now)))
+    fn open(&mut self, id: LaneId, now: Moment) {
+        let seed = self.seed.wrapping_add(id.0);
+        self.lanes.entry(id).or_insert_with(|| Lane::new(seed, now));
     }
 
-    fn demand_is_open(&self, now: Moment) -> bool {
-        self.demand.is_some_and(|newer_than| {
-            self.window
-                .is_none_or(|window| window.generation <= newer_than || window.usable_until <= now)
-        })
-    }
-
-    fn denied(&mut self, generation: Generation, now: Moment) {
-        let Some(window) = self.window else { return };
-        let pause = schedule::between_denials(&self.refresh, self.life);
-        let too_soon = self
-            .last_denial
-            .is_some_and(|denial| now.since(denial) < pause);
-        if generation == window.generation && !too_soon && !self.in_flight {
-            self.last_denial = Some(now);
-            self.handle(
-                Event::Demanded {
-                    newer_than: generation,
-                },
-                now,
-            );
+    fn with(&mut self, id: LaneId, change: impl FnOnce(&mut Lane, &Policies)) {
+        if let Some(lane) = self.lanes.get_mut(&id) {
+            change(lane, &self.policies);
         }
-    }
-
-    fn exchanged(&mut self, sent: Moment, life: Duration, now: Moment) {
-        let generation = Generation(self.window.map_or(0, |window| window.generation.0) + 1);
-        let draw = self.random.f64();
-        let Some(window) = schedule::window(&self.refresh, generation, (sent, now), life, draw)
-        else {
-            return self.failed(Failure::Transient { retry_after: None }, now);
-        };
-        self.in_flight = false;
-        self.window = Some(window);
-        self.life = life;
-        self.demand = None;
-        self.failures = 0;
-        self.retry_at = None;
-        self.terminal = false;
-    }
-
-    fn failed(&mut self, failure: Failure, now: Moment) {
-        self.in_flight = false;
-        self.demand = None;
-        self.failures = self.failures.saturating_add(1);
-        self.terminal = failure == Failure::Terminal;
-        self.last_denial = None;
-        let rest_of_life = self
-            .window
-            .map(|window| window.usable_until.since(now))
-            .filter(|rest| !rest.is_zero());
-        let delay = schedule::retry_delay(
-            &self.retry,
-            failure,
-            self.failures,
-            rest_of_life,
-            self.random.f64(),
-        );
-        self.retry_at = Some(now + delay);
     }
 
     fn interrupted(&mut self) {
-        self.in_flight = false;
+        for lane in self.lanes.values_mut() {
+            lane.in_flight = false;
+        }
         if let Phase::Draining { begun, .. } = &mut self.phase {
             *begun = false;
         }
-    }
-
-    const fn shut_down(&mut self, deadline: Moment) {
-        self.phase = Phase::Draining {
-            deadline,
-            begun: false,
-        };
     }
 }

@@ -10,9 +10,12 @@ use crate::policy::{LONGEST, RefreshPolicy, RetryPolicy};
 
 /// While a token is still good, attempts are made at least this often in the rest of its life.
 const ATTEMPTS_IN_REST_OF_LIFE: u32 = 4;
-/// A token that lives for less than this counts as expired, so that no answer of a server can make
-/// exchanges follow each other without a pause.
-const SHORTEST_LIFE: Duration = Duration::from_millis(10);
+/// The least time between two attempts while a token is good, as a share of its life.
+const ATTEMPTS_IN_LIFE: u32 = 40;
+const SHORTEST_DELAY: Duration = Duration::from_millis(1);
+/// A token that lives for less than this counts as expired. It bounds what a server can make of
+/// us: about forty exchanges a second.
+const SHORTEST_LIFE: Duration = Duration::from_millis(50);
 /// The least of a delay, as a share of its bound: a draw of zero is no reason to try at once.
 const LEAST_SHARE_OF_DELAY: f64 = 0.1;
 
@@ -63,7 +66,7 @@ pub(crate) fn retry_delay(
     policy: &RetryPolicy,
     failure: Failure,
     failures: u32,
-    rest_of_life: Option<Duration>,
+    rest_of_life: Option<Rest>,
     draw: f64,
 ) -> Duration {
     let Failure::Transient { retry_after } = failure else {
@@ -75,21 +78,30 @@ pub(crate) fn retry_delay(
         .first_delay
         .saturating_mul(1 << doublings)
         .min(policy.longest_delay);
-    if let Some(rest) = rest_of_life {
-        bound = bound.min(rest / ATTEMPTS_IN_REST_OF_LIFE);
-        least = least.min(rest / 2);
+    let mut asked = retry_after
+        .unwrap_or_default()
+        .min(policy.longest_retry_after);
+    if let Some(Rest { usable, life }) = rest_of_life {
+        // Towards the end the attempts come closer together, but not ever closer.
+        least = policy.first_delay.min(life / ATTEMPTS_IN_LIFE);
+        if usable <= least {
+            return usable.max(SHORTEST_DELAY);
+        }
+        bound = bound.min(usable / ATTEMPTS_IN_REST_OF_LIFE);
+        asked = asked.min(usable.saturating_sub(usable / ATTEMPTS_IN_REST_OF_LIFE));
     }
     let share = LEAST_SHARE_OF_DELAY + (1.0 - LEAST_SHARE_OF_DELAY) * draw;
     let backoff = bound.mul_f64(share).max(least);
+    backoff.max(asked).max(SHORTEST_DELAY)
+}
 
-    let asked = retry_after
-        .unwrap_or(Duration::ZERO)
-        .min(policy.longest_retry_after);
-    let asked = match rest_of_life {
-        Some(rest) => asked.min(rest.saturating_sub(rest / ATTEMPTS_IN_REST_OF_LIFE)),
-        None => asked,
-    };
-    backoff.max(asked).max(Duration::from_millis(1))
+/// What is left of a good token.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rest {
+    /// For how long it may still go on requests.
+    pub(crate) usable: Duration,
+    /// How long it lives as a whole.
+    pub(crate) life: Duration,
 }
 
 /// The least time between two refreshes that a denial asks for, for a token of this life.

@@ -15,13 +15,19 @@ use crate::provider::TokenProvider;
 ///
 /// - Only requests to the provider's [origins](TokenProvider::origins) are given the token; others
 ///   go out as they are.
-/// - A request that has an `Authorization` header already keeps it.
+/// - A request that has an `Authorization` header already keeps it. One that stands in the reqwest
+///   client's default headers cannot be seen from here, and gives way to the token.
 /// - After a 401, a request whose body can be sent twice is sent once more with a newer token: the
 ///   one in use if it is newer, or else the one that an exchange brings. A 401 that names
 ///   `insufficient_scope` is no reason for that.
 /// - Where there is no token to be had, the request fails with an
 ///   [`Error`] inside [`reqwest_middleware::Error::Middleware`]; it never goes
 ///   out without one.
+///
+/// - A request's own timeout bounds the wait for a token, too.
+///
+/// The client's proxy settings are its own: with a proxy, requests to a loopback address go there
+/// in the clear, unless the client is built with `no_proxy` or the environment excepts them.
 ///
 /// Place it behind middleware that retries, so that each retry is given the token of its time.
 ///

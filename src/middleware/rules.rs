@@ -1,12 +1,13 @@
 //! Which requests are given a token, whose header wins, and what happens after a 401.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::StatusCode;
-use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
+use http::header::{AUTHORIZATION, HeaderValue, WWW_AUTHENTICATE};
 use reqwest::{Request, Response, Url};
 
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::machine::Generation;
 use crate::origin::Origin;
 use crate::provider::TokenProvider;
@@ -39,12 +40,23 @@ impl Rules {
         request: &mut Request,
     ) -> Result<Option<Authorized>, Error> {
         if !self.allow(request.url()) {
+            tracing::debug!(
+                target: "everbearer",
+                host = request.url().host_str(),
+                "left a request without a token: its origin is not on the list"
+            );
             return Ok(None);
         }
         if !self.overwrite && request.headers().contains_key(AUTHORIZATION) {
             return Ok(None);
         }
-        let (header, generation) = provider.header().await?;
+        if provider.is_exchanging_here() {
+            return Ok(None);
+        }
+        let (header, generation) = match provider.header_at_once() {
+            Some(header) => header,
+            None => wait_for_header(provider, request.timeout().copied()).await?,
+        };
         let again = request.try_clone();
         request.headers_mut().insert(AUTHORIZATION, header);
         Ok(Some(Authorized { generation, again }))
@@ -73,6 +85,25 @@ impl Rules {
 
     fn allow(&self, url: &Url) -> bool {
         self.origins.iter().any(|origin| origin.covers(url))
+    }
+}
+
+/// Waits no longer than the request itself may take.
+async fn wait_for_header(
+    provider: &TokenProvider,
+    limit: Option<Duration>,
+) -> Result<(HeaderValue, Generation), Error> {
+    let header = provider.header_newer_than(Generation(0));
+    match limit {
+        None => header.await,
+        Some(limit) => tokio::time::timeout(limit, header)
+            .await
+            .unwrap_or_else(|_| {
+                Err(Error::new(
+                    ErrorKind::WaitTimeout,
+                    "no token within the request's own timeout; the attempts go on",
+                ))
+            }),
     }
 }
 

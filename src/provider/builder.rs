@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use super::driver;
+use super::lane::{Lane, normalized};
 use super::shared::{Settings, Shared};
 use super::{Lifeline, TokenProvider};
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, ErrorKind};
 use crate::issuer::{Credential, TokenIssuer};
+use crate::machine::{LaneId, Policies};
 use crate::origin::Origin;
-use crate::policy::{RefreshPolicy, RetryPolicy, ShutdownPolicy};
+use crate::policy::{RefreshPolicy, RetryPolicy, ScopePolicy, ShutdownPolicy};
 
 /// Configures a [`TokenProvider`]. Everything has a default.
 #[derive(Debug)]
@@ -20,8 +22,7 @@ pub struct TokenProviderBuilder {
     scopes: Vec<String>,
     origins: Option<Vec<String>>,
     clock: Arc<dyn Clock>,
-    refresh: RefreshPolicy,
-    retry: RetryPolicy,
+    policies: Policies,
     shutdown: ShutdownPolicy,
     seed: Option<u64>,
 }
@@ -34,8 +35,7 @@ impl TokenProviderBuilder {
             scopes: Vec::new(),
             origins: None,
             clock: Arc::new(SystemClock),
-            refresh: RefreshPolicy::default(),
-            retry: RetryPolicy::default(),
+            policies: Policies::default(),
             shutdown: ShutdownPolicy::default(),
             seed: None,
         }
@@ -70,13 +70,19 @@ impl TokenProviderBuilder {
 
     /// When a token is replaced.
     pub fn refresh_policy(mut self, policy: RefreshPolicy) -> Self {
-        self.refresh = policy;
+        self.policies.refresh = policy;
         self
     }
 
     /// How to go on when an exchange fails, and how long anything may take.
     pub fn retry_policy(mut self, policy: RetryPolicy) -> Self {
-        self.retry = policy;
+        self.policies.retry = policy;
+        self
+    }
+
+    /// How many narrower sets of scopes are kept, and for how long.
+    pub fn scope_policy(mut self, policy: ScopePolicy) -> Self {
+        self.policies.scopes = policy;
         self
     }
 
@@ -106,9 +112,12 @@ impl TokenProviderBuilder {
     /// [`ErrorKind::Config`] if a policy, a grant or an origin makes no sense; the text says which
     /// and why.
     pub fn build(self) -> Result<TokenProvider, Error> {
-        self.refresh
+        let policies = &self.policies;
+        policies
+            .refresh
             .validate()
-            .and_then(|()| self.retry.validate())
+            .and_then(|()| policies.retry.validate())
+            .and_then(|()| policies.scopes.validate())
             .and_then(|()| self.shutdown.validate())
             .map_err(|text| Error::new(ErrorKind::Config, text))?;
         let (grant, long_term) = match self.credential {
@@ -128,20 +137,20 @@ impl TokenProviderBuilder {
         let settings = Settings {
             issuer: self.issuer,
             grant,
-            scopes: self.scopes,
             origins,
             clock: self.clock,
-            refresh: self.refresh,
-            retry: self.retry,
+            policies: self.policies,
             shutdown: self.shutdown,
         };
         let seed = self.seed.unwrap_or_else(|| fastrand::u64(..));
-        let shared = Arc::new(Shared::new(settings, long_term, seed));
+        let root = Lane::new(LaneId::ROOT, normalized(self.scopes));
+        let shared = Arc::new(Shared::new(settings, &root, long_term, seed));
         if driver::current_runtime().is_ok() {
             driver::ensure(&shared)?;
         }
         Ok(TokenProvider {
             lifeline: Arc::new(Lifeline(Arc::clone(&shared))),
+            lane: root,
             shared,
         })
     }

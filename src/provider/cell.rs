@@ -1,6 +1,7 @@
 //! The hot path: the token in use, read without a lock. The only file that touches `ArcSwap`.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwapOption;
 use http::HeaderValue;
@@ -17,12 +18,14 @@ pub(super) struct Cell {
 }
 
 /// A token and what the engine knows of it.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Published {
     pub(super) token: ShortTermToken,
     pub(super) window: Window,
-    /// Whether a driver looks after its replacement.
-    attended: bool,
+    /// Until when the hot path serves it. From then on callers take the long way, on which they
+    /// see to what is due.
+    served_until: Moment,
+    used: AtomicBool,
 }
 
 impl Published {
@@ -32,10 +35,10 @@ impl Published {
 }
 
 impl Cell {
-    /// The header of the token in use and its generation, if the token is good at this moment and
-    /// looked after. Otherwise the caller has to take the long way.
+    /// The header of the token in use and its generation, unless the caller has to take the long
+    /// way.
     pub(super) fn header(&self, now: Moment) -> Option<(HeaderValue, Generation)> {
-        self.served(now, |published| {
+        self.serve(now, |published| {
             (
                 published.token.authorization().clone(),
                 published.window.generation,
@@ -45,13 +48,7 @@ impl Cell {
 
     /// The token in use, as [`header`](Self::header) has it.
     pub(super) fn token(&self, now: Moment) -> Option<ShortTermToken> {
-        self.served(now, |published| published.token.clone())
-    }
-
-    fn served<T>(&self, now: Moment, take: impl FnOnce(&Published) -> T) -> Option<T> {
-        let published = self.published.load();
-        let published = published.as_ref()?;
-        (published.attended && published.is_usable(now)).then(|| take(published))
+        self.serve(now, |published| published.token.clone())
     }
 
     /// The token in use, good or not.
@@ -59,13 +56,28 @@ impl Cell {
         self.published.load_full()
     }
 
-    /// Replaces the token in use, and returns the one before.
-    pub(super) fn publish(&self, token: ShortTermToken, window: Window) -> Option<Arc<Published>> {
-        self.published.swap(Some(Arc::new(Published {
+    /// The token in use, if it is good at this moment and newer than this generation.
+    pub(super) fn good(&self, now: Moment, newer_than: Generation) -> Option<Arc<Published>> {
+        self.load()
+            .filter(|it| it.is_usable(now) && it.window.generation > newer_than)
+    }
+
+    /// Replaces the token in use.
+    pub(super) fn publish(&self, token: ShortTermToken, window: Window, served_until: Moment) {
+        self.published.store(Some(Arc::new(Published {
             token,
             window,
-            attended: true,
-        })))
+            served_until,
+            used: AtomicBool::new(false),
+        })));
+    }
+
+    /// Changes until when the hot path serves the token in use.
+    pub(super) fn serve_until(&self, until: impl FnOnce(Window) -> Moment) {
+        if let Some(published) = self.load() {
+            let (token, window) = (published.token.clone(), published.window);
+            self.publish(token, window, until(window));
+        }
     }
 
     /// There is no token in use any more.
@@ -73,14 +85,24 @@ impl Cell {
         self.published.store(None);
     }
 
-    /// Says whether a driver looks after the token in use. Without one, callers take the long way,
-    /// on which the first of them starts a driver.
-    pub(super) fn set_attended(&self, attended: bool) {
-        if let Some(published) = self.load() {
-            self.published.store(Some(Arc::new(Published {
-                attended,
-                ..(*published).clone()
-            })));
+    /// Whether the hot path has served the token in use since this was last asked.
+    pub(super) fn take_used(&self) -> bool {
+        let published = self.published.load();
+        published.as_ref().is_some_and(|it| {
+            it.used.load(Ordering::Relaxed) && it.used.swap(false, Ordering::Relaxed)
+        })
+    }
+
+    fn serve<T>(&self, now: Moment, take: impl FnOnce(&Published) -> T) -> Option<T> {
+        let published = self.published.load();
+        let published = published.as_ref()?;
+        if now >= published.served_until {
+            return None;
         }
+        // Written once after each time that somebody asked, so that readers share the line.
+        if !published.used.load(Ordering::Relaxed) {
+            published.used.store(true, Ordering::Relaxed);
+        }
+        Some(take(published))
     }
 }

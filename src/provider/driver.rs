@@ -7,21 +7,31 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::task::{JoinError, JoinSet};
 
-use super::flight::{self, Minted};
+use super::engine::Minted;
+use super::flight::{self, Exchanged};
+use super::lane::Lane;
 use super::shared::Shared;
 use super::shutdown;
 use crate::clock::Moment;
 use crate::error::{Error, ErrorKind};
-use crate::machine::{Action, Event};
+use crate::machine::{Action, Event, LaneId};
 use crate::observe::Happening;
+use crate::token::{Bearer, ShortTermToken};
 
 /// The longest sleep. Timers stop while a machine sleeps; the clock does not, and is read again
 /// after each sleep.
 const HEARTBEAT: Duration = Duration::from_secs(30);
 
-/// An exchange under way, as a task: whatever the user's issuer does there, a panic included,
-/// the driver goes on.
-pub(super) type Flights = JoinSet<Result<Minted, Error>>;
+/// Calls of the issuer that are under way, each a task: whatever happens there, the driver goes
+/// on.
+pub(super) type Calls = JoinSet<Ended>;
+
+/// How a call ended.
+#[derive(Debug)]
+pub(super) enum Ended {
+    Exchange(Arc<Lane>, Result<Exchanged, Error>),
+    Revocation(ShortTermToken, Result<(), Error>),
+}
 
 /// Starts the driver on the current runtime unless it runs, or has nothing left to do. Returns
 /// whether it was started.
@@ -33,7 +43,9 @@ pub(super) fn ensure(shared: &Arc<Shared>) -> Result<bool, Error> {
         }
         let runtime = current_runtime()?;
         engine.driven = true;
-        shared.cell.set_attended(true);
+        for lane in engine.open_lanes() {
+            lane.cell.serve_until(|window| shared.served_until(window));
+        }
         runtime
     };
     // Outside the lock: a runtime that shuts down drops the task here and now.
@@ -57,118 +69,183 @@ struct Driving(Arc<Shared>);
 impl Drop for Driving {
     fn drop(&mut self) {
         let now = self.0.now();
-        {
+        let lanes: Vec<Arc<Lane>> = {
             let mut engine = self.0.engine();
             engine.driven = false;
             engine.machine.handle(Event::Interrupted, now);
-            self.0.cell.set_attended(false);
+            // Nobody looks after the tokens: the next caller takes the long way, and starts
+            // another driver.
+            for lane in engine.open_lanes() {
+                lane.cell.serve_until(|_| now);
+            }
+            engine.open_lanes().cloned().collect()
+        };
+        for lane in lanes {
+            lane.wake_callers();
         }
-        // Whoever waits starts the next one.
-        self.0.progress.send_modify(|_| {});
+        self.0.report.send_modify(|_| {});
     }
 }
 
 async fn run(driving: Driving) {
     let shared = &driving.0;
-    let mut flights = Flights::new();
+    let mut calls = Calls::new();
     loop {
         let now = shared.now();
-        let action = shared.engine().machine.poll(now);
+        let action = shared.engine().poll(now);
         match action {
-            Action::Exchange => begin(shared, &mut flights),
+            Action::Exchange(lane) => begin(shared, &mut calls, lane),
+            Action::Retire(lane) => retire(shared, &mut calls, lane, now),
             Action::Sleep(until) => {
                 let pause = until.map_or(HEARTBEAT, |until| until.since(now).min(HEARTBEAT));
                 tokio::select! {
-                    Some(landed) = flights.join_next() => land(shared, landed),
+                    Some(ended) = calls.join_next() => land(shared, ended),
                     () = shared.wake.notified() => {}
                     () = tokio::time::sleep(pause) => {}
                 }
             }
-            Action::Drain { deadline } => shutdown::drain(shared, &mut flights, deadline).await,
+            Action::Drain { deadline } => shutdown::drain(shared, &mut calls, deadline).await,
             Action::Stop => return,
         }
     }
 }
 
-fn begin(shared: &Arc<Shared>, flights: &mut Flights) {
-    let failures = shared.engine().machine.failures();
-    shared.observers.tell(Happening::ExchangeBegan { failures });
-    flights.spawn(flight::exchange(Arc::clone(shared)));
+fn begin(shared: &Arc<Shared>, calls: &mut Calls, lane: LaneId) {
+    let (lane, failures) = {
+        let engine = shared.engine();
+        let Some(lane) = engine.open_lanes().find(|it| it.id == lane) else {
+            return;
+        };
+        (Arc::clone(lane), engine.machine.failures(lane.id))
+    };
+    shared.observers.tell(Happening::ExchangeBegan {
+        scopes: Arc::clone(&lane.scopes),
+        failures,
+    });
+    let shared = Arc::clone(shared);
+    calls.spawn(async move {
+        let outcome = flight::exchange(shared, Arc::clone(&lane)).await;
+        Ended::Exchange(lane, outcome)
+    });
 }
 
-fn land(shared: &Shared, landed: Result<Result<Minted, Error>, JoinError>) {
-    let outcome = landed.unwrap_or_else(|_| {
-        Err(Error::new(
-            ErrorKind::Issuer,
-            "the token issuer panicked in the middle of an exchange",
-        ))
+fn retire(shared: &Arc<Shared>, calls: &mut Calls, lane: LaneId, now: Moment) {
+    let Some((lane, left)) = shared.engine().close(lane, now) else {
+        return;
+    };
+    shared.observers.tell(Happening::ScopesRetired {
+        scopes: Arc::clone(&lane.scopes),
     });
+    for Minted { token, .. } in left {
+        let issuer = Arc::clone(&shared.settings.issuer);
+        calls.spawn(async move {
+            let call = issuer.revoke(Bearer::ShortTerm(&token));
+            let outcome = flight::catching_panics(call).await;
+            Ended::Revocation(token, outcome)
+        });
+    }
+}
+
+pub(super) fn land(shared: &Shared, ended: Result<Ended, JoinError>) {
     let now = shared.now();
-    match outcome {
-        Ok(minted) => accept(shared, minted, now),
-        Err(error) => {
-            let failure = flight::failure(&error);
-            shared.engine().machine.handle(Event::Failed(failure), now);
-            report(shared, error, now);
-        }
+    match ended {
+        Ok(Ended::Exchange(lane, Ok(exchanged))) => accept(shared, &lane, exchanged, now),
+        Ok(Ended::Exchange(lane, Err(error))) => fail(shared, &lane, error, now),
+        Ok(Ended::Revocation(token, outcome)) => revoked(shared, &token, outcome),
+        // Panics are caught within; what is left is a runtime that ends the task.
+        Err(_) => {}
     }
 }
 
 /// Publishes the token, unless nothing is left of its life.
-fn accept(shared: &Shared, minted: Minted, now: Moment) {
-    let Minted { token, sent, life } = minted;
-    let (window, before) = {
+fn accept(shared: &Shared, lane: &Lane, exchanged: Exchanged, now: Moment) {
+    let Exchanged {
+        token,
+        sent,
+        life,
+        is_assumed,
+    } = exchanged;
+    let happening = {
         let mut engine = shared.engine();
-        engine.minted.retain(|(_, ends_at)| *ends_at > now);
-        engine.minted.push((token.clone(), sent + life));
+        let minted = Minted {
+            lane: lane.id,
+            token: token.clone(),
+            // The server may have begun to count only when it answered.
+            ends_at: (!is_assumed).then(|| now + life),
+        };
+        engine.note_minted(minted, now);
         if !engine.machine.is_running() {
             return; // the shutdown revokes it
         }
-        let before = engine.machine.window();
-        engine.machine.handle(Event::Exchanged { sent, life }, now);
-        let window = engine.machine.window().filter(|it| Some(*it) != before);
-        if let Some(window) = window {
-            shared.cell.publish(token.clone(), window);
-        }
-        (window, before)
-    };
-    let Some(window) = window else {
-        return report(
-            shared,
-            Error::new(
-                ErrorKind::Protocol,
-                "the auth server handed out a token that has already expired",
+        let before = engine.machine.window(lane.id);
+        let event = Event::Exchanged {
+            lane: lane.id,
+            sent,
+            life,
+        };
+        engine.machine.handle(event, now);
+        let after = engine.machine.window(lane.id);
+        match after.filter(|_| after != before) {
+            Some(window) => {
+                engine.note_attempt(lane.id, None);
+                let served_until = shared.served_until(window);
+                lane.cell.publish(token.clone(), window, served_until);
+                Happening::Swapped {
+                    scopes: Arc::clone(&lane.scopes),
+                    generation: window.generation.0,
+                    token_id: token.token_id().map(str::to_owned),
+                    life,
+                    took: now.since(sent),
+                    previous_left: before.map(|before| before.ends_at.since(now)),
+                }
+            }
+            None => failed(
+                &mut engine,
+                lane,
+                Error::new(
+                    ErrorKind::Protocol,
+                    "the auth server handed out a token that has already expired",
+                ),
+                now,
             ),
-            now,
-        );
+        }
     };
-    shared.progress.send_modify(|progress| {
-        progress.exchanges += 1;
-        progress.error = None;
-    });
-    shared.observers.tell(Happening::Swapped {
-        generation: window.generation.0,
-        token_id: token.token_id().map(str::to_owned),
-        life,
-        took: now.since(sent),
-        previous_left: before.map(|before| before.ends_at.since(now)),
-    });
+    lane.wake_callers();
+    shared.observers.tell(happening);
 }
 
-/// Tells whoever waits, and whoever watches, that an exchange brought nothing.
-fn report(shared: &Shared, error: Error, now: Moment) {
-    let (failures, retry_in) = {
-        let machine = &shared.engine().machine;
-        let next = machine.next_attempt_at(now).map(|next| next.since(now));
-        (machine.failures(), next)
+fn fail(shared: &Shared, lane: &Lane, error: Error, now: Moment) {
+    let happening = {
+        let mut engine = shared.engine();
+        let event = Event::Failed {
+            lane: lane.id,
+            failure: flight::failure(&error),
+        };
+        engine.machine.handle(event, now);
+        failed(&mut engine, lane, error, now)
     };
-    shared.progress.send_modify(|progress| {
-        progress.exchanges += 1;
-        progress.error = Some(error.clone());
-    });
-    shared.observers.tell(Happening::ExchangeFailed {
+    lane.wake_callers();
+    shared.observers.tell(happening);
+}
+
+/// Notes a failure that the machine knows of.
+fn failed(engine: &mut super::engine::Engine, lane: &Lane, error: Error, now: Moment) -> Happening {
+    engine.note_attempt(lane.id, Some(error.clone()));
+    let next = engine.machine.next_attempt_at(lane.id, now);
+    Happening::ExchangeFailed {
+        scopes: Arc::clone(&lane.scopes),
         error,
-        failures,
-        retry_in,
+        failures: engine.machine.failures(lane.id),
+        retry_in: next.map(|next| next.since(now)),
+    }
+}
+
+fn revoked(shared: &Shared, token: &ShortTermToken, outcome: Result<(), Error>) {
+    if outcome.is_ok() {
+        shared.engine().forget(token);
+    } // else the shutdown tries again, unless the token has ended by then
+    shared.observers.tell(Happening::Revocation {
+        token_id: token.token_id().map(str::to_owned),
+        error: outcome.err(),
     });
 }

@@ -1,8 +1,14 @@
 //! One exchange, from the long-term token to a short-term one.
 
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::FutureExt;
+
+use super::engine::{Held, shut_down};
+use super::lane::Lane;
 use super::shared::Shared;
 use crate::clock::Moment;
 use crate::error::{Error, ErrorKind};
@@ -13,22 +19,43 @@ use crate::token::{Lifetime, LongTermToken, ShortTermToken, UnixMillis};
 
 /// What a successful exchange brought.
 #[derive(Debug)]
-pub(super) struct Minted {
+pub(super) struct Exchanged {
     pub(super) token: ShortTermToken,
-    /// When the request was sent: the token's life is counted from here.
+    /// When the request was sent. The token is used as if its life began here.
     pub(super) sent: Moment,
     pub(super) life: Duration,
+    /// Whether the life is only assumed.
+    pub(super) is_assumed: bool,
 }
 
-pub(super) async fn exchange(shared: Arc<Shared>) -> Result<Minted, Error> {
-    let limit = shared.settings.retry.exchange_timeout;
-    match tokio::time::timeout(limit, with_long_term(&shared)).await {
+tokio::task_local! {
+    /// The provider on whose behalf the issuer is working.
+    static WORKING_FOR: usize;
+}
+
+/// Whether this is called from within an exchange of this provider.
+pub(super) fn is_within(shared: &Arc<Shared>) -> bool {
+    WORKING_FOR.try_with(|address| *address == address_of(shared)) == Ok(true)
+}
+
+pub(super) async fn exchange(shared: Arc<Shared>, lane: Arc<Lane>) -> Result<Exchanged, Error> {
+    let limit = shared.settings.policies.retry.exchange_timeout;
+    let work = WORKING_FOR.scope(address_of(&shared), with_long_term(&shared, &lane));
+    match tokio::time::timeout(limit, catching_panics(work)).await {
         Ok(outcome) => outcome,
         Err(_) => Err(Error::new(
             ErrorKind::Timeout,
             format!("the exchange took longer than {limit:?} and was given up"),
         )),
     }
+}
+
+/// What an issuer's call came to; one that panics fails like any other.
+pub(super) async fn catching_panics<T>(
+    call: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    let outcome = AssertUnwindSafe(call).catch_unwind().await;
+    outcome.unwrap_or_else(|_| Err(Error::new(ErrorKind::Issuer, "the token issuer panicked")))
 }
 
 /// What the failure means for the next attempt.
@@ -42,8 +69,8 @@ pub(super) fn failure(error: &Error) -> Failure {
     }
 }
 
-async fn with_long_term(shared: &Shared) -> Result<Minted, Error> {
-    let held = shared.engine().long_term.clone();
+async fn with_long_term(shared: &Shared, lane: &Lane) -> Result<Exchanged, Error> {
+    let held = shared.engine().long_term.clone().map(|held| held.token);
     let Some(grant) = &shared.settings.grant else {
         let held = held.ok_or_else(|| {
             Error::new(
@@ -51,48 +78,59 @@ async fn with_long_term(shared: &Shared) -> Result<Minted, Error> {
                 "there is neither a long-term token nor a grant",
             )
         })?;
-        return mint(shared, &held).await;
+        return mint(shared, lane, &held).await;
     };
     let Some(held) = held else {
-        return mint(shared, &obtain(shared, grant).await?).await;
+        return mint(shared, lane, &obtain(shared, grant).await?).await;
     };
-    match mint(shared, &held).await {
+    match mint(shared, lane, &held).await {
         Err(error) if is_long_term_refused(&error) => {
-            mint(shared, &obtain(shared, grant).await?).await
+            mint(shared, lane, &obtain(shared, grant).await?).await
         }
         outcome => outcome,
     }
 }
 
-/// Whether the server no longer accepts the long-term token as such.
+/// Whether the server no longer accepts the long-term token as such: in the contract's words, or
+/// in those of an issuer that has no others than that it refuses.
 fn is_long_term_refused(error: &Error) -> bool {
     match error.code() {
         Some(code) => matches!(code, "invalid_token" | "token_expired" | "invalid_grant"),
-        None => error.status() == Some(401),
+        None => error.kind() == ErrorKind::Denied && error.status().is_none(),
     }
 }
 
 async fn obtain(shared: &Shared, grant: &Grant) -> Result<LongTermToken, Error> {
     let token = shared.settings.issuer.obtain(grant).await?;
-    shared.engine().long_term = Some(token.clone());
+    let since = shared.now();
+    let is_running = {
+        let mut engine = shared.engine();
+        engine.long_term = Some(Held {
+            token: token.clone(),
+            since,
+        });
+        engine.machine.is_running()
+    };
     shared.observers.tell(Happening::LongTermObtained {
         token_id: token.token_id().map(str::to_owned),
     });
-    Ok(token)
+    if is_running {
+        Ok(token)
+    } else {
+        Err(shut_down())
+    }
 }
 
-async fn mint(shared: &Shared, long_term: &LongTermToken) -> Result<Minted, Error> {
+async fn mint(shared: &Shared, lane: &Lane, long_term: &LongTermToken) -> Result<Exchanged, Error> {
     let settings = &shared.settings;
     let sent = shared.now();
-    let token = settings
-        .issuer
-        .exchange(long_term, &settings.scopes)
-        .await?;
-    let life = match token.lifetime() {
+    let token = settings.issuer.exchange(long_term, &lane.scopes).await?;
+    let lifetime = token.lifetime();
+    let life = match lifetime {
         Lifetime::For(life) => life,
         Lifetime::Until(end) => end.since(UnixMillis::from(settings.clock.wall())),
         Lifetime::Unknown => {
-            let life = settings.refresh.life_if_unknown;
+            let life = settings.policies.refresh.life_if_unknown;
             tracing::warn!(
                 target: "everbearer",
                 assumed_life_ms = u64::try_from(life.as_millis()).unwrap_or(u64::MAX),
@@ -101,5 +139,14 @@ async fn mint(shared: &Shared, long_term: &LongTermToken) -> Result<Minted, Erro
             life
         }
     };
-    Ok(Minted { token, sent, life })
+    Ok(Exchanged {
+        token,
+        sent,
+        life,
+        is_assumed: lifetime == Lifetime::Unknown,
+    })
+}
+
+fn address_of(shared: &Shared) -> usize {
+    std::ptr::from_ref(shared).addr()
 }

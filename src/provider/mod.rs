@@ -3,7 +3,11 @@
 mod builder;
 mod cell;
 mod driver;
+mod engine;
 mod flight;
+mod lane;
+mod ledger;
+mod report;
 mod shared;
 mod shutdown;
 mod status;
@@ -11,18 +15,22 @@ mod wait;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::HeaderValue;
 
 pub use builder::TokenProviderBuilder;
-pub use shutdown::{Fate, ShutdownReport, Tier, TokenReport};
+pub use report::{Fate, ShutdownReport, Tier, TokenReport};
 
 use crate::error::{Error, ErrorKind};
 use crate::issuer::{Credential, TokenIssuer};
 use crate::machine::{Event, Generation};
 use crate::observe::{Happening, Status, Subscription};
 use crate::origin::Origin;
-use crate::token::ShortTermToken;
+use crate::token::{LongTermToken, ShortTermToken};
+use cell::Published;
+use engine::Held;
+use lane::Lane;
 use shared::Shared;
 
 /// Keeps a short-term token fresh, and gives it out.
@@ -33,10 +41,12 @@ use shared::Shared;
 ///
 /// The task runs on the tokio runtime on which [`build`](TokenProviderBuilder::build), or else the
 /// first caller in need of it, was called; if that runtime goes away, the next caller starts it
-/// again on its own. Runtimes need their time driver enabled, as `enable_all` does.
+/// again on its own. Runtimes need their time driver enabled, as `enable_all` does, and have to be
+/// driven: on a current-thread runtime that nobody runs, the task stands still, and callers on
+/// other runtimes wait for it.
 ///
-/// Call [`shutdown`](Self::shutdown) at the end. When the last handle is dropped without that,
-/// the task ends, and the tokens live on until they expire.
+/// Call [`shutdown`](Self::shutdown) at the end. When the last handle, scoped ones and middleware
+/// included, is dropped without that, the task ends, and the tokens live on until they expire.
 ///
 /// # Examples
 ///
@@ -65,6 +75,7 @@ use shared::Shared;
 #[derive(Clone)]
 pub struct TokenProvider {
     shared: Arc<Shared>,
+    lane: Arc<Lane>,
     lifeline: Arc<Lifeline>,
 }
 
@@ -79,7 +90,7 @@ impl Drop for Lifeline {
 
 impl TokenProvider {
     /// A provider that takes its tokens from this issuer, starting from a
-    /// [`LongTermToken`](crate::LongTermToken) or a [`Grant`](crate::Grant).
+    /// [`LongTermToken`] or a [`Grant`](crate::Grant).
     pub fn builder(
         issuer: impl TokenIssuer,
         credential: impl Into<Credential>,
@@ -91,20 +102,52 @@ impl TokenProvider {
     ///
     /// # Errors
     ///
-    /// Why there is none: the failure of the exchange that this call waited for, a terminal
-    /// failure shortly before, [`ErrorKind::WaitTimeout`] after
+    /// Why there is none: the failure of the exchange that this call waited for, a failure shortly
+    /// before if the next attempt is far, [`ErrorKind::WaitTimeout`] after
     /// [`RetryPolicy::wait_timeout`](crate::RetryPolicy::wait_timeout), [`ErrorKind::ShutDown`],
-    /// or [`ErrorKind::NoRuntime`] outside of tokio.
+    /// [`ErrorKind::TooManyScopeSets`] from a scoped provider, or [`ErrorKind::NoRuntime`] outside
+    /// of tokio.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future ends the waiting and nothing else: the exchange goes on.
     pub async fn token(&self) -> Result<ShortTermToken, Error> {
-        if let Some(token) = self.shared.cell.token(self.shared.now()) {
+        if let Some(token) = self.lane.cell.token(self.shared.now()) {
             return Ok(token);
         }
-        let published = wait::for_token(&self.shared, Generation(0)).await?;
-        Ok(published.token.clone())
+        Ok(self.newer_than(Generation(0)).await?.token.clone())
+    }
+
+    /// A token that may go on requests for at least this long, for a caller with a long upload
+    /// ahead. If the one in use is good for less, it is exchanged for another one.
+    ///
+    /// # Errors
+    ///
+    /// As [`token`](Self::token); and [`ErrorKind::TooShortLived`] if a new token is good for less
+    /// than this, too. It stays in use for callers who ask for less.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`token`](Self::token).
+    pub async fn token_with(&self, min_remaining: Duration) -> Result<ShortTermToken, Error> {
+        let lasts =
+            |published: &Published, now| published.window.usable_until.since(now) >= min_remaining;
+        let mut published = self.newer_than(Generation(0)).await?;
+        if !lasts(&published, self.shared.now()) {
+            published = self.newer_than(published.window.generation).await?;
+        }
+        if lasts(&published, self.shared.now()) {
+            return Ok(published.token.clone());
+        }
+        let window = published.window;
+        Err(Error::new(
+            ErrorKind::TooShortLived,
+            format!(
+                "a token that is good for {min_remaining:?} was asked for, and a new one is good \
+                 for {:?}",
+                window.usable_until.since(self.shared.now())
+            ),
+        ))
     }
 
     /// The value for an `Authorization` header, marked sensitive; otherwise as
@@ -118,15 +161,48 @@ impl TokenProvider {
     ///
     /// As [`token`](Self::token).
     pub async fn authorization(&self) -> Result<HeaderValue, Error> {
-        Ok(self.header().await?.0)
+        match self.header_at_once() {
+            Some((header, _)) => Ok(header),
+            None => Ok(self.header_newer_than(Generation(0)).await?.0),
+        }
     }
 
     /// The token in use, if there is a good one at this moment. Never waits.
     pub fn current(&self) -> Option<ShortTermToken> {
-        let published = self.shared.cell.load()?;
-        published
-            .is_usable(self.shared.now())
-            .then(|| published.token.clone())
+        let published = self.lane.cell.good(self.shared.now(), Generation(0))?;
+        Some(published.token.clone())
+    }
+
+    /// Waits until there is a first token, as a daemon does before it says that it has started.
+    ///
+    /// # Errors
+    ///
+    /// As [`token`](Self::token), if that error will not pass, or when exchanges have failed for
+    /// [`RetryPolicy::start_timeout`](crate::RetryPolicy::start_timeout).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`token`](Self::token).
+    pub async fn ready(&self) -> Result<(), Error> {
+        let Err(mut error) = self.token().await else {
+            return Ok(());
+        };
+        let patience = self.shared.settings.policies.retry.start_timeout;
+        let go_on = async {
+            while error.is_retryable() {
+                let next = self.status().next_exchange_in.unwrap_or_default();
+                tokio::time::sleep(next).await;
+                match self.token().await {
+                    Ok(_) => return true,
+                    Err(failure) => error = failure,
+                }
+            }
+            false
+        };
+        match tokio::time::timeout(patience, go_on).await {
+            Ok(true) => Ok(()),
+            Ok(false) | Err(_) => Err(error),
+        }
     }
 
     /// A token that is newer than the present one, whatever the present one's state. If an
@@ -140,9 +216,9 @@ impl TokenProvider {
     ///
     /// As [`token`](Self::token).
     pub async fn refresh(&self) -> Result<ShortTermToken, Error> {
-        let present = self.present_generation();
-        let published = wait::for_token(&self.shared, present).await?;
-        Ok(published.token.clone())
+        let present = self.lane.cell.load();
+        let present = present.map_or(Generation(0), |published| published.window.generation);
+        Ok(self.newer_than(present).await?.token.clone())
     }
 
     /// Says that a resource server refused this token with a 401, and returns one to try instead.
@@ -161,42 +237,107 @@ impl TokenProvider {
     ///
     /// As [`token`](Self::token).
     pub async fn reject(&self, token: &ShortTermToken) -> Result<ShortTermToken, Error> {
-        let refused = match self.shared.cell.load() {
-            Some(published) if published.token.is(token) => published.window.generation,
-            _ => Generation(0),
+        let in_use = self.lane.cell.load().filter(|it| it.token.is(token));
+        let Some(in_use) = in_use else {
+            return self.token().await;
         };
+        let refused = in_use.window.generation;
         if !self.deny(refused) {
             return Err(Error::new(
                 ErrorKind::Denied,
                 "the resource server refused a token that was minted just now",
             ));
         }
-        let published = wait::for_token(&self.shared, refused).await?;
-        Ok(published.token.clone())
+        Ok(self.newer_than(refused).await?.token.clone())
+    }
+
+    /// A provider of tokens that are good for these scopes only. It shares the long-term token,
+    /// the task, the origins and the shutdown with this one; its tokens and its exchanges are its
+    /// own.
+    ///
+    /// The order of the scopes and how often one is named make no difference: the same set is the
+    /// same tokens, from wherever it is asked for. No scopes mean those of the provider that was
+    /// built. The first exchange is made when somebody asks for a token; a set that nobody uses
+    /// is dropped, and its tokens are revoked, as [`ScopePolicy`](crate::ScopePolicy) says.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use everbearer::testkit::ScriptedIssuer;
+    /// # use everbearer::{LongTermToken, TokenProvider};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), everbearer::Error> {
+    /// # let issuer = ScriptedIssuer::new();
+    /// # let long_term = LongTermToken::new("secret")?;
+    /// let provider = TokenProvider::builder(issuer, long_term).build()?;
+    /// let reader = provider.scoped(["jobs:read"]);
+    /// assert_eq!(reader.token().await?.scopes(), ["jobs:read"]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn scoped<S: Into<String>>(&self, scopes: impl IntoIterator<Item = S>) -> Self {
+        let scopes = lane::normalized(scopes);
+        let lane = {
+            let mut engine = self.shared.engine();
+            if scopes.is_empty() {
+                engine.root()
+            } else {
+                engine.lane(scopes)
+            }
+        };
+        Self {
+            shared: Arc::clone(&self.shared),
+            lane,
+            lifeline: Arc::clone(&self.lifeline),
+        }
+    }
+
+    /// Takes another long-term token, such as one that a person brought after the server had
+    /// refused the one before. Exchanges from now on are made with it; a refusal of the one before
+    /// is forgotten, and callers in need of a token have it tried at once.
+    pub fn renew(&self, long_term: LongTermToken) {
+        let now = self.shared.now();
+        let token_id = long_term.token_id().map(str::to_owned);
+        {
+            let mut engine = self.shared.engine();
+            if !engine.machine.is_running() {
+                return;
+            }
+            engine.long_term = Some(Held {
+                token: long_term,
+                since: now,
+            });
+            engine.machine.handle(Event::Renewed, now);
+        }
+        self.shared.wake.notify_one();
+        let happening = Happening::LongTermRenewed { token_id };
+        self.shared.observers.tell(happening);
     }
 
     /// How the provider is at this moment, for a health check.
     pub fn status(&self) -> Status {
-        status::of(&self.shared)
+        status::of(&self.shared, &self.lane)
     }
 
-    /// What happens from now on.
+    /// What happens from now on, to this provider and to all its sets of scopes.
     pub fn subscribe(&self) -> Subscription {
         self.shared.observers.subscribe()
     }
 
-    /// Stops refreshing, revokes every live short-term token that was minted here, and the
-    /// long-term token if the policy says so; then says what became of each.
+    /// Stops refreshing, revokes every live short-term token that was minted here, then the
+    /// long-term token if the policy says so, and says what became of each.
     ///
     /// It ends within [`ShutdownPolicy::deadline`](crate::ShutdownPolicy::deadline) of the first
     /// call, whatever the server does. However often and from wherever it is called, there is one
     /// shutdown and one report. Callers that wait for a token, and all later ones, are given
-    /// [`ErrorKind::ShutDown`].
+    /// [`ErrorKind::ShutDown`]. Outside of tokio, or on a runtime that is going away, it revokes
+    /// nothing and says so of each token; a call on another runtime goes on from there.
     ///
     /// # Cancel safety
     ///
-    /// Once polled, the shutdown goes on when the future is dropped; a later call returns the
-    /// report.
+    /// Once polled, the shutdown goes on when the future is dropped, and also when the last handle
+    /// is; a later call returns the report.
     pub async fn shutdown(&self) -> ShutdownReport {
         shutdown::shut_down(&self.shared).await
     }
@@ -210,19 +351,22 @@ impl TokenProvider {
         Arc::clone(&self.shared.settings.origins)
     }
 
-    /// The header and the generation of a good token.
-    pub(crate) async fn header(&self) -> Result<(HeaderValue, Generation), Error> {
-        if let Some(header) = self.shared.cell.header(self.shared.now()) {
-            return Ok(header);
-        }
-        self.header_newer_than(Generation(0)).await
+    /// Whether this is called from within an exchange of this very provider, whose requests must
+    /// not wait for a token.
+    pub(crate) fn is_exchanging_here(&self) -> bool {
+        flight::is_within(&self.shared)
+    }
+
+    /// The header and the generation of a good token, on the hot path.
+    pub(crate) fn header_at_once(&self) -> Option<(HeaderValue, Generation)> {
+        self.lane.cell.header(self.shared.now())
     }
 
     pub(crate) async fn header_newer_than(
         &self,
         generation: Generation,
     ) -> Result<(HeaderValue, Generation), Error> {
-        let published = wait::for_token(&self.shared, generation).await?;
+        let published = self.newer_than(generation).await?;
         Ok((
             published.token.authorization().clone(),
             published.window.generation,
@@ -232,16 +376,16 @@ impl TokenProvider {
     /// Notes that a resource server refused this generation, and says whether a newer one is
     /// there or on its way.
     pub(crate) fn deny(&self, generation: Generation) -> bool {
-        let now = self.shared.now();
-        let (news, replaced) = {
+        let (lane, now) = (self.lane.id, self.shared.now());
+        let (known, replaced) = {
             let machine = &mut self.shared.engine().machine;
-            let known = machine.replaces(generation);
-            machine.handle(Event::Denied(generation), now);
-            let replaced = machine.replaces(generation);
-            (replaced && !known, replaced)
+            let known = machine.replaces(lane, generation);
+            machine.handle(Event::Denied { lane, generation }, now);
+            (known, machine.replaces(lane, generation))
         };
-        if news {
+        if replaced && !known {
             self.shared.observers.tell(Happening::Denied {
+                scopes: Arc::clone(&self.lane.scopes),
                 generation: generation.0,
             });
             self.shared.wake.notify_one();
@@ -249,11 +393,8 @@ impl TokenProvider {
         replaced
     }
 
-    fn present_generation(&self) -> Generation {
-        self.shared
-            .cell
-            .load()
-            .map_or(Generation(0), |published| published.window.generation)
+    async fn newer_than(&self, generation: Generation) -> Result<Arc<Published>, Error> {
+        wait::for_token(&self.shared, &self.lane, generation).await
     }
 }
 
@@ -262,9 +403,9 @@ impl fmt::Debug for TokenProvider {
         let status = self.status();
         f.debug_struct("TokenProvider")
             .field("issuer", &self.shared.settings.issuer)
+            .field("scopes", &self.lane.scopes)
             .field("state", &status.state)
             .field("generation", &status.generation)
-            .field("handles", &Arc::strong_count(&self.lifeline))
             .finish_non_exhaustive()
     }
 }

@@ -4,79 +4,55 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, watch};
 
-use super::cell::Cell;
-use super::shutdown::ShutdownReport;
+use super::engine::Engine;
+use super::lane::Lane;
+use super::report::ShutdownReport;
 use crate::clock::{Clock, Moment};
-use crate::error::Error;
 use crate::issuer::{Grant, TokenIssuer};
-use crate::machine::{Event, Machine};
+use crate::machine::{Event, Policies, Window};
 use crate::observe::Observers;
 use crate::origin::Origin;
-use crate::policy::{RefreshPolicy, RetryPolicy, ShutdownPolicy};
-use crate::token::{LongTermToken, ShortTermToken};
+use crate::policy::ShutdownPolicy;
+use crate::token::LongTermToken;
 
 /// What the builder puts together, and nobody changes afterwards.
 #[derive(Debug)]
 pub(super) struct Settings {
     pub(super) issuer: Arc<dyn TokenIssuer>,
     pub(super) grant: Option<Grant>,
-    pub(super) scopes: Vec<String>,
     pub(super) origins: Arc<[Origin]>,
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) refresh: RefreshPolicy,
-    pub(super) retry: RetryPolicy,
+    pub(super) policies: Policies,
     pub(super) shutdown: ShutdownPolicy,
 }
 
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) settings: Settings,
-    pub(super) cell: Cell,
     pub(super) observers: Observers,
     /// Wakes the driver: the machine was told something.
     pub(super) wake: Notify,
-    /// Wakes the callers that wait.
-    pub(super) progress: watch::Sender<Progress>,
+    /// Set when the shutdown is over.
+    pub(super) report: watch::Sender<Option<ShutdownReport>>,
     engine: Mutex<Engine>,
 }
 
-/// What the driver works on. It outlives a driver that goes away with its runtime.
-#[derive(Debug)]
-pub(super) struct Engine {
-    pub(super) machine: Machine,
-    pub(super) driven: bool,
-    pub(super) long_term: Option<LongTermToken>,
-    /// The tokens to revoke at shutdown, with when they end by themselves.
-    pub(super) minted: Vec<(ShortTermToken, Moment)>,
-}
-
-/// What callers that wait need to know.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Progress {
-    /// How many exchanges have ended.
-    pub(super) exchanges: u64,
-    /// Why the last one failed, if it did.
-    pub(super) error: Option<Error>,
-    /// Set when the shutdown is over.
-    pub(super) report: Option<ShutdownReport>,
-}
-
 impl Shared {
-    pub(super) fn new(settings: Settings, long_term: Option<LongTermToken>, seed: u64) -> Self {
-        let machine = Machine::new(settings.refresh.clone(), settings.retry.clone(), seed);
-        let (progress, _) = watch::channel(Progress::default());
+    pub(super) fn new(
+        settings: Settings,
+        root: &Arc<Lane>,
+        long_term: Option<LongTermToken>,
+        seed: u64,
+    ) -> Self {
+        let now = settings.clock.now();
+        let engine = Engine::new(settings.policies.clone(), root, long_term, seed, now);
+        let (report, _) = watch::channel(None);
         Self {
             settings,
-            cell: Cell::default(),
             observers: Observers::new(),
             wake: Notify::new(),
-            progress,
-            engine: Mutex::new(Engine {
-                machine,
-                driven: false,
-                long_term,
-                minted: Vec::new(),
-            }),
+            report,
+            engine: Mutex::new(engine),
         }
     }
 
@@ -84,7 +60,7 @@ impl Shared {
         self.settings.clock.now()
     }
 
-    /// Never held across an await, nor while anything is called that is not ours.
+    /// Never held across an await, nor while a user's code runs.
     pub(super) fn engine(&self) -> MutexGuard<'_, Engine> {
         self.engine.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -94,5 +70,15 @@ impl Shared {
         let now = self.now();
         self.engine().machine.handle(event, now);
         self.wake.notify_one();
+    }
+
+    /// Until when the hot path serves a token that a driver looks after. Of a lazy provider, the
+    /// first caller after the refresh became due has to bring it about.
+    pub(super) fn served_until(&self, window: Window) -> Moment {
+        if self.settings.policies.refresh.lazy {
+            window.refresh_at
+        } else {
+            window.usable_until
+        }
     }
 }

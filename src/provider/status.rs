@@ -1,54 +1,55 @@
 //! How a provider is at one moment.
 
+use super::lane::Lane;
 use super::shared::Shared;
-use crate::machine::Machine;
-use crate::observe::{State, Status};
+use crate::machine::{LaneId, Machine};
+use crate::observe::{LongTermStatus, State, Status};
 
-pub(super) fn of(shared: &Shared) -> Status {
-    let now = shared.now();
-    let token_id = shared
-        .cell
-        .load()
-        .and_then(|published| published.token.token_id().map(str::to_owned));
-    let last_error = shared.progress.borrow().error.clone();
+pub(super) fn of(shared: &Shared, lane: &Lane) -> Status {
+    let (now, wall) = (shared.now(), shared.settings.clock.wall());
     let engine = shared.engine();
     let machine = &engine.machine;
-    let window = machine.window();
+    let published = lane.cell.load();
+    let window = published.as_ref().map(|it| it.window);
     let usable_for = window
-        .filter(|_| machine.is_running())
         .map(|window| window.usable_until.since(now))
         .unwrap_or_default();
     Status {
-        state: state(machine, !usable_for.is_zero()),
+        state: state(machine, lane.id, window.is_some(), !usable_for.is_zero()),
         generation: window.map_or(0, |window| window.generation.0),
-        token_id,
+        token_id: published.and_then(|it| it.token.token_id().map(str::to_owned)),
         usable_for,
-        expires_at: window.and_then(|window| {
-            let rest = window.ends_at.since(now);
-            shared.settings.clock.wall().checked_add(rest)
+        expires_at: window.and_then(|window| wall.checked_add(window.ends_at.since(now))),
+        next_exchange_in: machine
+            .next_attempt_at(lane.id, now)
+            .map(|next| next.since(now)),
+        consecutive_failures: machine.failures(lane.id),
+        last_error: engine.last_error(lane.id).cloned(),
+        long_term: engine.long_term.as_ref().map(|held| LongTermStatus {
+            token_id: held.token.token_id().map(str::to_owned),
+            age: now.since(held.since),
+            expires_at: held.token.expires_at(),
         }),
-        next_exchange_in: machine.next_attempt_at(now).map(|next| next.since(now)),
-        consecutive_failures: machine.failures(),
-        last_error,
     }
 }
 
-fn state(machine: &Machine, usable: bool) -> State {
+fn state(machine: &Machine, lane: LaneId, has_token: bool, is_usable: bool) -> State {
+    let is_failing = machine.failures(lane) > 0;
     if machine.is_stopped() {
         State::ShutDown
     } else if !machine.is_running() {
         State::ShuttingDown
-    } else if machine.is_refused() {
-        State::Refused
-    } else if usable {
-        if machine.failures() == 0 {
-            State::Fresh
-        } else {
+    } else if is_usable {
+        if is_failing {
             State::Failing
+        } else {
+            State::Fresh
         }
-    } else if machine.failures() == 0 && machine.window().is_none() {
-        State::Starting
-    } else {
+    } else if machine.is_refused(lane) {
+        State::Refused
+    } else if has_token || is_failing {
         State::Unavailable
+    } else {
+        State::Starting
     }
 }

@@ -1,4 +1,4 @@
-//! How a caller that the hot path cannot serve waits: it never acts itself, so that it can go
+//! How a caller that the hot path does not serve waits: it never acts itself, so that it can go
 //! away at any moment.
 
 use std::sync::Arc;
@@ -6,12 +6,15 @@ use std::time::Duration;
 
 use super::cell::Published;
 use super::driver;
+use super::engine::{Asking, Service, shut_down};
+use super::flight;
+use super::lane::Lane;
 use super::shared::Shared;
 use crate::error::{Error, ErrorKind};
-use crate::machine::{Event, Generation, Outlook};
+use crate::machine::Generation;
 
 /// So often one caller starts the driver before it concludes that its runtime is shutting down.
-const STARTS: u32 = 3;
+pub(super) const STARTS: u32 = 3;
 
 /// A good token that is newer than this generation.
 ///
@@ -19,88 +22,65 @@ const STARTS: u32 = 3;
 /// does the caller.
 pub(super) async fn for_token(
     shared: &Arc<Shared>,
+    lane: &Arc<Lane>,
     newer_than: Generation,
 ) -> Result<Arc<Published>, Error> {
     if let Err(error) = driver::current_runtime() {
-        return good_token(shared, newer_than).ok_or(error);
+        return lane.cell.good(shared.now(), newer_than).ok_or(error);
     }
-    let patience = shared.settings.retry.wait_timeout;
-    match tokio::time::timeout(patience, wait(shared, newer_than)).await {
+    if flight::is_within(shared) {
+        return Err(Error::new(
+            ErrorKind::Config,
+            "the token issuer asks its own provider for a token, and would wait for itself",
+        ));
+    }
+    let patience = shared.settings.policies.retry.wait_timeout;
+    match tokio::time::timeout(patience, wait(shared, lane, newer_than)).await {
         Ok(outcome) => outcome,
-        Err(_) => Err(out_of_patience(shared, patience)),
+        Err(_) => Err(out_of_patience(shared, lane, patience)),
     }
 }
 
-async fn wait(shared: &Arc<Shared>, newer_than: Generation) -> Result<Arc<Published>, Error> {
-    let mut progress = shared.progress.subscribe();
-    let seen = progress.borrow().exchanges;
-    let give_up_at = shared.now() + shared.settings.retry.wait_timeout;
+async fn wait(
+    shared: &Arc<Shared>,
+    lane: &Arc<Lane>,
+    newer_than: Generation,
+) -> Result<Arc<Published>, Error> {
+    let mut ticks = lane.ticks();
+    let mut asking = Asking {
+        newer_than,
+        give_up_at: shared.now() + shared.settings.policies.retry.wait_timeout,
+        seen: None,
+    };
     let mut starts = 0;
     loop {
-        let (exchanges, last_error) = {
-            let progress = progress.borrow_and_update();
-            (progress.exchanges, progress.error.clone())
-        };
-        if driver::ensure(shared)? {
-            starts += 1;
-        }
-        if let Some(published) = good_token(shared, newer_than) {
-            return Ok(published);
-        }
-        if let Some(error) = last_error.clone().filter(|_| exchanges > seen) {
-            return Err(error);
-        }
+        ticks.borrow_and_update();
+        starts += u32::from(driver::ensure(shared)?);
         let now = shared.now();
-        let outlook = {
-            let machine = &mut shared.engine().machine;
-            let outlook = machine.outlook(now);
-            if matches!(outlook, Outlook::Imminent | Outlook::At(_)) {
-                machine.handle(Event::Demanded { newer_than }, now);
-            }
-            outlook
-        };
-        match outlook {
-            Outlook::ShutDown => return Err(shut_down()),
-            Outlook::Refused => return Err(last_error.unwrap_or_else(shut_down)),
-            Outlook::At(at) if at > give_up_at => {
-                return Err(last_error.unwrap_or_else(|| out_of_patience(shared, Duration::ZERO)));
-            }
-            Outlook::Imminent | Outlook::At(_) => shared.wake.notify_one(),
-        }
-        if starts > STARTS {
-            return Err(Error::new(
-                ErrorKind::NoRuntime,
-                "the tokio runtime is shutting down",
-            ));
-        }
-        if progress.changed().await.is_err() {
-            return Err(shut_down());
+        let service = shared.engine().serve(lane, &mut asking, now)?;
+        shared.wake.notify_one();
+        match service {
+            Service::Token(published) => return Ok(published),
+            Service::Wait if starts > STARTS => return Err(runtime_is_going()),
+            Service::Wait => ticks.changed().await.map_err(|_| shut_down())?,
         }
     }
 }
 
-fn good_token(shared: &Shared, newer_than: Generation) -> Option<Arc<Published>> {
-    let now = shared.now();
-    shared
-        .cell
-        .load()
-        .filter(|it| it.is_usable(now) && it.window.generation > newer_than)
-}
-
-fn shut_down() -> Error {
+pub(super) fn runtime_is_going() -> Error {
     Error::new(
-        ErrorKind::ShutDown,
-        "the token provider was shut down and gives out no more tokens",
+        ErrorKind::NoRuntime,
+        "the tokio runtime is shutting down, and nothing can be done on it",
     )
 }
 
-fn out_of_patience(shared: &Shared, patience: Duration) -> Error {
+fn out_of_patience(shared: &Shared, lane: &Lane, patience: Duration) -> Error {
     let error = Error::new(
         ErrorKind::WaitTimeout,
-        format!("no token within {patience:?}; the exchange goes on behind it"),
+        format!("no token within {patience:?}; the attempts go on"),
     );
-    match shared.progress.borrow().error.clone() {
-        Some(cause) => error.with_source(cause),
+    match shared.engine().last_error(lane.id) {
+        Some(cause) => error.with_source(cause.clone()),
         None => error,
     }
 }

@@ -1,0 +1,196 @@
+//! The rules for one set of scopes: when its token is exchanged, and what a failure means for the
+//! next attempt.
+
+use std::time::Duration;
+
+use super::Policies;
+use super::event::{Failure, Generation, Window};
+use super::schedule::{self, Rest};
+use crate::clock::Moment;
+
+#[derive(Debug)]
+pub(super) struct Lane {
+    random: fastrand::Rng,
+    pub(super) in_flight: bool,
+    pub(super) window: Option<Window>,
+    life: Duration,
+    /// Someone waits for a token newer than this.
+    demand: Option<Generation>,
+    pub(super) failures: u32,
+    /// How many of them were in the same situation, with a good token or without.
+    alike: u32,
+    had_token: bool,
+    /// No attempt before this: the last one failed.
+    retry_at: Option<Moment>,
+    /// The last failure was terminal: without a good token, only a demand brings the next attempt
+    /// about.
+    pub(super) refused: bool,
+    last_denial: Option<Moment>,
+    last_use: Moment,
+}
+
+/// What a caller that waits for a token may expect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outlook {
+    /// An attempt is under way, or is about to begin.
+    Imminent,
+    /// The next attempt begins at this moment.
+    At(Moment),
+    /// The last failure was terminal and is too recent to ask again.
+    Refused,
+    /// No attempt will be made any more.
+    ShutDown,
+}
+
+impl Lane {
+    pub(super) fn new(seed: u64, now: Moment) -> Self {
+        Self {
+            random: fastrand::Rng::with_seed(seed),
+            in_flight: false,
+            window: None,
+            life: Duration::ZERO,
+            demand: None,
+            failures: 0,
+            alike: 0,
+            had_token: false,
+            retry_at: None,
+            refused: false,
+            last_denial: None,
+            last_use: now,
+        }
+    }
+
+    pub(super) fn used(&mut self, now: Moment) {
+        self.last_use = self.last_use.max(now);
+    }
+
+    pub(super) fn demanded(&mut self, newer_than: Generation, now: Moment) {
+        self.used(now);
+        self.demand = self.demand.max(Some(newer_than));
+    }
+
+    pub(super) fn denied(&mut self, policies: &Policies, generation: Generation, now: Moment) {
+        let Some(window) = self.window else { return };
+        let pause = schedule::between_denials(&policies.refresh, self.life);
+        let too_soon = self
+            .last_denial
+            .is_some_and(|denial| now.since(denial) < pause);
+        if generation == window.generation && !too_soon && !self.in_flight {
+            self.last_denial = Some(now);
+            self.demanded(generation, now);
+        }
+    }
+
+    /// Accepts the token as this generation, unless too little of its life is left.
+    pub(super) fn exchanged(
+        &mut self,
+        policies: &Policies,
+        generation: Generation,
+        (sent, now): (Moment, Moment),
+        life: Duration,
+    ) -> bool {
+        let draw = self.random.f64();
+        let window = schedule::window(&policies.refresh, generation, (sent, now), life, draw);
+        if window.is_none() {
+            self.failed(policies, Failure::Transient { retry_after: None }, now);
+            return false;
+        }
+        self.in_flight = false;
+        self.window = window;
+        self.life = life;
+        self.demand = None;
+        self.failures = 0;
+        self.alike = 0;
+        self.retry_at = None;
+        self.refused = false;
+        true
+    }
+
+    pub(super) fn failed(&mut self, policies: &Policies, failure: Failure, now: Moment) {
+        self.in_flight = false;
+        self.demand = None;
+        self.failures = self.failures.saturating_add(1);
+        self.refused = failure == Failure::Terminal;
+        self.last_denial = None;
+        let rest_of_life = self.rest_of_life(now);
+        // When the token has ended, callers are waiting: begin with short delays again.
+        if self.had_token != rest_of_life.is_some() {
+            self.had_token = rest_of_life.is_some();
+            self.alike = 0;
+        }
+        self.alike = self.alike.saturating_add(1);
+        let delay = schedule::retry_delay(
+            &policies.retry,
+            failure,
+            self.alike,
+            rest_of_life,
+            self.random.f64(),
+        );
+        self.retry_at = Some(now + delay);
+    }
+
+    pub(super) fn renewed(&mut self) {
+        if self.refused {
+            self.refused = false;
+            self.retry_at = None;
+        }
+    }
+
+    /// When the next exchange begins, if nothing else happens.
+    pub(super) fn next_attempt(&self, policies: &Policies, now: Moment) -> Option<Moment> {
+        if self.in_flight {
+            return None;
+        }
+        let wanted_at = if self.demand_is_open(now) {
+            now
+        } else if policies.refresh.lazy || (self.refused && self.rest_of_life(now).is_none()) {
+            return None;
+        } else {
+            self.window.map_or(now, |window| window.refresh_at)
+        };
+        Some(wanted_at.max(self.retry_at.unwrap_or(now)))
+    }
+
+    /// When nobody will have used the lane for so long that it is closed.
+    pub(super) fn idle_at(&self, policies: &Policies) -> Option<Moment> {
+        let is_busy = self.in_flight || self.demand.is_some();
+        (!is_busy).then(|| self.last_use + policies.scopes.idle)
+    }
+
+    pub(super) fn outlook(&self, now: Moment) -> Outlook {
+        match self.retry_at {
+            Some(at) if !self.in_flight && at > now => {
+                if self.refused {
+                    Outlook::Refused
+                } else {
+                    Outlook::At(at)
+                }
+            }
+            _ => Outlook::Imminent,
+        }
+    }
+
+    /// Whether something newer than this generation is there, under way or asked for.
+    pub(super) fn replaces(&self, generation: Generation) -> bool {
+        self.in_flight
+            || self.demand >= Some(generation)
+            || self
+                .window
+                .is_some_and(|window| window.generation > generation)
+    }
+
+    fn rest_of_life(&self, now: Moment) -> Option<Rest> {
+        let usable = self.window?.usable_until.since(now);
+        (!usable.is_zero()).then_some(Rest {
+            usable,
+            life: self.life,
+        })
+    }
+
+    fn demand_is_open(&self, now: Moment) -> bool {
+        self.demand.is_some_and(|newer_than| {
+            self.window
+                .is_none_or(|window| window.generation <= newer_than || window.usable_until <= now)
+        })
+    }
+}

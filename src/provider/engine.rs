@@ -1,0 +1,245 @@
+//! What the driver works on: the machine, and what it must not know. It outlives a driver that
+//! goes away with its runtime, and the next one goes on from here.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+
+use super::cell::Published;
+use super::lane::Lane;
+use crate::clock::Moment;
+use crate::error::{Error, ErrorKind};
+use crate::machine::{Action, Event, Generation, LaneId, Machine, Outlook, Policies};
+use crate::token::{LongTermToken, ShortTermToken};
+
+#[derive(Debug)]
+pub(super) struct Engine {
+    pub(super) machine: Machine,
+    pub(super) driven: bool,
+    pub(super) long_term: Option<Held>,
+    pub(super) minted: Vec<Minted>,
+    pub(super) shutdown_began: Option<Moment>,
+    root: Arc<Lane>,
+    open: HashMap<LaneId, Open>,
+    /// Every lane that somebody holds, open or not: there is never a second one for a set.
+    known: HashMap<Arc<[String]>, Weak<Lane>>,
+    lanes: u64,
+}
+
+/// The long-term token, since when it is here.
+#[derive(Clone, Debug)]
+pub(super) struct Held {
+    pub(super) token: LongTermToken,
+    pub(super) since: Moment,
+}
+
+/// A token to revoke in the end.
+#[derive(Clone, Debug)]
+pub(super) struct Minted {
+    pub(super) lane: LaneId,
+    pub(super) token: ShortTermToken,
+    /// When it ends by itself at the latest; `None` if nobody knows.
+    pub(super) ends_at: Option<Moment>,
+}
+
+/// A lane whose token is looked after.
+#[derive(Debug)]
+struct Open {
+    lane: Arc<Lane>,
+    /// How many exchanges have ended.
+    attempts: u64,
+    /// Why the last one failed, if it did.
+    last_error: Option<Error>,
+}
+
+/// What there is to say to a caller that the hot path did not serve.
+pub(super) enum Service {
+    Token(Arc<Published>),
+    /// Wait for the lane's tick, and ask again.
+    Wait,
+}
+
+/// What a caller asks for, and what it has seen.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asking {
+    pub(super) newer_than: Generation,
+    pub(super) give_up_at: Moment,
+    /// How many of the lane's exchanges had ended when it came.
+    pub(super) seen: Option<u64>,
+}
+
+impl Engine {
+    pub(super) fn new(
+        policies: Policies,
+        root: &Arc<Lane>,
+        long_term: Option<LongTermToken>,
+        seed: u64,
+        now: Moment,
+    ) -> Self {
+        let mut engine = Self {
+            machine: Machine::new(policies, seed, now),
+            driven: false,
+            long_term: long_term.map(|token| Held { token, since: now }),
+            minted: Vec::new(),
+            shutdown_began: None,
+            root: Arc::clone(root),
+            open: HashMap::new(),
+            known: HashMap::new(),
+            lanes: 0,
+        };
+        engine.insert(root);
+        engine
+            .known
+            .insert(Arc::clone(&root.scopes), Arc::downgrade(root));
+        engine
+    }
+
+    /// The lane of the provider's own set.
+    pub(super) fn root(&self) -> Arc<Lane> {
+        Arc::clone(&self.root)
+    }
+
+    /// The lane of this set, which need not be open.
+    pub(super) fn lane(&mut self, scopes: Arc<[String]>) -> Arc<Lane> {
+        if let Some(lane) = self.known.get(&scopes).and_then(Weak::upgrade) {
+            return lane;
+        }
+        self.known.retain(|_, lane| lane.strong_count() > 0);
+        self.lanes += 1;
+        let lane = Lane::new(LaneId(self.lanes), Arc::clone(&scopes));
+        self.known.insert(scopes, Arc::downgrade(&lane));
+        lane
+    }
+
+    pub(super) fn open_lanes(&self) -> impl Iterator<Item = &Arc<Lane>> {
+        self.open.values().map(|open| &open.lane)
+    }
+
+    pub(super) fn last_error(&self, lane: LaneId) -> Option<&Error> {
+        self.open.get(&lane)?.last_error.as_ref()
+    }
+
+    /// Serves a caller, or notes what it needs. All that decides it is seen at one moment.
+    pub(super) fn serve(
+        &mut self,
+        lane: &Arc<Lane>,
+        asking: &mut Asking,
+        now: Moment,
+    ) -> Result<Service, Error> {
+        if let Some(published) = lane.cell.good(now, asking.newer_than) {
+            if self.machine.is_lazy() && published.window.refresh_at <= now {
+                let newer_than = published.window.generation;
+                self.demand(lane.id, newer_than, now);
+            }
+            return Ok(Service::Token(published));
+        }
+        if !self.machine.is_running() {
+            return Err(shut_down());
+        }
+        self.open(lane, now)?;
+        let (attempts, last_error) = match self.open.get(&lane.id) {
+            Some(open) => (open.attempts, open.last_error.clone()),
+            None => (0, None),
+        };
+        let outlook = self.machine.outlook(lane.id, now);
+        let has_failed = attempts > *asking.seen.get_or_insert(attempts);
+        let is_hopeless = match outlook {
+            Outlook::Imminent => false,
+            Outlook::At(at) => at > asking.give_up_at,
+            Outlook::Refused | Outlook::ShutDown => true,
+        };
+        if let Some(error) = last_error.filter(|_| has_failed || is_hopeless) {
+            return Err(error);
+        }
+        self.demand(lane.id, asking.newer_than, now);
+        Ok(Service::Wait)
+    }
+
+    /// Notes who was used, and says what is to be done next.
+    pub(super) fn poll(&mut self, now: Moment) -> Action {
+        for open in self.open.values() {
+            if open.lane.cell.take_used() {
+                self.machine.handle(Event::Used(open.lane.id), now);
+            }
+        }
+        self.machine.poll(now)
+    }
+
+    /// Closes a lane that the machine has retired, and returns it with what is to be revoked.
+    pub(super) fn close(&mut self, lane: LaneId, now: Moment) -> Option<(Arc<Lane>, Vec<Minted>)> {
+        let Open { lane, .. } = self.open.remove(&lane)?;
+        lane.cell.withdraw();
+        self.forget_ended(now);
+        let is_of_lane = |minted: &&Minted| minted.lane == lane.id;
+        let left = self.minted.iter().filter(is_of_lane).cloned().collect();
+        Some((lane, left))
+    }
+
+    /// An exchange of this lane has ended; the machine knows already.
+    pub(super) fn note_attempt(&mut self, lane: LaneId, error: Option<Error>) {
+        if let Some(open) = self.open.get_mut(&lane) {
+            open.attempts += 1;
+            open.last_error = error;
+        }
+    }
+
+    /// A token is there that will have to be revoked. A server may hand out one twice.
+    pub(super) fn note_minted(&mut self, minted: Minted, now: Moment) {
+        self.forget_ended(now);
+        self.minted
+            .retain(|earlier| !is_same(&earlier.token, &minted.token));
+        self.minted.push(minted);
+    }
+
+    pub(super) fn forget_ended(&mut self, now: Moment) {
+        self.minted
+            .retain(|minted| minted.ends_at.is_none_or(|ends_at| ends_at > now));
+    }
+
+    pub(super) fn forget(&mut self, token: &ShortTermToken) {
+        self.minted.retain(|minted| !minted.token.is(token));
+    }
+
+    fn demand(&mut self, lane: LaneId, newer_than: Generation, now: Moment) {
+        let event = Event::Demanded { lane, newer_than };
+        self.machine.handle(event, now);
+    }
+
+    fn open(&mut self, lane: &Arc<Lane>, now: Moment) -> Result<(), Error> {
+        if self.machine.is_open(lane.id) {
+            return Ok(());
+        }
+        if !self.machine.has_room() {
+            return Err(Error::new(
+                ErrorKind::TooManyScopeSets,
+                "as many sets of scopes are in use as the policy allows; use fewer, or raise \
+                 ScopePolicy::most",
+            ));
+        }
+        self.machine.handle(Event::Opened(lane.id), now);
+        self.insert(lane);
+        Ok(())
+    }
+
+    fn insert(&mut self, lane: &Arc<Lane>) {
+        let open = Open {
+            lane: Arc::clone(lane),
+            attempts: 0,
+            last_error: None,
+        };
+        self.open.insert(lane.id, open);
+    }
+}
+
+pub(super) fn shut_down() -> Error {
+    Error::new(
+        ErrorKind::ShutDown,
+        "the token provider was shut down and gives out no more tokens",
+    )
+}
+
+fn is_same(a: &ShortTermToken, b: &ShortTermToken) -> bool {
+    match (a.token_id(), b.token_id()) {
+        (Some(a), Some(b)) => a == b,
+        _ => a.expose() == b.expose(),
+    }
+}

@@ -1,0 +1,46 @@
+//! One set of scopes, as callers and the driver see it.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::cell::Cell;
+use crate::machine::LaneId;
+
+#[derive(Debug)]
+pub(super) struct Lane {
+    pub(super) id: LaneId,
+    /// In order, each once.
+    pub(super) scopes: Arc<[String]>,
+    pub(super) cell: Cell,
+    /// Wakes the callers that wait: look again.
+    tick: watch::Sender<()>,
+}
+
+impl Lane {
+    pub(super) fn new(id: LaneId, scopes: Arc<[String]>) -> Arc<Self> {
+        let (tick, _) = watch::channel(());
+        Arc::new(Self {
+            id,
+            scopes,
+            cell: Cell::default(),
+            tick,
+        })
+    }
+
+    pub(super) fn ticks(&self) -> watch::Receiver<()> {
+        self.tick.subscribe()
+    }
+
+    pub(super) fn wake_callers(&self) {
+        self.tick.send_modify(|()| {});
+    }
+}
+
+/// The same set in the same form, however it is written.
+pub(super) fn normalized(scopes: impl IntoIterator<Item = impl Into<String>>) -> Arc<[String]> {
+    let mut scopes: Vec<String> = scopes.into_iter().map(Into::into).collect();
+    scopes.sort_unstable();
+    scopes.dedup();
+    scopes.into()
+}

@@ -1,0 +1,189 @@
+//! The shutdown's book: what is still to be revoked, and what is to be reported.
+
+use std::time::{Duration, SystemTime};
+
+use super::flight;
+use super::report::{Fate, ShutdownReport, Tier, TokenReport};
+use super::shared::Shared;
+use crate::error::{Error, ErrorKind};
+use crate::machine::retry_delay;
+use crate::observe::Happening;
+use crate::token::{Bearer, LongTermToken, ShortTermToken};
+
+#[derive(Default)]
+pub(super) struct Ledger {
+    entries: Vec<TokenReport>,
+    /// The last one is the next to be revoked.
+    doomed: Vec<Doomed>,
+    short_term: Vec<ShortTermToken>,
+    has_long_term: bool,
+}
+
+/// A token that is to be revoked, with its place in the report.
+pub(super) struct Doomed {
+    token: Token,
+    entry: usize,
+    failures: u32,
+}
+
+enum Token {
+    ShortTerm(ShortTermToken),
+    LongTerm(LongTermToken),
+}
+
+impl Doomed {
+    pub(super) const fn bearer(&self) -> Bearer<'_> {
+        match &self.token {
+            Token::ShortTerm(token) => Bearer::ShortTerm(token),
+            Token::LongTerm(token) => Bearer::LongTerm(token),
+        }
+    }
+}
+
+impl Ledger {
+    /// With the short-term tokens that are there.
+    pub(super) fn of(shared: &Shared) -> Self {
+        let mut ledger = Self::default();
+        ledger.add_short_term(shared);
+        ledger
+    }
+
+    /// How many are still to be revoked.
+    pub(super) fn doomed(&self) -> usize {
+        self.doomed.len()
+    }
+
+    pub(super) fn next(&mut self) -> Option<Doomed> {
+        self.doomed.pop()
+    }
+
+    /// Adds the short-term tokens that are there and not in the book yet.
+    pub(super) fn add_short_term(&mut self, shared: &Shared) {
+        let (now, wall) = (shared.now(), shared.settings.clock.wall());
+        let minted = {
+            let mut engine = shared.engine();
+            engine.forget_ended(now);
+            engine.minted.clone()
+        };
+        for minted in minted {
+            if self.short_term.iter().any(|known| known.is(&minted.token)) {
+                continue;
+            }
+            self.short_term.push(minted.token.clone());
+            let rest = minted.ends_at.map(|ends_at| ends_at.since(now));
+            self.add(
+                Token::ShortTerm(minted.token),
+                rest.and_then(|rest| wall.checked_add(rest)),
+                shared.settings.shutdown.revoke_short_term,
+            );
+        }
+    }
+
+    /// Adds the long-term token, if there is one and it is not in the book yet.
+    pub(super) fn add_long_term(&mut self, shared: &Shared) {
+        let held = shared.engine().long_term.clone();
+        if let Some(held) = held.filter(|_| !self.has_long_term) {
+            self.has_long_term = true;
+            let ends_at = held.token.expires_at();
+            let revoke = shared.settings.shutdown.revoke_long_term;
+            self.add(Token::LongTerm(held.token), ends_at, revoke);
+        }
+    }
+
+    /// Adds a token of which nobody knows whether it exists.
+    pub(super) fn add_unknown(&mut self) {
+        self.entries.push(TokenReport {
+            token_id: None,
+            tier: Tier::ShortTerm,
+            ends_at: None,
+            fate: Fate::NotRevoked(Error::new(
+                ErrorKind::Timeout,
+                "a call of the auth server was still under way; it may have minted a token",
+            )),
+        });
+    }
+
+    /// Notes how an attempt ended. Returns the token if it is to be tried again after a pause.
+    pub(super) fn note(
+        &mut self,
+        shared: &Shared,
+        mut doomed: Doomed,
+        outcome: Result<(), Error>,
+        rest: Duration,
+    ) -> Option<(Doomed, Duration)> {
+        let entry = self.entries.get_mut(doomed.entry)?;
+        let token_id = entry.token_id.clone();
+        let Err(error) = outcome else {
+            entry.fate = Fate::Revoked;
+            let error = None;
+            shared
+                .observers
+                .tell(Happening::Revocation { token_id, error });
+            return None;
+        };
+        entry.fate = Fate::NotRevoked(error.clone());
+        doomed.failures += 1;
+        let policy = &shared.settings.policies.retry;
+        let failure = flight::failure(&error);
+        let pause = retry_delay(policy, failure, doomed.failures, None, fastrand::f64());
+        if error.is_retryable() && pause < rest {
+            return Some((doomed, pause));
+        }
+        let error = Some(error);
+        shared
+            .observers
+            .tell(Happening::Revocation { token_id, error });
+        None
+    }
+
+    pub(super) fn report(self, shared: &Shared) -> ShutdownReport {
+        let now = shared.now();
+        let began = shared.engine().shutdown_began;
+        ShutdownReport {
+            tokens: self.entries,
+            took: began.map_or(Duration::ZERO, |began| now.since(began)),
+        }
+    }
+
+    /// The report of a shutdown that could not do its work.
+    pub(super) fn nothing_done(mut self, shared: &Shared, error: &Error) -> ShutdownReport {
+        self.add_long_term(shared);
+        for entry in &mut self.entries {
+            if matches!(entry.fate, Fate::NotRevoked(_)) {
+                entry.fate = Fate::NotRevoked(error.clone());
+            }
+        }
+        self.report(shared)
+    }
+
+    fn add(&mut self, token: Token, ends_at: Option<SystemTime>, revoke: bool) {
+        let doomed = Doomed {
+            token,
+            entry: self.entries.len(),
+            failures: 0,
+        };
+        self.entries.push(TokenReport {
+            token_id: doomed.bearer().token_id().map(str::to_owned),
+            tier: match doomed.token {
+                Token::ShortTerm(_) => Tier::ShortTerm,
+                Token::LongTerm(_) => Tier::LongTerm,
+            },
+            ends_at,
+            fate: if revoke {
+                Fate::NotRevoked(unfinished())
+            } else {
+                Fate::Kept
+            },
+        });
+        if revoke {
+            self.doomed.push(doomed);
+        }
+    }
+}
+
+pub(super) fn unfinished() -> Error {
+    Error::new(
+        ErrorKind::Timeout,
+        "the shutdown's deadline came before the token was revoked",
+    )
+}
