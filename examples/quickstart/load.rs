@@ -14,6 +14,9 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use crate::timeline::Timeline;
 
+/// So many failures are shown; all are counted.
+const FAILURES_SHOWN: u32 = 5;
+
 pub(crate) struct Load {
     pub(crate) tasks: u32,
     pub(crate) per_second: u32,
@@ -33,12 +36,13 @@ pub(crate) struct Measured {
 impl Load {
     pub(crate) async fn run(
         &self,
+        client: reqwest::Client,
         provider: &TokenProvider,
         url: &str,
         timeline: &Timeline,
     ) -> Measured {
         let measured = Arc::new(Mutex::new(Measured::default()));
-        let client = ClientBuilder::new(reqwest::Client::new())
+        let client = ClientBuilder::new(client)
             .with(provider.middleware())
             .with(Stopwatch(Arc::clone(&measured)))
             .build();
@@ -56,11 +60,11 @@ impl Load {
                     for _ in 0..rounds {
                         pace.tick().await;
                         let failure = call(&client, &url).await.err();
-                        if let Ok(mut measured) = measured.lock() {
-                            measured.requests += 1;
-                            measured.failed += u32::from(failure.is_some());
-                        }
-                        if let Some(failure) = failure {
+                        let failed = match measured.lock() {
+                            Ok(mut measured) => measured.count(failure.is_some()),
+                            Err(_) => return,
+                        };
+                        if let Some(failure) = failure.filter(|_| failed <= FAILURES_SHOWN) {
                             timeline.note(&format!("A REQUEST FAILED: {failure}"));
                         }
                     }
@@ -112,6 +116,13 @@ impl Middleware for Stopwatch {
 }
 
 impl Measured {
+    /// Returns how many have failed so far.
+    fn count(&mut self, has_failed: bool) -> u32 {
+        self.requests += 1;
+        self.failed += u32::from(has_failed);
+        self.failed
+    }
+
     pub(crate) fn served_per_token(&self) -> String {
         let mut served: Vec<_> = self.per_token.values().collect();
         served.sort_unstable();

@@ -72,7 +72,9 @@ async fn run() -> Result<bool> {
         per_second: PER_SECOND,
         lasts: LASTS,
     };
-    let measured = load.run(&provider, &setting.target, &timeline).await;
+    let measured = load
+        .run(setting.client()?, &provider, &setting.target, &timeline)
+        .await;
 
     timeline.note("the load is over; shutting down");
     let report = provider.shutdown().await;

@@ -3,11 +3,9 @@
 use std::env::{self, VarError};
 use std::time::Duration;
 
+use crate::Result;
 use everbearer::testkit::AuthServer;
 use everbearer::{Credential, Fate, Grant, LongTermToken, ShortTermToken, ShutdownReport};
-use reqwest::StatusCode;
-
-use crate::Result;
 
 const OWN_TOKENS_LIVE: Duration = Duration::from_secs(4);
 
@@ -58,6 +56,15 @@ impl Setting {
         })
     }
 
+    /// A client for the requests. The server of our own is on this machine, and no proxy between.
+    pub(crate) fn client(&self) -> Result<reqwest::Client> {
+        let client = reqwest::Client::builder();
+        Ok(match self.own_server {
+            Some(_) => client.no_proxy().build()?,
+            None => client.build()?,
+        })
+    }
+
     pub(crate) fn describe_server(&self) -> String {
         match self.own_server {
             Some(_) => format!(
@@ -86,12 +93,13 @@ impl Setting {
     ) -> Result<Vec<String>> {
         let mut accepted = Vec::new();
         for token in tokens {
-            let response = reqwest::Client::new()
+            let response = self
+                .client()?
                 .get(&self.target)
                 .header("authorization", token.authorization())
                 .send()
                 .await?;
-            if response.status() != StatusCode::UNAUTHORIZED {
+            if response.status().is_success() {
                 accepted.push(token.token_id().unwrap_or("a token without ID").to_owned());
             }
         }

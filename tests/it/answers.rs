@@ -100,6 +100,24 @@ async fn the_long_term_token_goes_into_the_authorization_header_and_scopes_into_
 }
 
 #[tokio::test]
+async fn a_request_for_a_long_term_token_says_whose_it_is_in_the_header_too() {
+    let (server, api) = server_that_answers(ok(token_body(|_| {}))).await;
+    let request = LongTokenRequest::new(GrantType::ClientCredentials, "client_abc123");
+    api.issue_long_term_token(&request, None).await.unwrap();
+    let configured = AuthApi::builder(server.uri()).client_id("configured");
+    let configured = configured.build().unwrap();
+    configured
+        .issue_long_term_token(&request, None)
+        .await
+        .unwrap();
+    let requests = server.received_requests().await.unwrap();
+    let sent = requests
+        .iter()
+        .map(|request| &request.headers["x-client-id"]);
+    assert_eq!(sent.collect::<Vec<_>>(), ["client_abc123", "configured"]);
+}
+
+#[tokio::test]
 async fn without_a_body_there_is_no_content_type_and_without_a_client_id_no_such_header() {
     let (server, api) = server_that_answers(ok(token_body(|_| {}))).await;
     exchange(&api).await.unwrap();
@@ -164,7 +182,7 @@ async fn token_ids_are_percent_encoded_in_the_path() {
         assert_eq!(requests[0].url.path(), expected);
     }
     let (server, api) = server_that_answers(ResponseTemplate::new(204)).await;
-    for id in ["", ".", ".."] {
+    for id in ["", ".", "..", "..\n", "\t", ".\t.", "a\nb"] {
         let error = api.revoke_token(id, &long_term()).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidToken);
     }
@@ -231,10 +249,10 @@ async fn e10_an_error_body_that_is_not_the_contracts_is_still_a_clear_error() {
     for (status, body, kind) in [
         (502, "<html><h1>Bad Gateway</h1></html>", Server),
         (503, "", Server),
-        (401, "", Denied),
-        (403, "<html>blocked by policy</html>", Denied),
-        (404, "Not Found", InvalidRequest),
-        (418, "{\"teapot\": true}", InvalidRequest),
+        (401, "", Protocol),
+        (403, "<html>blocked by policy</html>", Protocol),
+        (404, "Not Found", Protocol),
+        (418, "{\"teapot\": true}", Protocol),
         (429, "slow down", RateLimited),
     ] {
         let answer = ResponseTemplate::new(status).set_body_string(body);
@@ -243,6 +261,10 @@ async fn e10_an_error_body_that_is_not_the_contracts_is_still_a_clear_error() {
         assert_eq!((error.status(), error.code()), (Some(status), None));
         assert!(error.to_string().contains(&status.to_string()), "{error}");
         assert!(!error.to_string().contains('<'), "{error}");
+        assert!(
+            error.is_retryable(),
+            "it is not the auth server's own: {error}"
+        );
     }
 }
 
@@ -390,7 +412,12 @@ async fn a_message_is_cut_to_length_and_to_one_line() {
 async fn a_404_on_revoke_is_a_success_and_other_refusals_are_not() {
     let (_server, api) = server_that_answers(ResponseTemplate::new(404)).await;
     api.revoke_token("tok", &long_term()).await.unwrap();
-    for (status, kind) in [(401, ErrorKind::Denied), (500, ErrorKind::Server)] {
+    for (status, kind) in [
+        (401, ErrorKind::Protocol),
+        (500, ErrorKind::Server),
+        (200, ErrorKind::Protocol), // a login page
+        (202, ErrorKind::Protocol),
+    ] {
         let (_server, api) = server_that_answers(ResponseTemplate::new(status)).await;
         let error = api.revoke_token("tok", &long_term()).await.unwrap_err();
         assert_eq!(error.kind(), kind);

@@ -292,6 +292,19 @@ async fn a_provider_whose_long_term_token_was_revoked_obtains_the_next_one_by_it
 }
 
 #[tokio::test]
+async fn a_gateway_that_refuses_for_the_server_is_no_reason_to_obtain_another_one() {
+    let server = AuthServer::start().await.unwrap();
+    let provider = provider_at(&server).build().unwrap();
+    provider.token().await.unwrap();
+    server.script(Endpoint::ShortTerm, [Fault::Html(401), Fault::status(403)]);
+    for _ in 0..2 {
+        let error = provider.refresh().await.unwrap_err();
+        assert!(error.is_retryable(), "{error}");
+    }
+    assert_eq!(server.counts().long_term_issued, 1);
+}
+
+#[tokio::test]
 async fn a_provider_whose_grant_is_refused_says_so() {
     let server = AuthServer::start().await.unwrap();
     let api = AuthApi::new(server.base_url()).unwrap();

@@ -52,34 +52,16 @@ async fn sent(server: &MockServer) -> Vec<String> {
 async fn r1_after_one_401_the_request_is_sent_again_with_a_new_token() {
     let server = AuthServer::start().await.unwrap();
     let provider = provider_at(&server).build().unwrap();
-    let (plain, client) = (Client::new(), client(&provider));
-    for round in 1..=2 {
-        let id = provider.token().await.unwrap();
-        assert!(server.revoke(id.token_id().unwrap()));
-        let response = if round == 1 {
-            client
-                .post(server.url("/jobs"))
-                .body("a job")
-                .send()
-                .await
-                .unwrap()
-        } else {
-            // A refresh for a denial right after another one waits its turn: begin afresh.
-            provider.refresh().await.unwrap();
-            plain
-                .post(server.url("/jobs"))
-                .body("a job")
-                .send_with(&provider)
-                .await
-                .unwrap()
-        };
-        assert_eq!(response.status(), StatusCode::OK);
-        assert!(response.text().await.unwrap().contains("\"bytes\":5"));
-    }
+    let token = provider.token().await.unwrap();
+    assert!(server.revoke(token.token_id().unwrap()));
+    let request = client(&provider).post(server.url("/jobs")).body("a job");
+    let response = request.send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    assert!(response.text().await.unwrap().contains("\"bytes\":5"));
     let counts = server.counts().jobs_outcomes;
     assert_eq!(
         (counts.served, counts.revoked, counts.without_token),
-        (2, 1, 0)
+        (1, 1, 0)
     );
 }
 
@@ -100,10 +82,15 @@ async fn r1_holds_for_a_plain_client_too() {
 #[tokio::test]
 async fn r2_after_two_401s_the_second_is_returned() {
     let server = AuthServer::start().await.unwrap();
-    server.fault_always(Endpoint::Jobs, Fault::error(401, "invalid_token"));
+    server.script(
+        Endpoint::Jobs,
+        ["first", "second", "third"].map(|which| Fault::body(401, which)),
+    );
     let provider = provider_at(&server).build().unwrap();
     let response = client(&provider).get(server.url("/jobs")).send().await;
-    assert_eq!(response.unwrap().status(), StatusCode::UNAUTHORIZED);
+    let response = response.unwrap();
+    assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+    assert_eq!(response.text().await.unwrap(), "second");
     let counts = server.counts();
     assert_eq!(counts.jobs.requests, 2, "one resend");
     assert_eq!(counts.exchanges_succeeded, 2);
@@ -234,6 +221,17 @@ async fn r7_a_buffered_body_is_sent_again_to_the_byte_with_all_its_headers() {
         assert_eq!(request.headers["x-own"], "kept");
         assert_eq!(request.headers.get_all("authorization").iter().count(), 1);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn rejecting_when_there_is_no_token_says_why_there_is_none() {
+    let issuer = ScriptedIssuer::new();
+    issuer.otherwise(Answer::error(Error::terminal("the reason")));
+    let (provider, _) = provider(&issuer);
+    let error = provider.token().await.unwrap_err();
+    let old = everbearer::ShortTermToken::builder("old").build().unwrap();
+    let rejected = provider.reject(&old).await.unwrap_err();
+    assert_eq!(rejected.to_string(), error.to_string());
 }
 
 #[tokio::test]

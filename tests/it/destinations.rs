@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use everbearer::testkit::{AuthServer, ScriptedIssuer};
+use everbearer::testkit::{AuthServer, Endpoint, Fault, ScriptedIssuer};
 use everbearer::{AuthApi, ErrorKind, Grant, RequestBuilderExt, SendError, TokenProvider};
 use http::Extensions;
 use reqwest::{Client, Request, Response};
@@ -92,6 +92,63 @@ async fn s2_plain_http_is_refused_wherever_it_is_configured() {
         assert_eq!(error.kind(), ErrorKind::Config);
         assert!(error.to_string().contains("use https"), "{error}");
     }
+}
+
+/// Whether a client of its own goes to a proxy that the environment names; in a process of its
+/// own, since the environment is one for all tests.
+#[tokio::test]
+async fn s2_a_loopback_address_is_not_called_through_a_proxy() {
+    if std::env::var_os("BEHIND_A_PROXY").is_some() {
+        let server = AuthServer::start().await.unwrap();
+        provider_at(&server).build().unwrap().token().await.unwrap();
+        return;
+    }
+    let proxy = recorder().await;
+    let name = "destinations::s2_a_loopback_address_is_not_called_through_a_proxy";
+    let child = tokio::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", name])
+        .env("BEHIND_A_PROXY", "1")
+        .env("http_proxy", proxy.uri())
+        .env("ALL_PROXY", proxy.uri())
+        .env_remove("no_proxy")
+        .env_remove("NO_PROXY")
+        .output()
+        .await
+        .unwrap();
+    assert!(child.status.success(), "{child:?}");
+    assert!(String::from_utf8_lossy(&child.stdout).contains("1 passed"));
+    assert!(received(&proxy).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_requests_own_timeout_bounds_the_wait_for_a_token() {
+    let issuer = ScriptedIssuer::new();
+    issuer.otherwise(everbearer::testkit::Answer::hang());
+    let provider = builder(&issuer).clock(everbearer::SystemClock::default());
+    let provider = provider.origins(["http://127.0.0.1:9"]).build().unwrap();
+    let request = Client::new().get("http://127.0.0.1:9/");
+    let request = request.timeout(crate::support::millis(50));
+    let error = request.send_with(&provider).await.unwrap_err();
+    assert!(matches!(error, SendError::Token(error) if error.kind() == ErrorKind::WaitTimeout));
+}
+
+#[tokio::test]
+async fn w4_no_expired_token_reaches_the_wire() {
+    let server = AuthServer::start().await.unwrap();
+    let clock = everbearer::testkit::ManualClock::new();
+    let provider = provider_at(&server).clock(clock.clone()).build().unwrap();
+    let client = client(&provider);
+    for _ in 0..3 {
+        client.get(server.url("/jobs")).send().await.unwrap();
+        clock.suspend(crate::support::secs(3_600));
+        server.revoke_all_short_term();
+    }
+    let counts = server.counts();
+    assert_eq!(
+        (counts.jobs_outcomes.served, counts.jobs_outcomes.revoked),
+        (3, 0)
+    );
+    assert_eq!(counts.exchanges_succeeded, 3);
 }
 
 #[tokio::test]
@@ -216,6 +273,69 @@ async fn without_a_token_the_request_is_not_sent() {
     let error = Client::new().get(server.uri()).send_with(&provider).await;
     assert!(matches!(error, Err(SendError::Token(error)) if error.kind() == ErrorKind::ShutDown));
     assert!(received(&server).await.is_empty());
+}
+
+/// Collects what is logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn s6_no_secret_is_logged_at_any_level_by_us_or_by_what_is_below_us() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_writer(move || writer.clone())
+        .finish();
+    // For the whole process: what other tests log meanwhile has no secret to show either.
+    tracing::subscriber::set_global_default(subscriber).unwrap();
+
+    let server = AuthServer::start().await.unwrap();
+    let provider = provider_at(&server).build().unwrap();
+    let token = provider.token().await.unwrap();
+    let client = client(&provider);
+    client.get(server.url("/jobs")).send().await.unwrap();
+    server.revoke(token.token_id().unwrap());
+    client.get(server.url("/jobs")).send().await.unwrap();
+    let newer = provider.token().await.unwrap();
+    server.script(
+        Endpoint::ShortTerm,
+        [Fault::error(503, "busy"), Fault::Garbage],
+    );
+    for _ in 0..2 {
+        provider.refresh().await.unwrap_err();
+    }
+    provider.shutdown().await;
+
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    for logged in [
+        "swapped in a new token",
+        "refused the token",
+        "exchange failed",
+        "revoked",
+    ] {
+        assert!(log.contains(logged), "{logged}: {log}");
+    }
+    for secret in [
+        server.client_secret(),
+        token.expose(),
+        newer.expose(),
+        "Bearer ey",
+    ] {
+        assert!(!log.contains(secret), "{log}");
+    }
+    assert!(!log.replace("tok_lt_", "").contains("lt_"), "{log}");
 }
 
 #[tokio::test]

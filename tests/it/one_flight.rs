@@ -2,6 +2,8 @@
 
 use everbearer::testkit::{Answer, ScriptedIssuer};
 use everbearer::{Error, ErrorKind, RetryPolicy};
+#[cfg(feature = "reqwest-middleware")]
+use everbearer::{LongTermToken, RequestBuilderExt, TokenIssuer, TokenProvider};
 
 use crate::support::{builder, millis, provider, secs, settle, tasks};
 
@@ -66,36 +68,44 @@ async fn f2_a_hundred_callers_on_a_failing_issuer_share_one_error() {
 #[tokio::test(start_paused = true)]
 async fn f3_the_caller_that_brought_it_about_may_go_away() {
     let issuer = ScriptedIssuer::new();
+    issuer.script([Answer::token(secs(900))]);
     issuer.otherwise(Answer::token(secs(900)).after(secs(5)));
     let (provider, clock) = provider(&issuer);
+    provider.token().await.unwrap();
     let first = tokio::spawn({
         let provider = provider.clone();
         async move { provider.refresh().await }
     });
     clock.advance(secs(1)).await;
-    assert_eq!(issuer.exchanges(), 1);
+    assert_eq!(
+        issuer.exchanges(),
+        2,
+        "the first caller has brought it about"
+    );
     let others = tasks(10, || {
         let provider = provider.clone();
-        async move { provider.token().await }
+        async move { provider.refresh().await }
     });
     settle().await;
     first.abort();
     for token in others.join_all().await {
-        assert_eq!(token.unwrap().expose(), "st-1");
+        assert_eq!(token.unwrap().expose(), "st-2");
     }
-    assert_eq!(issuer.exchanges(), 1, "no second exchange");
+    assert_eq!(issuer.exchanges(), 2, "no second exchange");
 }
 
 #[tokio::test(start_paused = true)]
 async fn f4_a_caller_with_a_short_deadline_does_not_end_the_exchange() {
     let issuer = ScriptedIssuer::new();
+    issuer.script([Answer::token(secs(900))]);
     issuer.otherwise(Answer::token(secs(900)).after(secs(5)));
     let (provider, clock) = provider(&issuer);
-    let hasty = tokio::time::timeout(secs(1), provider.token()).await;
+    provider.token().await.unwrap();
+    let hasty = tokio::time::timeout(secs(1), provider.refresh()).await;
     assert!(hasty.is_err());
     clock.advance(secs(5)).await;
-    assert_eq!(provider.current().unwrap().expose(), "st-1");
-    assert_eq!(issuer.exchanges(), 1);
+    assert_eq!(provider.current().unwrap().expose(), "st-2");
+    assert_eq!(issuer.exchanges(), 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -162,6 +172,75 @@ fn f11_when_its_runtime_is_gone_the_next_caller_starts_the_driver_again() {
         let token = alive.block_on(provider.refresh()).unwrap();
         assert_eq!(token.expose(), format!("st-{round}"));
         assert_eq!(issuer.most_at_once(), 1);
+    }
+}
+
+#[test]
+fn f11_on_a_runtime_that_was_shut_down_there_are_errors_and_no_panics() {
+    let issuer = ScriptedIssuer::new();
+    let provider = builder(&issuer).clock(everbearer::SystemClock::default());
+    let provider = provider.build().unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let handle = runtime.handle().clone();
+    drop(runtime);
+    let error = handle.block_on(provider.token()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NoRuntime);
+    handle.block_on(provider.shutdown());
+}
+
+/// An issuer whose requests go through a client with the provider's own middleware.
+#[cfg(feature = "reqwest-middleware")]
+#[derive(Clone, Debug, Default)]
+struct Circular(std::sync::Arc<std::sync::OnceLock<(TokenProvider, String)>>);
+
+#[cfg(feature = "reqwest-middleware")]
+#[async_trait::async_trait]
+impl TokenIssuer for Circular {
+    async fn exchange(
+        &self,
+        _: &LongTermToken,
+        _: &[String],
+    ) -> Result<everbearer::ShortTermToken, Error> {
+        let (provider, url) = self.0.get().unwrap();
+        let client = reqwest_middleware::ClientBuilder::new(reqwest::Client::new())
+            .with(provider.middleware())
+            .build();
+        let answer = client.get(url).send().await.map_err(Error::transient)?;
+        assert!(answer.status().is_success());
+        let plain = reqwest::Client::new().get(url).send_with(provider).await;
+        assert!(plain.unwrap().status().is_success());
+        let error = provider.token().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config);
+        everbearer::ShortTermToken::builder("st-1")
+            .expires_in(secs(900))
+            .build()
+    }
+
+    async fn revoke(&self, _: everbearer::Bearer<'_>) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+#[cfg(feature = "reqwest-middleware")]
+#[tokio::test]
+async fn f9_an_exchange_through_a_client_with_the_middleware_does_not_wait_for_itself() {
+    let server = wiremock::MockServer::start().await;
+    wiremock::Mock::given(wiremock::matchers::any())
+        .respond_with(wiremock::ResponseTemplate::new(200))
+        .mount(&server)
+        .await;
+    let issuer = Circular::default();
+    let long_term = LongTermToken::new("secret").unwrap();
+    let policy = everbearer::RefreshPolicy::default().lazy(true);
+    let provider = TokenProvider::builder(issuer.clone(), long_term)
+        .refresh_policy(policy)
+        .origins([server.uri()])
+        .build()
+        .unwrap();
+    issuer.0.set((provider.clone(), server.uri())).unwrap();
+    assert_eq!(provider.token().await.unwrap().expose(), "st-1");
+    for request in server.received_requests().await.unwrap() {
+        assert!(!request.headers.contains_key("authorization"));
     }
 }
 

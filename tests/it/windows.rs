@@ -152,6 +152,42 @@ async fn w10_an_expired_token_from_the_issuer_is_a_failure_and_the_old_one_stays
 }
 
 #[tokio::test(start_paused = true)]
+async fn w6_a_lazy_provider_that_is_never_asked_exchanges_nothing() {
+    let issuer = ScriptedIssuer::new();
+    let policy = RefreshPolicy::default().lazy(true);
+    let clock = everbearer::testkit::ManualClock::new();
+    let provider = builder(&issuer).clock(clock.clone()).refresh_policy(policy);
+    let provider = provider.build().unwrap();
+    clock.advance(secs(86_400)).await;
+    assert_eq!(issuer.exchanges(), 0);
+    assert_eq!(provider.token().await.unwrap().expose(), "st-1");
+    clock.advance(secs(800)).await;
+    assert_eq!(issuer.exchanges(), 1, "nobody has asked in the window");
+    for _ in 0..10 {
+        let header = provider.authorization().await.unwrap();
+        assert_eq!(header, "Bearer st-1", "served at once");
+    }
+    settle().await;
+    assert_eq!(issuer.exchanges(), 2, "refreshed behind the first of them");
+    assert_eq!(provider.authorization().await.unwrap(), "Bearer st-2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn w16_no_life_however_short_makes_exchanges_follow_each_other_without_a_pause() {
+    for life in [0, 1, 10, 49, 50, 100].map(millis) {
+        let issuer = ScriptedIssuer::new();
+        issuer.otherwise(Answer::token(life));
+        let (_provider, clock) = provider(&issuer);
+        clock.advance(secs(10)).await;
+        assert!(
+            issuer.exchanges() < 500,
+            "{} of {life:?}",
+            issuer.exchanges()
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn w14_after_a_sleep_of_the_machine_the_token_is_known_to_have_expired() {
     let issuer = ScriptedIssuer::new();
     let (provider, clock) = provider(&issuer);
