@@ -70,24 +70,35 @@ pub(super) fn failure(error: &Error) -> Failure {
 }
 
 async fn with_long_term(shared: &Shared, lane: &Lane) -> Result<Exchanged, Error> {
-    let held = shared.engine().long_term.clone().map(|held| held.token);
-    let Some(grant) = &shared.settings.grant else {
-        let held = held.ok_or_else(|| {
-            Error::new(
-                ErrorKind::Config,
-                "there is neither a long-term token nor a grant",
-            )
-        })?;
-        return mint(shared, lane, &held).await;
-    };
-    let Some(held) = held else {
-        return mint(shared, lane, &obtain(shared, grant).await?).await;
-    };
+    let held = long_term(shared, None).await?;
     match mint(shared, lane, &held).await {
-        Err(error) if is_long_term_refused(&error) => {
-            mint(shared, lane, &obtain(shared, grant).await?).await
+        Err(error) if shared.settings.grant.is_some() && is_long_term_refused(&error) => {
+            let next = long_term(shared, Some(&held)).await?;
+            mint(shared, lane, &next).await
         }
         outcome => outcome,
+    }
+}
+
+/// The long-term token, other than the one that was refused: obtained by the grant, once for all
+/// lanes, if there is none.
+async fn long_term(
+    shared: &Shared,
+    refused: Option<&LongTermToken>,
+) -> Result<LongTermToken, Error> {
+    let _one_at_a_time = shared.obtaining.lock().await;
+    let held = shared.engine().long_term.clone().map(|held| held.token);
+    if let Some(held) = held
+        && refused.is_none_or(|refused| !refused.is(&held))
+    {
+        return Ok(held);
+    }
+    match &shared.settings.grant {
+        Some(grant) => obtain(shared, grant).await,
+        None => Err(Error::new(
+            ErrorKind::Config,
+            "there is neither a long-term token nor a grant",
+        )),
     }
 }
 

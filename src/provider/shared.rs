@@ -30,6 +30,8 @@ pub(super) struct Settings {
 pub(super) struct Shared {
     pub(super) settings: Settings,
     pub(super) observers: Observers,
+    /// Held by the exchange that obtains the long-term token.
+    pub(super) obtaining: tokio::sync::Mutex<()>,
     /// Wakes the driver: the machine was told something.
     pub(super) wake: Notify,
     /// Set when the shutdown is over.
@@ -50,6 +52,7 @@ impl Shared {
         Self {
             settings,
             observers: Observers::new(),
+            obtaining: tokio::sync::Mutex::default(),
             wake: Notify::new(),
             report,
             engine: Mutex::new(engine),

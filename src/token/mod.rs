@@ -99,6 +99,11 @@ impl LongTermToken {
     pub fn expires_at(&self) -> Option<SystemTime> {
         self.0.expires_at()
     }
+
+    /// Whether both are clones of one token.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
 }
 
 impl ShortTermToken {

@@ -1,0 +1,154 @@
+//! Narrower sets of scopes.
+
+use everbearer::testkit::{Answer, AuthServer, ManualClock, ScriptedIssuer};
+use everbearer::{ErrorKind, Happening, ScopePolicy, State};
+
+use crate::support::{builder, millis, provider, provider_at, secs, settle, tasks};
+
+#[tokio::test(start_paused = true)]
+async fn f7_each_set_has_its_own_flight_and_its_own_token() {
+    let issuer = ScriptedIssuer::new();
+    issuer.otherwise(Answer::token(secs(900)).after(millis(50)));
+    let (provider, _) = provider(&issuer);
+    let callers = tasks(40, || {
+        let provider = provider.clone();
+        async move {
+            let scopes = ["jobs:read", "jobs:submit"][fastrand::usize(0..2)];
+            let token = provider.scoped([scopes]).token().await.unwrap();
+            assert_eq!(token.scopes(), [scopes]);
+        }
+    });
+    callers.join_all().await;
+    assert_eq!(issuer.exchanges(), 3, "the provider's own set, too");
+    assert_eq!(issuer.most_at_once(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn f8_scopes_in_another_order_or_twice_are_the_same_flight() {
+    let issuer = ScriptedIssuer::new();
+    issuer.otherwise(Answer::token(secs(900)).after(millis(50)));
+    let (provider, _) = provider(&issuer);
+    let spellings = [
+        vec!["a", "b"],
+        vec!["b", "a"],
+        vec!["a", "b", "a", "b"],
+        vec!["b", "b", "a"],
+    ];
+    let callers: tokio::task::JoinSet<_> = spellings
+        .into_iter()
+        .map(|scopes| {
+            let provider = provider.scoped(["z"]).scoped(scopes);
+            async move { provider.token().await.unwrap().expose().to_owned() }
+        })
+        .collect();
+    let mut names = callers.join_all().await;
+    names.dedup();
+    assert_eq!(names.len(), 1);
+    assert_eq!(
+        issuer.asked_scopes(),
+        [vec![], vec!["a".to_owned(), "b".to_owned()]]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_scopes_are_those_of_the_provider_that_was_built() {
+    let issuer = ScriptedIssuer::new();
+    let provider = builder(&issuer).scopes(["b", "a"]).build().unwrap();
+    let none: [&str; 0] = [];
+    for scoped in [provider.scoped(none), provider.scoped(["a", "b"])] {
+        assert_eq!(scoped.token().await.unwrap().expose(), "st-1");
+    }
+    assert_eq!(issuer.asked_scopes(), [["a", "b"]]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_set_that_nobody_uses_is_dropped_and_revoked_and_begins_anew() {
+    let issuer = ScriptedIssuer::new();
+    let (provider, clock) = provider(&issuer);
+    let mut happenings = provider.subscribe();
+    let scoped = provider.scoped(["a"]);
+    assert_eq!(scoped.token().await.unwrap().expose(), "st-2");
+    for _ in 0..20 {
+        clock.advance(secs(300)).await;
+        scoped.token().await.unwrap(); // in use: kept, and refreshed
+    }
+    let refreshed = issuer.exchanges();
+    assert!(issuer.revoked().is_empty());
+    clock.advance(secs(700)).await;
+    let newest = issuer.revoked().pop().unwrap();
+    assert!(scoped.current().is_none());
+    assert_eq!(provider.status().state, State::Fresh, "the others go on");
+    assert!(issuer.exchanges() <= refreshed + 2, "no longer refreshed");
+    let again = scoped.token().await.unwrap();
+    assert_ne!(again.expose(), newest);
+    provider.shutdown().await;
+    let mut retired = 0;
+    drop((provider, scoped));
+    while let Some(happening) = happenings.next().await {
+        retired += usize::from(matches!(happening, Happening::ScopesRetired { .. }));
+    }
+    assert_eq!(retired, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retired_set_is_not_minted_twice_by_an_old_and_a_new_handle() {
+    let issuer = ScriptedIssuer::new();
+    issuer.otherwise(Answer::token(secs(900)).after(millis(10)));
+    let (provider, clock) = provider(&issuer);
+    let old = provider.scoped(["a"]);
+    old.token().await.unwrap();
+    clock.advance(secs(700)).await;
+    let before = issuer.exchanges();
+    let new = provider.scoped(["a"]);
+    let (a, b) = tokio::join!(old.token(), new.token());
+    assert_eq!(a.unwrap().expose(), b.unwrap().expose());
+    assert_eq!(issuer.exchanges(), before + 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_number_of_sets_is_bounded_with_a_clear_error_until_one_is_idle() {
+    let issuer = ScriptedIssuer::new();
+    let clock = ManualClock::new();
+    let policy = ScopePolicy::default().most(2).idle(secs(60));
+    let provider = builder(&issuer).clock(clock.clone()).scope_policy(policy);
+    let provider = provider.build().unwrap();
+    let (a, b, c) = (
+        provider.scoped(["a"]),
+        provider.scoped(["b"]),
+        provider.scoped(["c"]),
+    );
+    a.token().await.unwrap();
+    b.token().await.unwrap();
+    let error = c.token().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TooManyScopeSets);
+    assert!(error.to_string().contains("ScopePolicy::most"), "{error}");
+    provider.token().await.unwrap();
+    clock.advance(secs(100)).await;
+    c.token().await.unwrap();
+}
+
+#[tokio::test]
+async fn all_sets_share_the_long_term_token_and_the_shutdown() {
+    let server = AuthServer::start().await.unwrap();
+    let provider = provider_at(&server).build().unwrap();
+    let sets = ["jobs:read", "jobs:submit", "templates:read"];
+    for scope in sets {
+        let token = provider.scoped([scope]).token().await.unwrap();
+        let record = server.token(token.token_id().unwrap()).unwrap();
+        assert_eq!(record.scopes, [scope]);
+    }
+    assert_eq!(server.counts().long_term_issued, 1);
+    let report = provider.scoped(["jobs:read"]).shutdown().await;
+    assert!(report.is_clean());
+    for scope in sets {
+        let error = provider.scoped([scope]).token().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ShutDown);
+    }
+    settle().await;
+    let live: Vec<_> = server
+        .tokens()
+        .into_iter()
+        .filter(|token| !token.revoked)
+        .collect();
+    assert_eq!(live.len(), 1, "the long-term token: {live:?}");
+}
