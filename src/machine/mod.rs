@@ -3,6 +3,8 @@
 
 mod event;
 mod lane;
+#[cfg(test)]
+mod properties;
 mod schedule;
 #[cfg(test)]
 mod tests;
