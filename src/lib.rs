@@ -9,6 +9,7 @@
 mod api;
 mod clock;
 mod error;
+pub mod guide;
 mod issuer;
 mod machine;
 mod middleware;

@@ -7,12 +7,14 @@ use tokio::sync::broadcast;
 
 use crate::error::Error;
 
+const TARGET: &str = "everbearer";
 /// So many happenings are kept for a subscriber that is slow to read them.
 const BACKLOG: usize = 256;
 
 /// Something that happened to a provider, in the order in which it happened.
 ///
-/// Each is also a tracing event with the target `everbearer`. None holds a secret.
+/// Each is also a tracing event with the target `everbearer`, as
+/// [`guide::observation`](crate::guide::observation) lists them. None holds a secret.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Happening {
@@ -223,8 +225,17 @@ impl Observers {
     }
 }
 
+/// The span within which the issuer exchanges, obtains included.
+pub(crate) fn exchange_span(scopes: &[String]) -> tracing::Span {
+    tracing::info_span!(target: TARGET, "exchange", ?scopes)
+}
+
+/// The span within which the issuer revokes a token.
+pub(crate) fn revocation_span(token_id: Option<&str>) -> tracing::Span {
+    tracing::info_span!(target: TARGET, "revocation", token_id)
+}
+
 fn log(happening: &Happening) {
-    const TARGET: &str = "everbearer";
     match happening {
         Happening::LongTermObtained { token_id } => {
             tracing::info!(target: TARGET, token_id, "obtained a long-term token");

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::task::{JoinError, JoinSet};
+use tracing::Instrument;
 
 use super::engine::Minted;
 use super::flight::{self, Exchanged};
@@ -15,7 +16,7 @@ use super::shutdown;
 use crate::clock::Moment;
 use crate::error::{Error, ErrorKind};
 use crate::machine::{Action, Event, LaneId};
-use crate::observe::Happening;
+use crate::observe::{self, Happening};
 use crate::token::{Bearer, ShortTermToken};
 
 /// The longest sleep. Timers stop while a machine sleeps; the clock does not, and is read again
@@ -123,10 +124,12 @@ fn begin(shared: &Arc<Shared>, calls: &mut Calls, lane: LaneId) {
         failures,
     });
     let shared = Arc::clone(shared);
-    calls.spawn(async move {
+    let span = observe::exchange_span(&lane.scopes);
+    let exchange = async move {
         let outcome = flight::exchange(shared, Arc::clone(&lane)).await;
         Ended::Exchange(lane, outcome)
-    });
+    };
+    calls.spawn(exchange.instrument(span));
 }
 
 fn retire(shared: &Arc<Shared>, calls: &mut Calls, lane: LaneId, now: Moment) {
@@ -138,11 +141,13 @@ fn retire(shared: &Arc<Shared>, calls: &mut Calls, lane: LaneId, now: Moment) {
     });
     for Minted { token, .. } in left {
         let issuer = Arc::clone(&shared.settings.issuer);
-        calls.spawn(async move {
+        let span = observe::revocation_span(token.token_id());
+        let revocation = async move {
             let call = issuer.revoke(Bearer::ShortTerm(&token));
             let outcome = flight::catching_panics(call).await;
             Ended::Revocation(token, outcome)
-        });
+        };
+        calls.spawn(revocation.instrument(span));
     }
 }
 

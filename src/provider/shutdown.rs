@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use tracing::Instrument;
 
 use super::driver::{self, Calls};
 use super::flight;
@@ -15,7 +16,7 @@ use super::wait::{STARTS, runtime_is_going};
 use crate::clock::Moment;
 use crate::error::Error;
 use crate::machine::Event;
-use crate::observe::Happening;
+use crate::observe::{self, Happening};
 
 /// How much longer than the deadline a caller waits for the driver's report before it writes one
 /// of its own.
@@ -165,10 +166,12 @@ fn attempt(
     pause: Duration,
 ) -> BoxFuture<'static, (Doomed, Result<(), Error>)> {
     let issuer = Arc::clone(&shared.settings.issuer);
+    let span = observe::revocation_span(doomed.bearer().token_id());
     async move {
         tokio::time::sleep(pause).await;
         let outcome = flight::catching_panics(issuer.revoke(doomed.bearer())).await;
         (doomed, outcome)
     }
+    .instrument(span)
     .boxed()
 }

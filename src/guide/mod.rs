@@ -1,0 +1,7 @@
+//! What is worth knowing beyond the single items. These modules hold documentation only.
+
+#[doc = include_str!("failures.md")]
+pub mod failures {}
+
+#[doc = include_str!("observation.md")]
+pub mod observation {}

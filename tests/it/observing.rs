@@ -1,0 +1,144 @@
+//! What is logged is what the guide says: messages, levels, fields.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+
+use everbearer::testkit::{Answer, ManualClock, ScriptedIssuer};
+use everbearer::{Error, Grant, LongTermToken, ScopePolicy, TokenProvider};
+use tracing::field::{Field, Visit};
+use tracing::span;
+use tracing::{Event, Metadata, Subscriber};
+
+use crate::support::secs;
+
+/// By message: the levels and the fields that were seen.
+type Seen = BTreeMap<String, (BTreeSet<String>, BTreeSet<String>)>;
+
+#[derive(Clone, Default)]
+struct Recorder(Arc<Mutex<Seen>>);
+
+#[derive(Default)]
+struct Fields {
+    message: String,
+    names: BTreeSet<String>,
+}
+
+impl Visit for Fields {
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        if field.name() == "message" {
+            self.message = format!("{value:?}");
+        } else {
+            self.names.insert(field.name().to_owned());
+        }
+    }
+}
+
+impl Recorder {
+    fn note(&self, message: String, metadata: &Metadata<'_>, names: BTreeSet<String>) {
+        let mut seen = self.0.lock().unwrap();
+        let (levels, fields) = seen.entry(message).or_default();
+        levels.insert(metadata.level().to_string());
+        fields.extend(names);
+    }
+}
+
+impl Subscriber for Recorder {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target() == "everbearer"
+    }
+
+    fn new_span(&self, attributes: &span::Attributes<'_>) -> span::Id {
+        let names = attributes.metadata().fields().iter();
+        let names = names.map(|field| field.name().to_owned()).collect();
+        let message = format!("span {}", attributes.metadata().name());
+        self.note(message, attributes.metadata(), names);
+        span::Id::from_u64(1)
+    }
+
+    fn event(&self, event: &Event<'_>) {
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        self.note(fields.message, event.metadata(), fields.names);
+    }
+
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+    fn enter(&self, _: &span::Id) {}
+    fn exit(&self, _: &span::Id) {}
+}
+
+/// The guide's table: message, level and fields of each row.
+fn documented() -> Seen {
+    include_str!("../../src/guide/observation.md")
+        .lines()
+        .filter(|line| {
+            line.starts_with("| INFO") || line.starts_with("| WARN") || line.starts_with("| DEBUG")
+        })
+        .map(|row| {
+            let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+            let levels = cells[1].split(", then ").map(str::to_owned).collect();
+            let fields = cells[3]
+                .split(", ")
+                .map(|it| it.trim_matches('`').to_owned());
+            let fields = fields.filter(|it| !it.is_empty()).collect();
+            (cells[2].to_owned(), (levels, fields))
+        })
+        .collect()
+}
+
+async fn everything_that_can_happen() {
+    let issuer = ScriptedIssuer::new();
+    let down = Answer::error(Error::transient("down"));
+    issuer.script([Answer::token(secs(900)), down.clone(), down]);
+    issuer.script_revocations([Answer::done(), Answer::error(Error::terminal("no"))]);
+    let clock = ManualClock::new();
+    let provider = TokenProvider::builder(issuer, Grant::client_secret("id", "secret"))
+        .clock(clock.clone())
+        .scope_policy(ScopePolicy::default().idle(secs(60)))
+        .build()
+        .unwrap();
+    let token = provider.token().await.unwrap();
+    provider.refresh().await.unwrap_err();
+    provider.refresh().await.unwrap_err();
+    provider.reject(&token).await.unwrap();
+    provider.renew(
+        LongTermToken::builder("another")
+            .token_id("x")
+            .build()
+            .unwrap(),
+    );
+    provider.scoped(["a"]).token().await.unwrap();
+    clock.advance(secs(100)).await;
+    provider.shutdown().await;
+}
+
+#[test]
+fn what_is_logged_is_what_the_guide_says() {
+    // In a process of its own: whether something is logged is decided once for a whole process.
+    if std::env::var_os("RECORDING").is_none() {
+        let name = "observing::what_is_logged_is_what_the_guide_says";
+        let child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", name, "--nocapture"])
+            .env("RECORDING", "1")
+            .output()
+            .unwrap();
+        let printed = String::from_utf8_lossy(&child.stdout);
+        assert!(printed.contains("1 passed"), "{child:?}");
+        return;
+    }
+    let recorder = Recorder::default();
+    tracing::subscriber::set_global_default(recorder.clone()).unwrap();
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .unwrap()
+        .block_on(everything_that_can_happen());
+
+    let mut seen = recorder.0.lock().unwrap().clone();
+    let exchange = seen.remove("span exchange").unwrap();
+    assert_eq!(exchange.1, BTreeSet::from(["scopes".to_owned()]));
+    let revocation = seen.remove("span revocation").unwrap();
+    assert_eq!(revocation.1, BTreeSet::from(["token_id".to_owned()]));
+    assert_eq!(seen, documented());
+}
