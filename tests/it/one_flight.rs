@@ -95,6 +95,33 @@ async fn f3_the_caller_that_brought_it_about_may_go_away() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn f3_a_caller_may_go_away_at_any_point_of_its_waiting() {
+    for polls in 0..8 {
+        for landing in [0, 20, 40] {
+            let issuer = ScriptedIssuer::new();
+            issuer.otherwise(Answer::token(secs(900)).after(millis(landing)));
+            let (provider, clock) = provider(&issuer);
+            let mut leaver = tokio_test::task::spawn(provider.token());
+            let others = tasks(5, || {
+                let provider = provider.clone();
+                async move { provider.token().await }
+            });
+            for _ in 0..polls {
+                if leaver.poll().is_ready() {
+                    break;
+                }
+                clock.advance(millis(10)).await;
+            }
+            drop(leaver);
+            for token in others.join_all().await {
+                assert_eq!(token.unwrap().expose(), "st-1");
+            }
+            assert_eq!(issuer.exchanges(), 1, "{polls} {landing}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn f4_a_caller_with_a_short_deadline_does_not_end_the_exchange() {
     let issuer = ScriptedIssuer::new();
     issuer.script([Answer::token(secs(900))]);

@@ -1,0 +1,91 @@
+//! Runtimes come and go under a provider that stays.
+
+use std::sync::{LazyLock, OnceLock};
+
+use everbearer::testkit::{Answer, ScriptedIssuer};
+use everbearer::{LongTermToken, TokenProvider};
+
+use crate::support::{builder, millis, secs, tasks};
+
+static ISSUER: LazyLock<ScriptedIssuer> = LazyLock::new(|| {
+    let issuer = ScriptedIssuer::new();
+    issuer.otherwise(Answer::token(secs(900)).after(millis(3)));
+    issuer
+});
+
+/// Made by whichever test comes first, on a runtime that is gone before the others end.
+fn shared() -> TokenProvider {
+    static PROVIDER: OnceLock<TokenProvider> = OnceLock::new();
+    PROVIDER
+        .get_or_init(|| {
+            let long_term = LongTermToken::new("long-term").unwrap();
+            TokenProvider::builder(ISSUER.clone(), long_term)
+                .build()
+                .unwrap()
+        })
+        .clone()
+}
+
+async fn use_shared_provider() {
+    for _ in 0..20 {
+        let callers = tasks(8, || async { shared().refresh().await });
+        for token in callers.join_all().await {
+            token.unwrap();
+        }
+        shared().token().await.unwrap();
+        assert_eq!(ISSUER.most_at_once(), 1, "no second flight");
+    }
+}
+
+macro_rules! many_runtimes {
+    ($($name:ident: $flavor:literal,)*) => {
+        $(
+            #[tokio::test(flavor = $flavor)]
+            async fn $name() {
+                use_shared_provider().await;
+            }
+        )*
+    };
+}
+
+many_runtimes! {
+    f11_a_static_provider_on_one_current_thread_runtime: "current_thread",
+    f11_a_static_provider_on_another_current_thread_runtime: "current_thread",
+    f11_a_static_provider_on_a_third_current_thread_runtime: "current_thread",
+    f11_a_static_provider_on_one_multi_thread_runtime: "multi_thread",
+    f11_a_static_provider_on_another_multi_thread_runtime: "multi_thread",
+    f11_a_static_provider_on_a_third_multi_thread_runtime: "multi_thread",
+}
+
+#[test]
+fn f11_a_runtime_that_ends_in_mid_exchange_lets_callers_of_others_go_on() {
+    let issuer = ScriptedIssuer::new();
+    issuer.otherwise(Answer::token(secs(900)).after(millis(20)));
+    let provider = builder(&issuer).clock(everbearer::SystemClock::default());
+    let provider = provider.build().unwrap();
+    let others: Vec<_> = (0..4)
+        .map(|_| {
+            let provider = provider.clone();
+            std::thread::spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build()
+                    .unwrap();
+                for _ in 0..20 {
+                    runtime.block_on(provider.refresh()).unwrap();
+                }
+            })
+        })
+        .collect();
+    for _ in 0..20 {
+        let dying = tokio::runtime::Runtime::new().unwrap();
+        dying.block_on(async {
+            let _ = tokio::time::timeout(millis(5), provider.refresh()).await;
+        });
+        drop(dying);
+    }
+    for other in others {
+        other.join().unwrap();
+    }
+    assert_eq!(issuer.most_at_once(), 1);
+}
