@@ -1,0 +1,158 @@
+//! What was measured, and whether it is as it should be.
+
+use std::fmt::Display;
+use std::fs;
+use std::sync::Arc;
+
+use everbearer::testkit::AuthServer;
+use everbearer::{ShutdownReport, Status};
+use tokio::runtime::Handle;
+
+use crate::load::Tally;
+use crate::watched::Watched;
+
+/// What memory may grow by: allocators keep more in reserve the longer such a load goes on, by
+/// 1 to 2 MiB in the first minutes. Ten bytes lost with each request would be twice this bound
+/// within four minutes.
+const MEMORY_NOISE_KIB: u64 = 4 * 1024;
+/// The auth server runs in this process and remembers every token that it has minted.
+const MEMORY_PER_TOKEN_KIB: u64 = 1;
+/// So many tasks more may be alive: each open connection is one, and dropped callers close theirs.
+/// If every dropped caller left one behind, they would be more than that within a second.
+const TASKS_NOISE: u64 = 64;
+/// A run of two minutes or more is compared with itself as it was at this second.
+const STEADY_FROM: usize = 60;
+const SECONDS_COMPARED: usize = 10;
+
+pub(crate) struct Figures {
+    server: Arc<AuthServer>,
+    issuer: Watched,
+    tally: Arc<Tally>,
+    tokens: u64,
+    faults: usize,
+    memory_kib: Vec<u64>,
+    tasks: Vec<u64>,
+}
+
+impl Figures {
+    pub(crate) fn new(server: Arc<AuthServer>, issuer: Watched, tally: Arc<Tally>) -> Self {
+        Self {
+            server,
+            issuer,
+            tally,
+            tokens: 0,
+            faults: 0,
+            memory_kib: Vec::new(),
+            tasks: Vec::new(),
+        }
+    }
+
+    /// Once a second.
+    pub(crate) fn sample(&mut self, status: &Status, faults: usize) {
+        self.tokens = status.generation;
+        self.faults = faults;
+        self.memory_kib.extend(memory_kib());
+        let tasks = Handle::current().metrics().num_alive_tasks();
+        self.tasks.push(u64::try_from(tasks).unwrap_or(u64::MAX));
+    }
+
+    pub(crate) fn line(&self) -> String {
+        let counts = self.server.counts();
+        let [refused, ..] = self.tally.read();
+        let memory = self.memory_kib.last();
+        format!(
+            "{:>5} s: {} requests served, {} refused | {} tokens, {} exchanges, {} met a fault | \
+             sent without a token {}, expired {} | exchanges at once {} | {}, {} tasks",
+            self.tasks.len(),
+            counts.jobs_outcomes.served,
+            refused,
+            self.tokens,
+            counts.short_term.requests,
+            self.faults,
+            counts.jobs_outcomes.without_token,
+            counts.jobs_outcomes.expired,
+            counts.max_concurrent_exchanges,
+            memory.map_or("memory not measured".to_owned(), |kib| format!("{kib} KiB")),
+            self.tasks.last().unwrap_or(&0),
+        )
+    }
+
+    /// Prints all figures, and says whether all are right.
+    pub(crate) fn judge(&self, report: &ShutdownReport) -> bool {
+        let counts = self.server.counts();
+        let jobs = &counts.jobs_outcomes;
+        let without = jobs.without_token;
+        let not_good = jobs.expired + jobs.invalid + jobs.forbidden;
+        let [refused, failed, dropped, panicked] = self.tally.read();
+        let least_tokens = self.tasks.len() as u64 / 2;
+        let exchanges = counts.short_term.requests;
+        let (server_saw, we_saw) = (counts.max_concurrent_exchanges, self.issuer.most_at_once());
+        let memory_noise = MEMORY_NOISE_KIB + MEMORY_PER_TOKEN_KIB * counts.exchanges_succeeded;
+        let (memory, memory_is_flat) = compare(&self.memory_kib, memory_noise);
+        let (tasks, tasks_are_flat) = compare(&self.tasks, TASKS_NOISE);
+        let clean = report.is_clean();
+
+        println!();
+        let all = [
+            row("requests served", jobs.served, jobs.served > 0),
+            row("  without a token", without, without == 0),
+            row("  with one that is no good", not_good, not_good == 0),
+            row("refused for want of a token", refused, true),
+            row("failed for another reason", failed, failed == 0),
+            row("callers dropped", dropped, dropped > 0),
+            row("callers that panicked", panicked, panicked == 0),
+            row("tokens", self.tokens, self.tokens >= least_tokens),
+            row("exchanges", exchanges, true),
+            row("  that met a fault", self.faults, self.faults > 0),
+            row("  at once, by the server", server_saw, server_saw == 1),
+            row("  at once, by the client", we_saw, we_saw == 1),
+            row("memory in KiB", memory, memory_is_flat),
+            row("tasks", tasks, tasks_are_flat),
+            row("all revoked at shutdown", clean, clean),
+        ];
+        if let Some(failure) = self.tally.first_failure.get() {
+            println!("\nThe first that failed for another reason: {failure}");
+        }
+        let all_are_right = all.iter().all(|is_right| *is_right);
+        if all_are_right {
+            println!("\nAll as it should be.");
+        }
+        all_are_right
+    }
+}
+
+fn row(name: &str, value: impl Display, is_right: bool) -> bool {
+    let verdict = if is_right { "" } else { "   <== WRONG" };
+    println!("{name:<30} {value}{verdict}");
+    is_right
+}
+
+/// Whether what is sampled late is as it was early, but for noise.
+fn compare(samples: &[u64], noise: u64) -> (String, bool) {
+    let (begin, length) = if samples.len() < 2 * STEADY_FROM {
+        (0, samples.len() / 3)
+    } else {
+        (STEADY_FROM, SECONDS_COMPARED)
+    };
+    let early = median(samples.iter().skip(begin).take(length));
+    let late = median(samples.iter().rev().take(length));
+    match early.zip(late) {
+        Some((early, late)) => (format!("{early}, then {late}"), late <= early + noise),
+        None => ("not measured".to_owned(), true),
+    }
+}
+
+fn median<'a>(samples: impl Iterator<Item = &'a u64>) -> Option<u64> {
+    let mut samples: Vec<_> = samples.copied().collect();
+    samples.sort_unstable();
+    samples.get(samples.len() / 2).copied()
+}
+
+/// What the process holds of the machine's memory; `None` where there is no `/proc`.
+fn memory_kib() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let resident = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    resident.trim().strip_suffix("kB")?.trim().parse().ok()
+}

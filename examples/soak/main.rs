@@ -1,0 +1,138 @@
+//! A provider under load for minutes while a third of all exchanges go wrong. The auth server counts
+//! what it is sent, and the exit code says whether every figure is as it should be.
+//!
+//! ```sh
+//! cargo run --release --example soak -- --minutes 5
+//! ```
+
+mod faults;
+mod figures;
+mod load;
+mod watched;
+
+use std::env;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use everbearer::testkit::AuthServer;
+use everbearer::{AuthApi, Grant, RetryPolicy, TokenProvider};
+
+use faults::Faults;
+use figures::Figures;
+use load::Load;
+use watched::Watched;
+
+const USAGE: &str = "\
+Runs a provider under load while a third of all exchanges go wrong, and judges the figures.
+
+Usage: soak [--minutes N] [--seed N]
+
+  --minutes N  how long, from 0.1 to 10000 [default: 1]
+  --seed N     draws the same faults as the run that printed this number [default: a new one]
+  --help       print this and stop
+
+The exit code is 0 if all figures are right, and 1 if one is not.";
+
+const TOKENS_LIVE: Duration = Duration::from_secs(1);
+const SECONDS_PER_LINE: usize = 10;
+
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let options = match Options::parse(env::args().skip(1)) {
+        Ok(Some(options)) => options,
+        Ok(None) => {
+            println!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        Err(mistake) => {
+            eprintln!("error: {mistake}\n\n{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match run(&options).await {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+struct Options {
+    lasts: Duration,
+    seed: u64,
+}
+
+impl Options {
+    /// `None` where help is wanted.
+    fn parse(mut args: impl Iterator<Item = String>) -> std::result::Result<Option<Self>, String> {
+        let (mut minutes, mut seed) = (1.0, fastrand::u64(..));
+        while let Some(name) = args.next() {
+            let mut value = || args.next().ok_or(format!("{name} needs a value"));
+            match name.as_str() {
+                "--help" | "-h" => return Ok(None),
+                "--minutes" => {
+                    let value = value()?;
+                    let number = value.parse().ok();
+                    minutes = number
+                        .filter(|minutes| (0.1..=10_000.0).contains(minutes))
+                        .ok_or(format!("{value:?} minutes: give 0.1 to 10000"))?;
+                }
+                "--seed" => {
+                    let value = value()?;
+                    let number = value.parse();
+                    seed = number.map_err(|_| format!("{value:?} is no whole number"))?;
+                }
+                _ => return Err(format!("unknown argument {name:?}")),
+            }
+        }
+        let lasts = Duration::from_secs(60).mul_f64(minutes);
+        Ok(Some(Self { lasts, seed }))
+    }
+}
+
+async fn run(&Options { lasts, seed }: &Options) -> Result<bool> {
+    let server = AuthServer::builder()
+        .short_term_lifetime(TOKENS_LIVE)
+        .fractional_timestamps(true);
+    let server = Arc::new(server.start().await?);
+    let mut faults = Faults::new(seed);
+    faults.keep_coming(&server);
+    println!(
+        "{} callers for {lasts:?}; tokens live for {TOKENS_LIVE:?}; seed {seed}",
+        load::CALLERS
+    );
+
+    let issuer = Watched::new(AuthApi::new(server.base_url())?, Arc::clone(&server));
+    let grant = Grant::client_secret(server.client_id(), server.client_secret());
+    let provider = TokenProvider::builder(issuer.clone(), grant)
+        .retry_policy(for_short_lives())
+        .build()?;
+    let load = Load::start(&provider, server.url("/jobs"), seed)?;
+
+    let mut figures = Figures::new(Arc::clone(&server), issuer, load.tally());
+    for second in 1..=usize::try_from(lasts.as_secs())? {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        faults.keep_coming(&server);
+        figures.sample(&provider.status(), faults.met(&server));
+        if second % SECONDS_PER_LINE == 0 {
+            println!("{}", figures.line());
+        }
+    }
+    load.stop().await;
+    let report = provider.shutdown().await;
+    Ok(figures.judge(&report))
+}
+
+fn for_short_lives() -> RetryPolicy {
+    RetryPolicy::default()
+        .delays(Duration::from_millis(20), Duration::from_millis(200))
+        .longest_retry_after(Duration::from_millis(100))
+        .terminal_pause(Duration::from_millis(100))
+        .exchange_timeout(Duration::from_millis(300))
+        .wait_timeout(Duration::from_secs(3))
+}

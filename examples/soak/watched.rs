@@ -1,0 +1,80 @@
+//! The auth server as an issuer that is watched: are there ever two exchanges at once?
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use everbearer::testkit::AuthServer;
+use everbearer::{
+    AuthApi, Bearer, Error, Grant, LongTermToken, Origin, ShortTermToken, TokenIssuer,
+};
+
+#[derive(Clone, Debug)]
+pub(crate) struct Watched {
+    api: AuthApi,
+    server: Arc<AuthServer>,
+    under_way: Arc<AtomicUsize>,
+    most_at_once: Arc<AtomicUsize>,
+}
+
+impl Watched {
+    pub(crate) fn new(api: AuthApi, server: Arc<AuthServer>) -> Self {
+        Self {
+            api,
+            server,
+            under_way: Arc::default(),
+            most_at_once: Arc::default(),
+        }
+    }
+
+    pub(crate) fn most_at_once(&self) -> usize {
+        self.most_at_once.load(Ordering::SeqCst)
+    }
+
+    /// An exchange that was given up is over for us, but the server counts it until it has read
+    /// that its connection is closed. Only what it counts from then on is exact.
+    async fn until_the_server_has_seen_the_last_one_go(&self) {
+        while self.server.counts().short_term.in_progress > 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+}
+
+#[async_trait]
+impl TokenIssuer for Watched {
+    async fn exchange(
+        &self,
+        long_term: &LongTermToken,
+        scopes: &[String],
+    ) -> Result<ShortTermToken, Error> {
+        let at_once = self.under_way.fetch_add(1, Ordering::SeqCst) + 1;
+        let _under_way = UnderWay(&self.under_way);
+        self.most_at_once.fetch_max(at_once, Ordering::SeqCst);
+        if at_once == 1 {
+            self.until_the_server_has_seen_the_last_one_go().await;
+        }
+        TokenIssuer::exchange(&self.api, long_term, scopes).await
+    }
+
+    async fn revoke(&self, token: Bearer<'_>) -> Result<(), Error> {
+        TokenIssuer::revoke(&self.api, token).await
+    }
+
+    async fn obtain(&self, grant: &Grant) -> Result<LongTermToken, Error> {
+        TokenIssuer::obtain(&self.api, grant).await
+    }
+
+    fn origin(&self) -> Option<Origin> {
+        TokenIssuer::origin(&self.api)
+    }
+}
+
+/// Until it is dropped, with the exchange or because that was given up.
+struct UnderWay<'a>(&'a AtomicUsize);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
