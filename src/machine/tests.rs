@@ -95,8 +95,23 @@ fn w8_an_explicit_lead_wins_but_never_means_one_refresh_after_the_other() {
 #[test]
 fn j3_jitter_never_reaches_the_hard_edge() {
     let policy = RefreshPolicy::default().fraction(0.99).jitter(0.25);
-    let window = window(&policy, Generation(1), (at(0), at(0)), secs(900), MOST).unwrap();
-    assert!(window.refresh_at < window.usable_until);
+    let late = window(&policy, Generation(1), (at(0), at(0)), secs(900), MOST).unwrap();
+    assert!(late.refresh_at < late.usable_until);
+    // Nor so close to the beginning that one refresh would follow on the other.
+    let policy = RefreshPolicy::default().fraction(0.1).jitter(0.25);
+    let early = window(&policy, Generation(1), (at(0), at(0)), secs(900), LEAST).unwrap();
+    assert!(early.refresh_at >= at(44), "{early:?}");
+}
+
+#[test]
+fn w10_the_shortest_life_that_counts_is_50_ms() {
+    let of = |millis| {
+        let life = Duration::from_millis(millis);
+        let policy = RefreshPolicy::default();
+        window(&policy, Generation(1), (at(0), at(0)), life, MIDDLE).is_some()
+    };
+    assert!(!of(1) && !of(49));
+    assert!(of(50) && of(51));
 }
 
 #[test]
@@ -192,6 +207,11 @@ fn e4_delays_grow_are_capped_and_begin_anew_after_a_success() {
         assert!(next > now);
         now = next;
     }
+    assert_eq!(machine.poll(now), BEGIN);
+    machine.handle(transient(), now);
+    let delay = machine.next_attempt_at(ROOT, now).unwrap().since(now);
+    assert!(delay >= secs(6), "it has grown: {delay:?}");
+    now = now + delay;
     assert_eq!(machine.poll(now), BEGIN);
     let life = secs(900);
     machine.handle(exchanged(now, life), now);
@@ -306,6 +326,7 @@ fn w6_a_lazy_machine_exchanges_only_on_demand() {
     let mut policies = Policies::default();
     policies.refresh.lazy = true;
     let mut machine = Machine::new(policies, 7, at(0));
+    assert!(machine.is_lazy() && !with_token(secs(900)).is_lazy());
     assert_eq!(machine.poll(at(1_000_000)), Action::Sleep(None));
     machine.handle(demanded(Generation(0)), at(0));
     assert_eq!(machine.poll(at(0)), BEGIN);
@@ -317,7 +338,9 @@ fn w6_a_lazy_machine_exchanges_only_on_demand() {
 fn a_lane_that_nobody_uses_is_retired_and_the_root_never() {
     let lane = LaneId(3);
     let mut machine = with_token(secs(86_400));
+    assert!(!machine.is_open(lane) && machine.is_open(ROOT));
     machine.handle(Event::Opened(lane), at(10));
+    assert!(machine.is_open(lane));
     assert_eq!(machine.poll(at(10)), Action::Exchange(lane));
     let (sent, life) = (at(10), secs(86_400));
     machine.handle(Event::Exchanged { lane, sent, life }, at(10));
@@ -369,7 +392,9 @@ fn r5_a_token_denied_right_after_another_is_no_reason_to_exchange() {
     machine.handle(exchanged(at(1), life), at(1));
     machine.handle(denied(Generation(2)), at(2));
     assert!(!machine.replaces(ROOT, Generation(2)));
-    machine.handle(denied(Generation(2)), at(12));
+    machine.handle(denied(Generation(2)), at(10));
+    assert!(!machine.replaces(ROOT, Generation(2)));
+    machine.handle(denied(Generation(2)), at(11));
     assert!(machine.replaces(ROOT, Generation(2)));
     assert_eq!(between_denials(&RefreshPolicy::default(), secs(4)), secs(1));
 }
@@ -386,6 +411,7 @@ fn f11_an_interrupted_exchange_is_made_again() {
 fn d1_after_the_shutdown_there_is_nothing_but_revoking() {
     let mut machine = with_token(secs(900));
     let deadline = at(15);
+    assert!(machine.is_running() && !machine.is_stopped());
     machine.handle(Event::ShutDown { deadline }, at(10));
     let second = Event::ShutDown { deadline: at(99) };
     machine.handle(second, at(10));
@@ -407,7 +433,9 @@ fn d1_after_the_shutdown_there_is_nothing_but_revoking() {
         Action::Sleep(None),
         "it is still revoking"
     );
+    assert!(!machine.is_running() && !machine.is_stopped());
     machine.handle(Event::Drained, at(13));
+    assert!(!machine.is_running() && machine.is_stopped());
     assert_eq!(machine.poll(at(13)), Action::Stop);
     assert_eq!(machine.outlook(ROOT, at(13)), Outlook::ShutDown);
 }
