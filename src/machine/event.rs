@@ -82,6 +82,8 @@ pub(crate) enum Action {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Window {
     pub(crate) generation: Generation,
+    /// When the token was asked for.
+    pub(crate) sent: Moment,
     pub(crate) refresh_at: Moment,
     pub(crate) usable_until: Moment,
     pub(crate) ends_at: Moment,

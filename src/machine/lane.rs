@@ -9,6 +9,10 @@ use super::schedule::{self, Rest};
 use crate::clock::Moment;
 
 #[derive(Debug)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own, and any of them go together"
+)]
 pub(super) struct Lane {
     random: fastrand::Rng,
     pub(super) in_flight: bool,
@@ -25,6 +29,8 @@ pub(super) struct Lane {
     /// The last failure was terminal: without a good token, only a demand brings the next attempt
     /// about.
     pub(super) refused: bool,
+    /// Another long-term token came while an exchange was made with the one before.
+    renewed_in_flight: bool,
     last_denial: Option<Moment>,
     last_use: Moment,
 }
@@ -55,6 +61,7 @@ impl Lane {
             had_token: false,
             retry_at: None,
             refused: false,
+            renewed_in_flight: false,
             last_denial: None,
             last_use: now,
         }
@@ -96,6 +103,7 @@ impl Lane {
             return false;
         }
         self.in_flight = false;
+        self.renewed_in_flight = false;
         self.window = window;
         self.life = life;
         self.demand = None;
@@ -107,6 +115,12 @@ impl Lane {
     }
 
     pub(super) fn failed(&mut self, policies: &Policies, failure: Failure, now: Moment) {
+        // A refusal of the long-term token before says nothing about the one that is here by now.
+        let is_outdated = std::mem::take(&mut self.renewed_in_flight);
+        let failure = match failure {
+            Failure::Terminal if is_outdated => Failure::Transient { retry_after: None },
+            failure => failure,
+        };
         self.in_flight = false;
         self.demand = None;
         self.failures = self.failures.saturating_add(1);
@@ -130,6 +144,7 @@ impl Lane {
     }
 
     pub(super) fn renewed(&mut self) {
+        self.renewed_in_flight = self.in_flight;
         if self.refused {
             self.refused = false;
             self.retry_at = None;
@@ -151,10 +166,12 @@ impl Lane {
         Some(wanted_at.max(self.retry_at.unwrap_or(now)))
     }
 
-    /// When nobody will have used the lane for so long that it is closed.
+    /// When nobody will have used the lane for so long that it is closed. Not before the next
+    /// attempt is due: a pause that the server asked for must not be forgotten.
     pub(super) fn idle_at(&self, policies: &Policies) -> Option<Moment> {
         let is_busy = self.in_flight || self.demand.is_some();
-        (!is_busy).then(|| self.last_use + policies.scopes.idle)
+        let idle_at = self.last_use + policies.scopes.idle;
+        (!is_busy).then(|| idle_at.max(self.retry_at.unwrap_or(idle_at)))
     }
 
     pub(super) fn outlook(&self, now: Moment) -> Outlook {

@@ -44,6 +44,7 @@ pub(super) fn window(
     let earliest = now + refresh_after.min(rest / 2);
     Some(Window {
         generation,
+        sent,
         refresh_at: earliest.max(sent + refresh_after),
         usable_until,
         ends_at: sent + life,

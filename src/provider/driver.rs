@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::JoinSet;
 use tracing::Instrument;
 
-use super::engine::Minted;
+use super::engine::{Engine, Minted};
 use super::flight::{self, Exchanged};
 use super::lane::Lane;
+use super::ledger::unfinished;
 use super::shared::Shared;
 use super::shutdown;
 use crate::clock::Moment;
@@ -25,7 +26,32 @@ const HEARTBEAT: Duration = Duration::from_secs(30);
 
 /// Calls of the issuer that are under way, each a task: whatever happens there, the driver goes
 /// on.
-pub(super) type Calls = JoinSet<Ended>;
+#[derive(Default)]
+pub(super) struct Calls {
+    tasks: JoinSet<Ended>,
+    /// How many of them are exchanges.
+    pub(super) exchanges: usize,
+}
+
+impl Calls {
+    pub(super) async fn next(&mut self) -> Option<Ended> {
+        while let Some(ended) = self.tasks.join_next().await {
+            // Panics are caught within; what else fails is a runtime that ends the task.
+            let Ok(ended) = ended else { continue };
+            if matches!(ended, Ended::Exchange(..)) {
+                self.exchanges -= 1;
+            }
+            return Some(ended);
+        }
+        None
+    }
+
+    pub(super) fn give_up(&mut self) {
+        self.tasks.abort_all();
+        self.tasks.detach_all();
+        self.exchanges = 0;
+    }
+}
 
 /// How a call ended.
 #[derive(Debug)]
@@ -90,7 +116,7 @@ impl Drop for Driving {
 
 async fn run(driving: Driving) {
     let shared = &driving.0;
-    let mut calls = Calls::new();
+    let mut calls = Calls::default();
     loop {
         let now = shared.now();
         let action = shared.engine().poll(now);
@@ -100,7 +126,7 @@ async fn run(driving: Driving) {
             Action::Sleep(until) => {
                 let pause = until.map_or(HEARTBEAT, |until| until.since(now).min(HEARTBEAT));
                 tokio::select! {
-                    Some(ended) = calls.join_next() => land(shared, ended),
+                    Some(ended) = calls.next() => land(shared, ended),
                     () = shared.wake.notified() => {}
                     () = tokio::time::sleep(pause) => {}
                 }
@@ -129,7 +155,8 @@ fn begin(shared: &Arc<Shared>, calls: &mut Calls, lane: LaneId) {
         let outcome = flight::exchange(shared, Arc::clone(&lane)).await;
         Ended::Exchange(lane, outcome)
     };
-    calls.spawn(exchange.instrument(span));
+    calls.exchanges += 1;
+    calls.tasks.spawn(exchange.instrument(span));
 }
 
 fn retire(shared: &Arc<Shared>, calls: &mut Calls, lane: LaneId, now: Moment) {
@@ -142,23 +169,23 @@ fn retire(shared: &Arc<Shared>, calls: &mut Calls, lane: LaneId, now: Moment) {
     for Minted { token, .. } in left {
         let issuer = Arc::clone(&shared.settings.issuer);
         let span = observe::revocation_span(token.token_id());
+        let limit = shared.settings.policies.retry.exchange_timeout;
         let revocation = async move {
-            let call = issuer.revoke(Bearer::ShortTerm(&token));
-            let outcome = flight::catching_panics(call).await;
+            let call = flight::catching_panics(issuer.revoke(Bearer::ShortTerm(&token)));
+            let outcome = tokio::time::timeout(limit, call).await;
+            let outcome = outcome.unwrap_or_else(|_| Err(unfinished()));
             Ended::Revocation(token, outcome)
         };
-        calls.spawn(revocation.instrument(span));
+        calls.tasks.spawn(revocation.instrument(span));
     }
 }
 
-pub(super) fn land(shared: &Shared, ended: Result<Ended, JoinError>) {
+pub(super) fn land(shared: &Shared, ended: Ended) {
     let now = shared.now();
     match ended {
-        Ok(Ended::Exchange(lane, Ok(exchanged))) => accept(shared, &lane, exchanged, now),
-        Ok(Ended::Exchange(lane, Err(error))) => fail(shared, &lane, error, now),
-        Ok(Ended::Revocation(token, outcome)) => revoked(shared, &token, outcome),
-        // Panics are caught within; what is left is a runtime that ends the task.
-        Err(_) => {}
+        Ended::Exchange(lane, Ok(exchanged)) => accept(shared, &lane, exchanged, now),
+        Ended::Exchange(lane, Err(error)) => fail(shared, &lane, error, now),
+        Ended::Revocation(token, outcome) => revoked(shared, &token, outcome),
     }
 }
 
@@ -234,7 +261,7 @@ fn fail(shared: &Shared, lane: &Lane, error: Error, now: Moment) {
 }
 
 /// Notes a failure that the machine knows of.
-fn failed(engine: &mut super::engine::Engine, lane: &Lane, error: Error, now: Moment) -> Happening {
+fn failed(engine: &mut Engine, lane: &Lane, error: Error, now: Moment) -> Happening {
     engine.note_attempt(lane.id, Some(error.clone()));
     let next = engine.machine.next_attempt_at(lane.id, now);
     Happening::ExchangeFailed {

@@ -11,6 +11,9 @@ use crate::error::{Error, ErrorKind};
 use crate::machine::{Action, Event, Generation, LaneId, Machine, Outlook, Policies};
 use crate::token::{LongTermToken, ShortTermToken};
 
+/// So many tokens whose end nobody states are kept for revocation: memory must not grow for ever.
+const MOST_WITHOUT_END: usize = 1_000;
+
 #[derive(Debug)]
 pub(super) struct Engine {
     pub(super) machine: Machine,
@@ -188,6 +191,12 @@ impl Engine {
         self.minted
             .retain(|earlier| !is_same(&earlier.token, &minted.token));
         self.minted.push(minted);
+        let endless = |minted: &Minted| minted.ends_at.is_none();
+        if self.minted.iter().filter(|it| endless(it)).count() > MOST_WITHOUT_END
+            && let Some(oldest) = self.minted.iter().position(endless)
+        {
+            self.minted.remove(oldest);
+        }
     }
 
     pub(super) fn forget_ended(&mut self, now: Moment) {

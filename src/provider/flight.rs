@@ -72,7 +72,7 @@ pub(super) fn failure(error: &Error) -> Failure {
 async fn with_long_term(shared: &Shared, lane: &Lane) -> Result<Exchanged, Error> {
     let held = long_term(shared, None).await?;
     match mint(shared, lane, &held).await {
-        Err(error) if shared.settings.grant.is_some() && is_long_term_refused(&error) => {
+        Err(error) if is_renewed(shared, &held, &error) || is_obtainable(shared, &error) => {
             let next = long_term(shared, Some(&held)).await?;
             mint(shared, lane, &next).await
         }
@@ -100,6 +100,18 @@ async fn long_term(
             "there is neither a long-term token nor a grant",
         )),
     }
+}
+
+/// Whether another long-term token came meanwhile, which may be accepted where this one was not.
+fn is_renewed(shared: &Shared, held: &LongTermToken, error: &Error) -> bool {
+    let engine = shared.engine();
+    let present = engine.long_term.as_ref();
+    !error.is_retryable() && present.is_some_and(|present| !present.token.is(held))
+}
+
+/// Whether the long-term token was refused, and the grant can obtain another one.
+fn is_obtainable(shared: &Shared, error: &Error) -> bool {
+    shared.settings.grant.is_some() && is_long_term_refused(error)
 }
 
 /// Whether the server no longer accepts the long-term token as such: in the contract's words, or

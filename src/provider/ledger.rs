@@ -184,6 +184,6 @@ impl Ledger {
 pub(super) fn unfinished() -> Error {
     Error::new(
         ErrorKind::Timeout,
-        "the shutdown's deadline came before the token was revoked",
+        "the server had not answered when the time for revoking the token was over",
     )
 }

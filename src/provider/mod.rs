@@ -79,6 +79,9 @@ pub struct TokenProvider {
     lifeline: Arc<Lifeline>,
 }
 
+/// How often [`TokenProvider::ready`] looks whether there is a token by now.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
 /// Ends the driver when the last handle is dropped.
 struct Lifeline(Arc<Shared>);
 
@@ -124,7 +127,7 @@ impl TokenProvider {
     /// # Errors
     ///
     /// As [`token`](Self::token); and [`ErrorKind::TooShortLived`] if a new token is good for less
-    /// than this, too. It stays in use for callers who ask for less.
+    /// than this, too, or the one in use was when it was new: then none is exchanged for it.
     ///
     /// # Cancel safety
     ///
@@ -133,7 +136,8 @@ impl TokenProvider {
         let lasts =
             |published: &Published, now| published.window.usable_until.since(now) >= min_remaining;
         let mut published = self.newer_than(Generation(0)).await?;
-        if !lasts(&published, self.shared.now()) {
+        let lasted_when_new = lasts(&published, published.window.sent);
+        if lasted_when_new && !lasts(&published, self.shared.now()) {
             published = self.newer_than(published.window.generation).await?;
         }
         if lasts(&published, self.shared.now()) {
@@ -145,7 +149,7 @@ impl TokenProvider {
             format!(
                 "a token that is good for {min_remaining:?} was asked for, and a new one is good \
                  for {:?}",
-                window.usable_until.since(self.shared.now())
+                window.usable_until.since(window.sent)
             ),
         ))
     }
@@ -190,8 +194,9 @@ impl TokenProvider {
         let patience = self.shared.settings.policies.retry.start_timeout;
         let go_on = async {
             while error.is_retryable() {
-                let next = self.status().next_exchange_in.unwrap_or_default();
-                tokio::time::sleep(next).await;
+                // Look again now and then: timers stand still while the machine sleeps.
+                let next = self.status().next_exchange_in.unwrap_or(LOOK_AGAIN);
+                tokio::time::sleep(next.clamp(LOOK_AGAIN / 100, LOOK_AGAIN)).await;
                 match self.token().await {
                     Ok(_) => return true,
                     Err(failure) => error = failure,

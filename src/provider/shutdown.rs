@@ -88,12 +88,19 @@ pub(super) async fn drain(shared: &Arc<Shared>, calls: &mut Calls, deadline: Mom
     });
     let budget = deadline.since(shared.now());
     let work = async {
-        revoke_short_term(shared, calls, &mut ledger, deadline).await;
+        let for_short_term = if shared.settings.shutdown.revoke_long_term {
+            budget * 3 / 4
+        } else {
+            budget
+        };
+        let short_term = revoke_short_term(shared, calls, &mut ledger, deadline);
+        let _ = tokio::time::timeout(for_short_term, short_term).await;
+        give_up(shared, calls, &mut ledger);
         ledger.add_long_term(shared);
         revoke_all(shared, &mut ledger, deadline).await;
     };
     let _ = tokio::time::timeout(budget, work).await;
-    give_up(calls, &mut ledger);
+    give_up(shared, calls, &mut ledger);
     ledger.add_long_term(shared);
     let report = ledger.report(shared);
     shared.observers.tell(Happening::ShutDown);
@@ -116,11 +123,13 @@ async fn revoke_short_term(
     deadline: Moment,
 ) {
     if shared.settings.shutdown.revokes_nothing() {
-        calls.abort_all();
+        return;
     }
     let patience = deadline.since(shared.now()) / 2;
     let landing = async {
-        while let Some(ended) = calls.join_next().await {
+        while calls.exchanges > 0
+            && let Some(ended) = calls.next().await
+        {
             driver::land(shared, ended);
         }
     };
@@ -128,17 +137,16 @@ async fn revoke_short_term(
     tokio::join!(revoking, async {
         let _ = tokio::time::timeout(patience, landing).await;
     });
-    give_up(calls, ledger);
+    give_up(shared, calls, ledger);
     ledger.add_short_term(shared);
     revoke_all(shared, ledger, deadline).await;
 }
 
-fn give_up(calls: &mut Calls, ledger: &mut Ledger) {
-    if !calls.is_empty() {
-        calls.abort_all();
-        calls.detach_all();
+fn give_up(shared: &Shared, calls: &mut Calls, ledger: &mut Ledger) {
+    if calls.exchanges > 0 && !shared.settings.shutdown.revokes_nothing() {
         ledger.add_unknown();
     }
+    calls.give_up();
 }
 
 /// Revokes the doomed, newest first, and tries again where that may help.

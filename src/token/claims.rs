@@ -1,20 +1,15 @@
 //! The claims of a JWT (RFC 7519, section 4.1) that say something about its life.
 
-use serde::{Deserialize, Deserializer};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::lifetime::UnixMillis;
 
 /// Decoded, never verified; what is absent or makes no sense is `None`.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Claims {
-    #[serde(default, deserialize_with = "numeric_date")]
     pub(super) exp: Option<UnixMillis>,
-    #[serde(default, deserialize_with = "numeric_date")]
     pub(super) iat: Option<UnixMillis>,
-    #[serde(default, deserialize_with = "numeric_date")]
     pub(super) nbf: Option<UnixMillis>,
-    #[serde(default, deserialize_with = "text")]
     pub(super) jti: Option<String>,
 }
 
@@ -23,19 +18,74 @@ impl Claims {
     pub(super) fn decode(token: &str) -> Self {
         // Of the two insecure decoders this is the one that does not look at the header: an `alg`
         // that it does not know says nothing about `exp`.
-        jsonwebtoken::dangerous::insecure_decode_claims(token).unwrap_or_default()
+        let claims: Map<String, Value> =
+            jsonwebtoken::dangerous::insecure_decode_claims(token).unwrap_or_default();
+        let date = |name| UnixMillis::from_json(claims.get(name)?);
+        let jti = claims.get("jti").and_then(Value::as_str);
+        Self {
+            exp: date("exp"),
+            iat: date("iat"),
+            nbf: date("nbf"),
+            jti: jti.filter(|jti| !jti.is_empty()).map(str::to_owned),
+        }
     }
 }
 
-fn numeric_date<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<UnixMillis>, D::Error> {
-    Ok(UnixMillis::from_json(&Value::deserialize(deserializer)?))
-}
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+    use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
 
-fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    match Value::deserialize(deserializer)? {
-        Value::String(text) if !text.is_empty() => Ok(Some(text)),
-        _ => Ok(None),
+    use super::*;
+
+    fn jwt(header: &str, claims: &str) -> String {
+        format!("{}.{}.c2ln", BASE64.encode(header), BASE64.encode(claims))
+    }
+
+    #[test]
+    fn w17_an_algorithm_that_nobody_knows_does_not_hide_the_claims() {
+        for header in [
+            r#"{"alg":"ES256K"}"#,
+            r#"{"alg":"ES512"}"#,
+            r#"{"alg":"none"}"#,
+            r#"{"alg":"XYZ999","crit":["x"]}"#,
+            "no header at all",
+        ] {
+            let claims = Claims::decode(&jwt(header, r#"{"exp":1000,"iat":100,"jti":"id"}"#));
+            assert_eq!(
+                claims.exp.unwrap().since(claims.iat.unwrap()).as_secs(),
+                900
+            );
+            assert_eq!(claims.jti.as_deref(), Some("id"));
+        }
+    }
+
+    #[test]
+    fn w17_a_token_that_is_no_jwt_has_no_claims() {
+        for token in [
+            "opaque",
+            "a.b",
+            "a.b.c",
+            "...",
+            "",
+            "a.!!!.c",
+            &jwt("{}", "[1]"),
+        ] {
+            let claims = Claims::decode(token);
+            assert!(claims.exp.is_none() && claims.jti.is_none(), "{token}");
+        }
+    }
+
+    #[test]
+    fn w11_claims_of_another_type_are_absent_and_the_others_count() {
+        let claims = r#"{"exp":{"at":1},"iat":null,"nbf":"soon","jti":17,"sub":["x"]}"#;
+        let claims = Claims::decode(&jwt("{}", claims));
+        assert!(claims.exp.is_none() && claims.iat.is_none() && claims.nbf.is_none());
+        assert!(claims.jti.is_none());
+        let beyond = Claims::decode(&jwt("{}", r#"{"exp":1e400,"jti":"id"}"#));
+        assert!(
+            beyond.exp.is_none(),
+            "JSON that cannot be read states nothing"
+        );
     }
 }

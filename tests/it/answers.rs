@@ -499,6 +499,28 @@ async fn a_server_that_is_not_there_is_unreachable() {
     assert!(error.is_retryable());
 }
 
+/// A resolver that knows no host.
+struct NoSuchHost;
+
+impl reqwest::dns::Resolve for NoSuchHost {
+    fn resolve(&self, _: reqwest::dns::Name) -> reqwest::dns::Resolving {
+        Box::pin(async { Err("no such host".into()) })
+    }
+}
+
+#[tokio::test]
+async fn e10_a_host_that_is_not_found_is_unreachable() {
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .dns_resolver(std::sync::Arc::new(NoSuchHost))
+        .build()
+        .unwrap();
+    let api = AuthApi::builder("http://localhost:1").http_client(client);
+    let error = exchange(&api.build().unwrap()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unreachable, "{error:?}");
+    assert!(error.is_retryable());
+}
+
 #[tokio::test]
 async fn a_torn_or_garbled_answer_is_a_transient_failure() {
     for bytes in [

@@ -207,8 +207,7 @@ async fn a_caller_with_a_long_upload_ahead_gets_a_token_that_lasts() {
     assert_eq!(token.expose(), "st-2", "the one in use would not");
     let error = provider.token_with(secs(3_600)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TooShortLived);
-    assert_eq!(issuer.exchanges(), 3);
-    assert_eq!(provider.token().await.unwrap().expose(), "st-3");
+    assert_eq!(issuer.exchanges(), 2, "no new one lasts so long either");
 }
 
 #[tokio::test(start_paused = true)]

@@ -89,7 +89,12 @@ fn documented() -> Seen {
 async fn everything_that_can_happen() {
     let issuer = ScriptedIssuer::new();
     let down = Answer::error(Error::transient("down"));
-    issuer.script([Answer::token(secs(900)), down.clone(), down]);
+    issuer.script([
+        Answer::token(secs(900)),
+        down.clone(),
+        down,
+        Answer::token_without_end(),
+    ]);
     issuer.script_revocations([Answer::done(), Answer::error(Error::terminal("no"))]);
     let clock = ManualClock::new();
     let provider = TokenProvider::builder(issuer, Grant::client_secret("id", "secret"))
