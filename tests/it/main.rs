@@ -20,6 +20,12 @@ mod denials;
 #[cfg(feature = "reqwest-middleware")]
 mod destinations;
 mod failing;
+mod observing;
 mod one_flight;
+mod runtimes;
+mod scenarios;
+mod scopes;
 mod shutting_down;
+#[cfg(all(target_os = "linux", feature = "reqwest-middleware"))]
+mod suspended;
 mod windows;
