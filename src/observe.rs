@@ -57,6 +57,8 @@ pub enum Happening {
         error: Error,
         /// How many exchanges in a row have failed, this one included.
         failures: u32,
+        /// Whether the one before failed in the same way.
+        repeats: bool,
         /// In how long the next attempt begins by itself; `None` if only a caller in need of a
         /// token brings it about.
         retry_in: Option<Duration>,
@@ -267,18 +269,19 @@ fn log(happening: &Happening) {
             scopes,
             error,
             failures,
+            repeats,
             retry_in,
         } => {
             let error_kind = error.kind().as_str();
             let retry_in_ms = retry_in.map(millis);
             // A failure that repeats warns once.
-            if *failures == 1 {
-                tracing::warn!(
+            if *repeats {
+                tracing::debug!(
                     target: TARGET,
                     ?scopes, error_kind, %error, failures, retry_in_ms, "exchange failed"
                 );
             } else {
-                tracing::debug!(
+                tracing::warn!(
                     target: TARGET,
                     ?scopes, error_kind, %error, failures, retry_in_ms, "exchange failed"
                 );

@@ -75,12 +75,13 @@ pub trait TokenIssuer: fmt::Debug + Send + Sync + 'static {
         scopes: &[String],
     ) -> Result<ShortTermToken, Error>;
 
-    /// Revokes a token. Called at shutdown; that the token is already gone is a success.
+    /// Revokes a token: when a set of scopes is retired, once, and at shutdown. That the token is
+    /// already gone is a success.
     ///
     /// # Errors
     ///
-    /// Whatever kept the token alive. After a [retryable](Error::is_retryable) error it is
-    /// called again, as long as the shutdown's deadline allows.
+    /// Whatever kept the token alive. At shutdown it is called again after a
+    /// [retryable](Error::is_retryable) error, as long as the deadline allows.
     async fn revoke(&self, token: Bearer<'_>) -> Result<(), Error>;
 
     /// Obtains a long-term token by a grant, for a provider that starts from one.

@@ -143,6 +143,11 @@ impl Lane {
         self.retry_at = Some(now + delay);
     }
 
+    pub(super) const fn interrupted(&mut self) {
+        self.in_flight = false;
+        self.renewed_in_flight = false;
+    }
+
     pub(super) fn renewed(&mut self) {
         self.renewed_in_flight = self.in_flight;
         if self.refused {

@@ -216,7 +216,7 @@ impl Machine {
 
     fn interrupted(&mut self) {
         for lane in self.lanes.values_mut() {
-            lane.in_flight = false;
+            lane.interrupted();
         }
         if let Phase::Draining { begun, .. } = &mut self.phase {
             *begun = false;

@@ -53,9 +53,11 @@ impl Rules {
         if provider.is_exchanging_here() {
             return Ok(None);
         }
-        let (header, generation) = match provider.header_at_once() {
-            Some(header) => header,
-            None => wait_for_header(provider, request.timeout().copied()).await?,
+        let (header, generation) = if let Some(header) = provider.header_at_once() {
+            header
+        } else {
+            let limit = request.timeout().copied();
+            wait_for_header(provider, Generation(0), limit).await?
         };
         let again = request.try_clone();
         request.headers_mut().insert(AUTHORIZATION, header);
@@ -78,7 +80,8 @@ impl Rules {
         let replaced = provider.deny(generation);
         let mut request = again.filter(|_| replaced)?;
         // Without a newer token, the caller is given the 401, which says more than our failure.
-        let (header, _) = provider.header_newer_than(generation).await.ok()?;
+        let limit = request.timeout().copied();
+        let (header, _) = wait_for_header(provider, generation, limit).await.ok()?;
         request.headers_mut().insert(AUTHORIZATION, header);
         Some(request)
     }
@@ -91,9 +94,10 @@ impl Rules {
 /// Waits no longer than the request itself may take.
 async fn wait_for_header(
     provider: &TokenProvider,
+    newer_than: Generation,
     limit: Option<Duration>,
 ) -> Result<(HeaderValue, Generation), Error> {
-    let header = provider.header_newer_than(Generation(0));
+    let header = provider.header_newer_than(newer_than);
     match limit {
         None => header.await,
         Some(limit) => tokio::time::timeout(limit, header)

@@ -68,7 +68,7 @@ impl Cell {
             token,
             window,
             served_until,
-            used: AtomicBool::new(false),
+            used: AtomicBool::new(self.take_used()),
         })));
     }
 

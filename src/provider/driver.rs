@@ -8,7 +8,7 @@ use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tracing::Instrument;
 
-use super::engine::{Engine, Minted};
+use super::engine::{Engine, Minted, Retired};
 use super::flight::{self, Exchanged};
 use super::lane::Lane;
 use super::ledger::unfinished;
@@ -119,10 +119,14 @@ async fn run(driving: Driving) {
     let mut calls = Calls::default();
     loop {
         let now = shared.now();
-        let action = shared.engine().poll(now);
+        let (action, retired) = shared.engine().poll(now);
         match action {
             Action::Exchange(lane) => begin(shared, &mut calls, lane),
-            Action::Retire(lane) => retire(shared, &mut calls, lane, now),
+            Action::Retire(_) => {
+                if let Some(retired) = retired {
+                    retire(shared, &mut calls, retired);
+                }
+            }
             Action::Sleep(until) => {
                 let pause = until.map_or(HEARTBEAT, |until| until.since(now).min(HEARTBEAT));
                 tokio::select! {
@@ -159,10 +163,7 @@ fn begin(shared: &Arc<Shared>, calls: &mut Calls, lane: LaneId) {
     calls.tasks.spawn(exchange.instrument(span));
 }
 
-fn retire(shared: &Arc<Shared>, calls: &mut Calls, lane: LaneId, now: Moment) {
-    let Some((lane, left)) = shared.engine().close(lane, now) else {
-        return;
-    };
+fn retire(shared: &Arc<Shared>, calls: &mut Calls, Retired { lane, left }: Retired) {
     shared.observers.tell(Happening::ScopesRetired {
         scopes: Arc::clone(&lane.scopes),
     });
@@ -171,9 +172,12 @@ fn retire(shared: &Arc<Shared>, calls: &mut Calls, lane: LaneId, now: Moment) {
         let span = observe::revocation_span(token.token_id());
         let limit = shared.settings.policies.retry.exchange_timeout;
         let revocation = async move {
-            let call = flight::catching_panics(issuer.revoke(Bearer::ShortTerm(&token)));
-            let outcome = tokio::time::timeout(limit, call).await;
-            let outcome = outcome.unwrap_or_else(|_| Err(unfinished()));
+            let outcome = flight::catching_panics(async {
+                let call = issuer.revoke(Bearer::ShortTerm(&token));
+                let outcome = tokio::time::timeout(limit, call).await;
+                outcome.unwrap_or_else(|_| Err(unfinished()))
+            })
+            .await;
             Ended::Revocation(token, outcome)
         };
         calls.tasks.spawn(revocation.instrument(span));
@@ -249,6 +253,9 @@ fn accept(shared: &Shared, lane: &Lane, exchanged: Exchanged, now: Moment) {
 fn fail(shared: &Shared, lane: &Lane, error: Error, now: Moment) {
     let happening = {
         let mut engine = shared.engine();
+        if !engine.machine.is_running() {
+            return;
+        }
         let event = Event::Failed {
             lane: lane.id,
             failure: flight::failure(&error),
@@ -262,12 +269,16 @@ fn fail(shared: &Shared, lane: &Lane, error: Error, now: Moment) {
 
 /// Notes a failure that the machine knows of.
 fn failed(engine: &mut Engine, lane: &Lane, error: Error, now: Moment) -> Happening {
+    let repeats = engine
+        .last_error(lane.id)
+        .is_some_and(|last| last.kind() == error.kind() && last.code() == error.code());
     engine.note_attempt(lane.id, Some(error.clone()));
     let next = engine.machine.next_attempt_at(lane.id, now);
     Happening::ExchangeFailed {
         scopes: Arc::clone(&lane.scopes),
         error,
         failures: engine.machine.failures(lane.id),
+        repeats,
         retry_in: next.map(|next| next.since(now)),
     }
 }

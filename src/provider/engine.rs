@@ -54,6 +54,12 @@ struct Open {
     last_error: Option<Error>,
 }
 
+/// A lane that was closed, with what is to be revoked.
+pub(super) struct Retired {
+    pub(super) lane: Arc<Lane>,
+    pub(super) left: Vec<Minted>,
+}
+
 /// What there is to say to a caller that the hot path did not serve.
 pub(super) enum Service {
     Token(Arc<Published>),
@@ -129,6 +135,7 @@ impl Engine {
         now: Moment,
     ) -> Result<Service, Error> {
         if let Some(published) = lane.cell.good(now, asking.newer_than) {
+            self.machine.handle(Event::Used(lane.id), now);
             if self.machine.is_lazy() && published.window.refresh_at <= now {
                 let newer_than = published.window.generation;
                 self.demand(lane.id, newer_than, now);
@@ -157,24 +164,29 @@ impl Engine {
         Ok(Service::Wait)
     }
 
-    /// Notes who was used, and says what is to be done next.
-    pub(super) fn poll(&mut self, now: Moment) -> Action {
+    /// Notes who was used, and says what is to be done next. A lane that the machine retires is
+    /// closed before anybody can open it again.
+    pub(super) fn poll(&mut self, now: Moment) -> (Action, Option<Retired>) {
         for open in self.open.values() {
             if open.lane.cell.take_used() {
                 self.machine.handle(Event::Used(open.lane.id), now);
             }
         }
-        self.machine.poll(now)
+        let action = self.machine.poll(now);
+        let retired = match action {
+            Action::Retire(lane) => self.close(lane, now),
+            _ => None,
+        };
+        (action, retired)
     }
 
-    /// Closes a lane that the machine has retired, and returns it with what is to be revoked.
-    pub(super) fn close(&mut self, lane: LaneId, now: Moment) -> Option<(Arc<Lane>, Vec<Minted>)> {
+    fn close(&mut self, lane: LaneId, now: Moment) -> Option<Retired> {
         let Open { lane, .. } = self.open.remove(&lane)?;
         lane.cell.withdraw();
         self.forget_ended(now);
         let is_of_lane = |minted: &&Minted| minted.lane == lane.id;
         let left = self.minted.iter().filter(is_of_lane).cloned().collect();
-        Some((lane, left))
+        Some(Retired { lane, left })
     }
 
     /// An exchange of this lane has ended; the machine knows already.

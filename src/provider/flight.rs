@@ -41,13 +41,17 @@ pub(super) fn is_within(shared: &Arc<Shared>) -> bool {
 pub(super) async fn exchange(shared: Arc<Shared>, lane: Arc<Lane>) -> Result<Exchanged, Error> {
     let limit = shared.settings.policies.retry.exchange_timeout;
     let work = WORKING_FOR.scope(address_of(&shared), with_long_term(&shared, &lane));
-    match tokio::time::timeout(limit, catching_panics(work)).await {
-        Ok(outcome) => outcome,
-        Err(_) => Err(Error::new(
-            ErrorKind::Timeout,
-            format!("the exchange took longer than {limit:?} and was given up"),
-        )),
-    }
+    // Outermost, so that it also catches a panic of what is dropped when the time is over.
+    catching_panics(async {
+        let outcome = tokio::time::timeout(limit, work).await;
+        outcome.unwrap_or_else(|_| {
+            Err(Error::new(
+                ErrorKind::Timeout,
+                format!("the exchange took longer than {limit:?} and was given up"),
+            ))
+        })
+    })
+    .await
 }
 
 /// What an issuer's call came to; one that panics fails like any other.
@@ -94,7 +98,7 @@ async fn long_term(
         return Ok(held);
     }
     match &shared.settings.grant {
-        Some(grant) => obtain(shared, grant).await,
+        Some(grant) => obtain(shared, grant, refused).await,
         None => Err(Error::new(
             ErrorKind::Config,
             "there is neither a long-term token nor a grant",
@@ -123,11 +127,22 @@ fn is_long_term_refused(error: &Error) -> bool {
     }
 }
 
-async fn obtain(shared: &Shared, grant: &Grant) -> Result<LongTermToken, Error> {
+/// Obtains a token in the place of the refused one. One that was handed in meanwhile goes first.
+async fn obtain(
+    shared: &Shared,
+    grant: &Grant,
+    refused: Option<&LongTermToken>,
+) -> Result<LongTermToken, Error> {
     let token = shared.settings.issuer.obtain(grant).await?;
     let since = shared.now();
     let is_running = {
         let mut engine = shared.engine();
+        let present = engine.long_term.as_ref().map(|held| &held.token);
+        if let Some(handed_in) = present
+            && refused.is_none_or(|refused| !refused.is(handed_in))
+        {
+            return Ok(handed_in.clone());
+        }
         engine.long_term = Some(Held {
             token: token.clone(),
             since,

@@ -171,7 +171,8 @@ impl TokenProvider {
         }
     }
 
-    /// The token in use, if there is a good one at this moment. Never waits.
+    /// The token in use, if there is a good one at this moment. Never waits, and does not count as
+    /// a use of a [set of scopes](Self::scoped).
     pub fn current(&self) -> Option<ShortTermToken> {
         let published = self.lane.cell.good(self.shared.now(), Generation(0))?;
         Some(published.token.clone())

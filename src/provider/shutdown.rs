@@ -24,6 +24,8 @@ const GRACE: Duration = Duration::from_millis(250);
 /// So many revocations are under way at the same time.
 const AT_ONCE: usize = 16;
 
+type Attempts = FuturesUnordered<BoxFuture<'static, (Doomed, Result<(), Error>)>>;
+
 /// Begins the shutdown, if nobody has, and waits for its report.
 pub(super) async fn shut_down(shared: &Arc<Shared>) -> ShutdownReport {
     let now = shared.now();
@@ -32,8 +34,11 @@ pub(super) async fn shut_down(shared: &Arc<Shared>) -> ShutdownReport {
     if let Some(report) = shared.report.borrow().clone() {
         return report;
     }
+    // Of the first call, whoever made it.
+    let began = shared.engine().shutdown_began.unwrap_or(now);
+    let rest = (began + budget).since(now) + GRACE;
     let outcome = match driver::current_runtime() {
-        Ok(_) => match tokio::time::timeout(budget + GRACE, wait_for_report(shared)).await {
+        Ok(_) => match tokio::time::timeout(rest, wait_for_report(shared)).await {
             Ok(outcome) => outcome,
             Err(_) => Err(unfinished()),
         },
@@ -96,11 +101,13 @@ pub(super) async fn drain(shared: &Arc<Shared>, calls: &mut Calls, deadline: Mom
         let short_term = revoke_short_term(shared, calls, &mut ledger, deadline);
         let _ = tokio::time::timeout(for_short_term, short_term).await;
         give_up(shared, calls, &mut ledger);
+        ledger.add_short_term(shared);
         ledger.add_long_term(shared);
         revoke_all(shared, &mut ledger, deadline).await;
     };
     let _ = tokio::time::timeout(budget, work).await;
     give_up(shared, calls, &mut ledger);
+    ledger.add_short_term(shared);
     ledger.add_long_term(shared);
     let report = ledger.report(shared);
     shared.observers.tell(Happening::ShutDown);
@@ -115,7 +122,7 @@ pub(super) async fn drain(shared: &Arc<Shared>, calls: &mut Calls, deadline: Mom
 }
 
 /// Revokes what is there while waiting for what is under way, for at most half of the time: the
-/// long-term token wants revoking, too.
+/// long-term token wants revoking, too. What still comes is revoked like the rest.
 async fn revoke_short_term(
     shared: &Arc<Shared>,
     calls: &mut Calls,
@@ -125,21 +132,23 @@ async fn revoke_short_term(
     if shared.settings.shutdown.revokes_nothing() {
         return;
     }
-    let patience = deadline.since(shared.now()) / 2;
-    let landing = async {
-        while calls.exchanges > 0
-            && let Some(ended) = calls.next().await
-        {
-            driver::land(shared, ended);
+    let patience = tokio::time::sleep(deadline.since(shared.now()) / 2);
+    tokio::pin!(patience);
+    let mut attempts = Attempts::new();
+    loop {
+        begin_attempts(shared, &mut attempts, ledger);
+        tokio::select! {
+            Some((doomed, outcome)) = attempts.next() => {
+                end_attempt(shared, &mut attempts, ledger, (doomed, outcome), deadline);
+            }
+            Some(ended) = calls.next(), if calls.exchanges > 0 => {
+                driver::land(shared, ended);
+                ledger.add_short_term(shared);
+            }
+            () = &mut patience, if calls.exchanges > 0 => give_up(shared, calls, ledger),
+            else => return,
         }
-    };
-    let revoking = revoke_all(shared, ledger, deadline);
-    tokio::join!(revoking, async {
-        let _ = tokio::time::timeout(patience, landing).await;
-    });
-    give_up(shared, calls, ledger);
-    ledger.add_short_term(shared);
-    revoke_all(shared, ledger, deadline).await;
+    }
 }
 
 fn give_up(shared: &Shared, calls: &mut Calls, ledger: &mut Ledger) {
@@ -151,20 +160,34 @@ fn give_up(shared: &Shared, calls: &mut Calls, ledger: &mut Ledger) {
 
 /// Revokes the doomed, newest first, and tries again where that may help.
 async fn revoke_all(shared: &Arc<Shared>, ledger: &mut Ledger, deadline: Moment) {
-    let mut attempts = FuturesUnordered::new();
+    let mut attempts = Attempts::new();
     loop {
-        while attempts.len() < AT_ONCE
-            && let Some(doomed) = ledger.next()
-        {
-            attempts.push(attempt(shared, doomed, Duration::ZERO));
-        }
-        let Some((doomed, outcome)) = attempts.next().await else {
+        begin_attempts(shared, &mut attempts, ledger);
+        let Some(ended) = attempts.next().await else {
             return;
         };
-        let rest = deadline.since(shared.now());
-        if let Some((doomed, pause)) = ledger.note(shared, doomed, outcome, rest) {
-            attempts.push(attempt(shared, doomed, pause));
-        }
+        end_attempt(shared, &mut attempts, ledger, ended, deadline);
+    }
+}
+
+fn begin_attempts(shared: &Arc<Shared>, attempts: &mut Attempts, ledger: &mut Ledger) {
+    while attempts.len() < AT_ONCE
+        && let Some(doomed) = ledger.next()
+    {
+        attempts.push(attempt(shared, doomed, Duration::ZERO));
+    }
+}
+
+fn end_attempt(
+    shared: &Arc<Shared>,
+    attempts: &mut Attempts,
+    ledger: &mut Ledger,
+    (doomed, outcome): (Doomed, Result<(), Error>),
+    deadline: Moment,
+) {
+    let rest = deadline.since(shared.now());
+    if let Some((doomed, pause)) = ledger.note(shared, doomed, outcome, rest) {
+        attempts.push(attempt(shared, doomed, pause));
     }
 }
 
@@ -177,7 +200,7 @@ fn attempt(
     let span = observe::revocation_span(doomed.bearer().token_id());
     async move {
         tokio::time::sleep(pause).await;
-        let outcome = flight::catching_panics(issuer.revoke(doomed.bearer())).await;
+        let outcome = flight::catching_panics(async { issuer.revoke(doomed.bearer()).await }).await;
         (doomed, outcome)
     }
     .instrument(span)

@@ -285,6 +285,55 @@ fn outside_of_tokio_there_is_an_error_and_no_panic() {
     assert_eq!(error.kind(), ErrorKind::NoRuntime);
 }
 
+/// Hangs, and panics when it is given up.
+#[derive(Clone, Debug, Default)]
+struct PanicsWhenDropped(std::sync::Arc<std::sync::atomic::AtomicUsize>);
+
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("dropped");
+    }
+}
+
+#[async_trait::async_trait]
+impl everbearer::TokenIssuer for PanicsWhenDropped {
+    async fn exchange(
+        &self,
+        _: &everbearer::LongTermToken,
+        _: &[String],
+    ) -> Result<everbearer::ShortTermToken, Error> {
+        if self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == 0 {
+            let _bomb = Bomb;
+            std::future::pending::<()>().await;
+        }
+        everbearer::ShortTermToken::builder("st")
+            .expires_in(secs(900))
+            .build()
+    }
+
+    async fn revoke(&self, _: everbearer::Bearer<'_>) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn f5_an_exchange_that_panics_when_it_is_given_up_frees_its_slot() {
+    let long_term = everbearer::LongTermToken::new("secret").unwrap();
+    let policy = RetryPolicy::default().exchange_timeout(secs(1));
+    let provider = everbearer::TokenProvider::builder(PanicsWhenDropped::default(), long_term)
+        .clock(everbearer::testkit::ManualClock::new())
+        .retry_policy(policy)
+        .build()
+        .unwrap();
+    assert_eq!(
+        provider.token().await.unwrap_err().kind(),
+        ErrorKind::Issuer
+    );
+    assert_eq!(provider.token().await.unwrap().expose(), "st");
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_issuer_that_panics_fails_like_any_other() {
     let issuer = ScriptedIssuer::new();

@@ -23,6 +23,7 @@ macro_rules! timelines {
 
 timelines! {
     a_hanging_revocation_of_a_retired_set_is_given_up,
+    a_set_that_only_token_with_uses_is_in_use,
     asking_for_more_than_the_server_gives_causes_no_exchange_each,
     d1_a_lazy_provider_that_was_never_asked_shuts_down,
     d1_a_shutdown_after_a_refusal,
@@ -33,6 +34,7 @@ timelines! {
     d2_a_token_is_revoked_as_long_as_the_server_may_hold_it_for_alive,
     d2_a_token_that_arrives_during_the_shutdown_is_revoked_too,
     d2_a_token_that_ended_while_the_machine_slept_needs_no_revoking,
+    d2_a_token_that_lands_while_another_revocation_hangs_is_revoked_too,
     d2_superseded_tokens_are_revoked_unless_they_have_ended,
     d2_the_long_term_token_alone,
     d2_the_long_term_token_is_revoked_if_asked,

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use everbearer::{Bearer, Error, LongTermToken, ShortTermToken, TokenIssuer};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::yield_now;
 
 use crate::support::let_others_run;
@@ -42,6 +42,8 @@ pub(crate) struct Book {
     pub(crate) minted: BTreeSet<String>,
     pub(crate) revoked: Vec<String>,
     pub(crate) most_at_once: usize,
+    /// Nothing is revoked before this has a permit.
+    pub(crate) gate: Option<Arc<Semaphore>>,
     under_way: Vec<Call>,
 }
 
@@ -142,6 +144,10 @@ impl TokenIssuer for Issuer {
     async fn revoke(&self, token: Bearer<'_>) -> Result<(), Error> {
         let token = token.token_id().unwrap_or("lt").to_owned();
         yield_now().await;
+        let gate = self.book().gate.clone();
+        if let Some(gate) = gate {
+            gate.acquire().await.expect("nobody closes it").forget();
+        }
         let mut book = self.book();
         if book.refused.contains(&token) {
             return Err(Error::terminal("not this one"));

@@ -60,13 +60,12 @@ fn f10_not_even_when_the_drivers_runtime_ends_meanwhile() {
     check(async || {
         let (provider, newest) = (provider(&Issuer::default()), Newest::default());
         newest.saw(number(&provider.token().await.expect("there is one")), 1);
-        let writer = spawn(write(provider.clone(), newest.clone()));
+        let writers = [0, 1].map(|_| spawn(write(provider.clone(), newest.clone())));
         let reader = spawn(read(provider.clone(), newest.clone()));
-        for _ in 0..2 {
-            linger();
-            tokio::runtime::end();
-        }
-        all([writer, reader]).await;
+        linger();
+        tokio::runtime::end();
+        all(writers).await;
+        all([reader]).await;
     });
 }
 

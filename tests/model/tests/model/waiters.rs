@@ -90,7 +90,6 @@ fn f6_a_failure_reaches_its_waiters_and_the_next_exchange_serves_the_rest() {
 }
 
 #[test]
-#[ignore = "the start sleeps until the next refresh if the next exchange succeeds too soon"]
 fn e14_a_start_that_waits_out_a_failure_is_served_by_the_next_exchange() {
     check(async || {
         let issuer = Issuer::failing_at([1]);
