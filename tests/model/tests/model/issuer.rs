@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::sync::unobserved::{AtomicBool, Mutex, MutexGuard};
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, TryLockError};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
@@ -76,9 +76,13 @@ impl Issuer {
         issuer
     }
 
+    /// Not to be held while others may run: the checker does not know this lock.
     pub(crate) fn book(&self) -> MutexGuard<'_, Book> {
-        let book = self.0.book.lock();
-        book.unwrap_or_else(PoisonError::into_inner)
+        match self.0.book.try_lock() {
+            Ok(book) => book,
+            Err(TryLockError::Poisoned(error)) => error.into_inner(),
+            Err(TryLockError::WouldBlock) => panic!("the book was held while others ran"),
+        }
     }
 
     /// Waits until an exchange begins.
