@@ -10,9 +10,8 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use everbearer::{Bearer, Error, LongTermToken, ShortTermToken, TokenIssuer};
 use tokio::sync::{Notify, Semaphore};
-use tokio::task::yield_now;
 
-use crate::support::let_others_run;
+use crate::support::{let_others_run, pause};
 
 pub(crate) const LIFE: Duration = Duration::from_secs(900);
 
@@ -130,14 +129,14 @@ impl TokenIssuer for Issuer {
     ) -> Result<ShortTermToken, Error> {
         let (call, sent) = (self.begin(scopes), tokio::time::now());
         self.0.has_begun.notify_one();
-        yield_now().await;
+        pause().await;
         let_others_run();
         if self.book().failing.contains(&call.1) {
             return Err(Error::transient(format!("exchange {} failed", call.1)));
         }
         let token = format!("st-{}", call.1);
         self.book().minted.insert(token.clone());
-        yield_now().await;
+        pause().await;
         ShortTermToken::builder(&token)
             .token_id(&token)
             .expires_in(LIFE)
@@ -147,7 +146,7 @@ impl TokenIssuer for Issuer {
 
     async fn revoke(&self, token: Bearer<'_>) -> Result<(), Error> {
         let token = token.token_id().unwrap_or("lt").to_owned();
-        yield_now().await;
+        pause().await;
         let gate = self.book().gate.clone();
         if let Some(gate) = gate {
             gate.acquire().await.expect("nobody closes it").forget();

@@ -3,12 +3,11 @@
 use std::time::SystemTime;
 
 use everbearer::{ErrorKind, RetryPolicy, TokenProvider};
-use tokio::task::yield_now;
 
 use crate::check::{check, check_all};
 use crate::issuer::{Issuer, LIFE};
 use crate::support::{
-    Newest, all, builder, let_retries_come, linger, number, number_in, provider, spawn,
+    Newest, all, builder, let_retries_come, linger, number, number_in, pause, provider, spawn,
 };
 
 /// Looks in every way that there is, and again.
@@ -30,7 +29,7 @@ async fn read(provider: TokenProvider, newest: Newest) {
         let bound = newest.so_far();
         let token = provider.token().await.expect("there is a token");
         newest.saw(number(&token), bound);
-        yield_now().await;
+        pause().await;
     }
 }
 
@@ -70,6 +69,23 @@ fn f10_not_even_when_the_drivers_runtime_ends_meanwhile() {
 }
 
 #[test]
+fn f10_a_driver_that_ends_puts_no_older_token_back() {
+    check(async || {
+        let (provider, newest) = (provider(&Issuer::default()), Newest::default());
+        newest.saw(number(&provider.token().await.expect("there is one")), 1);
+        let ending = spawn(async { tokio::runtime::end() });
+        let token = provider.refresh().await.expect("the issuer is well");
+        newest.saw(number(&token), 2);
+        all([ending]).await;
+        // Whatever the drivers still have to do to the cell is done after this.
+        tokio::runtime::end();
+        tokio::runtime::all_ended().await;
+        let current = provider.current().map_or(0, |token| number(&token));
+        newest.saw(current, newest.so_far());
+    });
+}
+
+#[test]
 fn w4_no_token_is_served_that_had_expired_when_it_was_asked_for() {
     check(async || {
         let patience = RetryPolicy::default().wait_timeout(100 * LIFE);
@@ -88,7 +104,7 @@ fn w4_no_token_is_served_that_had_expired_when_it_was_asked_for() {
                         // It has expired on its way here.
                         Err(error) => assert_eq!(error.kind(), ErrorKind::Protocol),
                     }
-                    yield_now().await;
+                    pause().await;
                 }
             })
         });

@@ -13,7 +13,6 @@ use everbearer::{
 };
 pub(crate) use shuttle::future::{JoinHandle, spawn};
 use shuttle::rand::{Rng, thread_rng};
-use tokio::task::yield_now;
 
 use crate::issuer::Issuer;
 
@@ -53,6 +52,20 @@ pub(crate) fn lazy_provider(issuer: &Issuer) -> TokenProvider {
 /// Anything may happen here.
 pub(crate) fn let_others_run() {
     AtomicBool::new(false).load(Ordering::SeqCst);
+}
+
+/// Comes back later, by way of a poll. `yield_now` would do so too, but asks the schedulers to
+/// prefer all others from then on; it is for loops that wait for something.
+pub(crate) async fn pause() {
+    let mut has_paused = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut has_paused, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// Lets others run for a while, of any length.
@@ -105,7 +118,7 @@ pub(crate) async fn abandon(future: impl Future) {
         if poll.is_ready() {
             return;
         }
-        yield_now().await;
+        pause().await;
     }
 }
 
