@@ -67,6 +67,10 @@ pub enum ErrorKind {
     Issuer,
     /// The caller waited as long as the policy allows; its source is the last failure, if any.
     WaitTimeout,
+    /// A [`TokenStore`](crate::TokenStore) cannot be read or written, or holds no whole record.
+    Store,
+    /// Somebody else has changed what a [`TokenStore`](crate::TokenStore) holds.
+    Conflict,
     /// As many sets of scopes have tokens as the policy allows.
     TooManyScopeSets,
     /// No token lives as long as the caller asks for.
@@ -92,6 +96,8 @@ impl ErrorKind {
             Self::Protocol => "protocol",
             Self::Issuer => "issuer",
             Self::WaitTimeout => "wait_timeout",
+            Self::Store => "store",
+            Self::Conflict => "conflict",
             Self::TooManyScopeSets => "too_many_scope_sets",
             Self::TooShortLived => "too_short_lived",
             Self::ShutDown => "shut_down",
@@ -108,6 +114,8 @@ impl ErrorKind {
             | Self::Protocol
             | Self::Issuer
             | Self::WaitTimeout
+            | Self::Store
+            | Self::Conflict
             | Self::TooManyScopeSets => true,
             Self::Config
             | Self::InvalidToken
@@ -131,6 +139,21 @@ impl Error {
     /// itself: the engine stops trying until something changes.
     pub fn terminal(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self::new(ErrorKind::Denied, "the token issuer refuses").with_source(source)
+    }
+
+    /// A failure of a user's own [`TokenStore`](crate::TokenStore): what it holds cannot be read or
+    /// written at the moment.
+    pub fn store(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self::new(ErrorKind::Store, "the token store failed").with_source(source)
+    }
+
+    /// What a user's own [`TokenStore`](crate::TokenStore) says when another version is there than
+    /// the one that was to be replaced.
+    pub fn conflict() -> Self {
+        Self::new(
+            ErrorKind::Conflict,
+            "somebody else has changed what the token store holds",
+        )
     }
 
     /// Says the server's error code, such as `invalid_token`. A provider that starts from a grant

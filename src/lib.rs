@@ -18,6 +18,7 @@ mod origin;
 mod policy;
 mod provider;
 mod secret;
+mod store;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 mod token;
@@ -25,7 +26,7 @@ mod token;
 pub use api::{AuthApi, AuthApiBuilder, models};
 pub use clock::{Clock, Moment, SystemClock};
 pub use error::{Error, ErrorKind};
-pub use issuer::{Credential, Grant, TokenIssuer};
+pub use issuer::{Credential, Exchanged, Grant, TokenIssuer};
 #[cfg(feature = "reqwest-middleware")]
 pub use middleware::BearerMiddleware;
 pub use middleware::{RequestBuilderExt, SendError};
@@ -34,4 +35,5 @@ pub use origin::Origin;
 pub use policy::{RefreshPolicy, RetryPolicy, ScopePolicy, ShutdownPolicy};
 pub use provider::{Fate, ShutdownReport, Tier, TokenProvider, TokenProviderBuilder, TokenReport};
 pub use secret::Secret;
+pub use store::{Lease, MemoryStore, Record, Stored, TokenStore, Version};
 pub use token::{Bearer, LongTermToken, ShortTermToken, TokenBuilder};

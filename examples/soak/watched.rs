@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use everbearer::testkit::AuthServer;
-use everbearer::{
-    AuthApi, Bearer, Error, Grant, LongTermToken, Origin, ShortTermToken, TokenIssuer,
-};
+use everbearer::{AuthApi, Bearer, Error, Exchanged, Grant, LongTermToken, Origin, TokenIssuer};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Watched {
@@ -47,7 +45,7 @@ impl TokenIssuer for Watched {
         &self,
         long_term: &LongTermToken,
         scopes: &[String],
-    ) -> Result<ShortTermToken, Error> {
+    ) -> Result<Exchanged, Error> {
         let at_once = self.under_way.fetch_add(1, Ordering::SeqCst) + 1;
         let _under_way = UnderWay(&self.under_way);
         self.most_at_once.fetch_max(at_once, Ordering::SeqCst);

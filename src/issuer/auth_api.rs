@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::{Grant, TokenIssuer};
+use super::{Exchanged, Grant, TokenIssuer};
 use crate::api::AuthApi;
 use crate::api::models::ShortTokenRequest;
 use crate::error::{Error, ErrorKind};
@@ -15,11 +15,12 @@ impl TokenIssuer for AuthApi {
         &self,
         long_term: &LongTermToken,
         scopes: &[String],
-    ) -> Result<ShortTermToken, Error> {
+    ) -> Result<Exchanged, Error> {
         let request = (!scopes.is_empty()).then(|| ShortTokenRequest::scopes(scopes));
-        self.issue_short_term_token(long_term, request.as_ref())
-            .await?
-            .into_token()
+        let response = self
+            .issue_short_term_token(long_term, request.as_ref())
+            .await?;
+        Ok(Exchanged::from(response.into_token()?))
     }
 
     /// A token is revoked on its own authority: the contract always allows that. That it has
@@ -39,6 +40,16 @@ impl TokenIssuer for AuthApi {
 
     async fn obtain(&self, grant: &Grant) -> Result<LongTermToken, Error> {
         self.issue_long_term_token(&grant.request(), None)
+            .await?
+            .into_token()
+    }
+
+    async fn rotate(
+        &self,
+        grant: &Grant,
+        authority: &ShortTermToken,
+    ) -> Result<LongTermToken, Error> {
+        self.issue_long_term_token(&grant.request(), Some(authority))
             .await?
             .into_token()
     }

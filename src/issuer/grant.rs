@@ -32,6 +32,7 @@ pub struct Grant {
 #[derive(Clone, Debug)]
 enum Mechanism {
     ClientSecret(Secret),
+    OwnToken,
 }
 
 impl Grant {
@@ -43,6 +44,23 @@ impl Grant {
             scopes: None,
             ttl: None,
         }
+    }
+
+    /// A short-term token of the provider's own with the `tokens:write` scope: the long-term token
+    /// in use obtains the next one, without any other secret. It is for rotation only, since it
+    /// needs a long-term token to begin with.
+    pub fn own_token(client_id: impl Into<String>) -> Self {
+        Self {
+            client_id: client_id.into(),
+            mechanism: Mechanism::OwnToken,
+            scopes: None,
+            ttl: None,
+        }
+    }
+
+    /// Whether this is [`own_token`](Self::own_token).
+    pub(crate) const fn is_own_token(&self) -> bool {
+        matches!(self.mechanism, Mechanism::OwnToken)
     }
 
     /// What the long-term token is to be good for. Default: all that the client may have.
@@ -62,11 +80,12 @@ impl Grant {
 
     pub(crate) fn validate(&self) -> Result<(), Error> {
         let refuse = |text: &str| Err(Error::new(ErrorKind::Config, text));
-        let Mechanism::ClientSecret(secret) = &self.mechanism;
         if self.client_id.is_empty() {
             return refuse("the grant's client ID is empty");
         }
-        if secret.expose().is_empty() {
+        if let Mechanism::ClientSecret(secret) = &self.mechanism
+            && secret.expose().is_empty()
+        {
             return refuse("the grant's client secret is empty");
         }
         if self
@@ -81,8 +100,9 @@ impl Grant {
     pub(super) fn request(&self) -> LongTokenRequest {
         let mut request =
             LongTokenRequest::new(GrantType::ClientCredentials, self.client_id.clone());
-        let Mechanism::ClientSecret(secret) = &self.mechanism;
-        request.client_secret = Some(secret.clone());
+        if let Mechanism::ClientSecret(secret) = &self.mechanism {
+            request.client_secret = Some(secret.clone());
+        }
         request.scopes.clone_from(&self.scopes);
         request.ttl_seconds = self.ttl.map(|ttl| ttl.as_secs());
         request

@@ -30,7 +30,9 @@ use crate::token::{Bearer, LongTermToken, ShortTermToken};
 ///
 /// ```
 /// use std::time::Duration;
-/// use everbearer::{Bearer, Error, LongTermToken, ShortTermToken, TokenIssuer, TokenProvider};
+/// use everbearer::{
+///     Bearer, Error, Exchanged, LongTermToken, ShortTermToken, TokenIssuer, TokenProvider,
+/// };
 ///
 /// #[derive(Debug)]
 /// struct Vault;
@@ -41,11 +43,12 @@ use crate::token::{Bearer, LongTermToken, ShortTermToken};
 ///         &self,
 ///         long_term: &LongTermToken,
 ///         _scopes: &[String],
-///     ) -> Result<ShortTermToken, Error> {
+///     ) -> Result<Exchanged, Error> {
 ///         let answer = ask_the_vault(long_term.expose()).await.map_err(Error::transient)?;
-///         ShortTermToken::builder(&answer)
+///         let token = ShortTermToken::builder(&answer)
 ///             .expires_in(Duration::from_secs(600))
-///             .build()
+///             .build()?;
+///         Ok(Exchanged::from(token))
 ///     }
 ///
 ///     async fn revoke(&self, _token: Bearer<'_>) -> Result<(), Error> {
@@ -73,7 +76,15 @@ pub trait TokenIssuer: fmt::Debug + Send + Sync + 'static {
         &self,
         long_term: &LongTermToken,
         scopes: &[String],
-    ) -> Result<ShortTermToken, Error>;
+    ) -> Result<Exchanged, Error>;
+
+    /// Whether an exchange may put an end to the long-term token and bring
+    /// [another one](Exchanged::replacing), as OAuth servers that rotate refresh tokens do
+    /// (RFC 9700, section 4.14.2). The engine then makes one exchange at a time, of all sets of
+    /// scopes and of all processes that share the store.
+    fn replaces_long_term(&self) -> bool {
+        false
+    }
 
     /// Revokes a token: when a set of scopes is retired, once, and at shutdown. That the token is
     /// already gone is a success.
@@ -84,7 +95,8 @@ pub trait TokenIssuer: fmt::Debug + Send + Sync + 'static {
     /// [retryable](Error::is_retryable) error, as long as the deadline allows.
     async fn revoke(&self, token: Bearer<'_>) -> Result<(), Error>;
 
-    /// Obtains a long-term token by a grant, for a provider that starts from one.
+    /// Obtains a long-term token by a grant: at the start, for a rotation, or when the present one
+    /// is refused.
     ///
     /// # Errors
     ///
@@ -98,10 +110,68 @@ pub trait TokenIssuer: fmt::Debug + Send + Sync + 'static {
         ))
     }
 
+    /// Obtains the next long-term token on the authority of a short-term one, for a provider that
+    /// rotates by [`Grant::own_token`]. It may be called again with the same short-term token
+    /// after a failure or a crash that left the answer unknown.
+    ///
+    /// # Errors
+    ///
+    /// Whatever kept it from bringing a token. An issuer that does not implement this cannot be
+    /// rotated in this way.
+    async fn rotate(
+        &self,
+        grant: &Grant,
+        authority: &ShortTermToken,
+    ) -> Result<LongTermToken, Error> {
+        let _ = (grant, authority);
+        Err(Error::new(
+            ErrorKind::Config,
+            "this issuer does not rotate by a short-term token; use another grant",
+        ))
+    }
+
     /// The origin that tokens go to unless the provider was told others: usually the issuer's
     /// own. Without one, a provider that was told none puts tokens on no request.
     fn origin(&self) -> Option<Origin> {
         None
+    }
+}
+
+/// What an exchange brought.
+///
+/// # Examples
+///
+/// ```
+/// use everbearer::{Exchanged, LongTermToken, ShortTermToken};
+///
+/// # fn main() -> Result<(), everbearer::Error> {
+/// let short_term = ShortTermToken::builder("a.b.c").build()?;
+/// let exchanged = Exchanged::from(short_term).replacing(LongTermToken::new("refresh-2")?);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Exchanged {
+    pub(crate) token: ShortTermToken,
+    pub(crate) replacement: Option<LongTermToken>,
+}
+
+impl Exchanged {
+    /// The same, with the long-term token that takes the place of the one that was exchanged. It
+    /// is stored durably before the short-term token is used.
+    #[must_use]
+    pub fn replacing(mut self, replacement: LongTermToken) -> Self {
+        self.replacement = Some(replacement);
+        self
+    }
+}
+
+impl From<ShortTermToken> for Exchanged {
+    fn from(token: ShortTermToken) -> Self {
+        Self {
+            token,
+            replacement: None,
+        }
     }
 }
 
@@ -114,6 +184,8 @@ pub enum Credential {
     /// A way to obtain one, used at the start, and again when the server refuses the one obtained
     /// ([`Error::with_code`] says what counts as that).
     Grant(Grant),
+    /// What the [store](crate::TokenProviderBuilder::store) holds.
+    Stored,
 }
 
 impl From<LongTermToken> for Credential {

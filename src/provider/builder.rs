@@ -126,6 +126,7 @@ impl TokenProviderBuilder {
                 grant.validate()?;
                 (Some(grant), None)
             }
+            Credential::Stored => (None, None),
         };
         let origins = match &self.origins {
             Some(origins) => origins

@@ -162,7 +162,11 @@ async fn obtain(
 async fn mint(shared: &Shared, lane: &Lane, long_term: &LongTermToken) -> Result<Exchanged, Error> {
     let settings = &shared.settings;
     let sent = shared.now();
-    let token = settings.issuer.exchange(long_term, &lane.scopes).await?;
+    let token = settings
+        .issuer
+        .exchange(long_term, &lane.scopes)
+        .await?
+        .token;
     let lifetime = token.lifetime();
     let life = match lifetime {
         Lifetime::For(life) => life,

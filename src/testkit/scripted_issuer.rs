@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::error::Error;
-use crate::issuer::{Grant, TokenIssuer};
+use crate::issuer::{Exchanged, Grant, TokenIssuer};
 use crate::token::{Bearer, LongTermToken, ShortTermToken};
 
 /// An issuer without a network: it answers exchanges and revocations as a script says, and
@@ -208,7 +208,7 @@ impl TokenIssuer for ScriptedIssuer {
         &self,
         _long_term: &LongTermToken,
         scopes: &[String],
-    ) -> Result<ShortTermToken, Error> {
+    ) -> Result<Exchanged, Error> {
         let answer = self.state().begin_exchange(scopes);
         let _under_way = UnderWay(self);
         tokio::time::sleep(answer.latency).await;
@@ -227,6 +227,7 @@ impl TokenIssuer for ScriptedIssuer {
                     None => token,
                 }
                 .build()
+                .map(Exchanged::from)
             }
             other => Err(failed(other).await),
         }

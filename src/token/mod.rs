@@ -100,9 +100,23 @@ impl LongTermToken {
         self.0.expires_at()
     }
 
+    /// When it was minted by the server's clock: its `iat`, if it is a JWT.
+    pub fn issued_at(&self) -> Option<SystemTime> {
+        self.0.claims.iat.and_then(UnixMillis::to_system_time)
+    }
+
+    pub(crate) fn lifetime(&self) -> Lifetime {
+        self.0.lifetime()
+    }
+
     /// Whether both are clones of one token.
     pub(crate) fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Whether both are the same text.
+    pub(crate) fn reads_like(&self, other: &Self) -> bool {
+        self.expose() == other.expose()
     }
 }
 

@@ -14,11 +14,12 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("api", &["error", "origin", "secret", "token"]),
     ("machine", &["clock", "policy"]),
     ("issuer", &["api", "error", "origin", "secret", "token"]),
+    ("store", &["error", "secret", "token"]),
     ("observe", &["error"]),
     (
         "provider",
         &[
-            "clock", "error", "issuer", "machine", "observe", "origin", "policy", "token",
+            "clock", "error", "issuer", "machine", "observe", "origin", "policy", "store", "token",
         ],
     ),
     ("middleware", &["error", "machine", "origin", "provider"]),

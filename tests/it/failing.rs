@@ -2,8 +2,8 @@
 
 use everbearer::testkit::{Answer, ScriptedIssuer};
 use everbearer::{
-    Bearer, Clock, Error, ErrorKind, LongTermToken, RetryPolicy, ShortTermToken, State,
-    TokenIssuer, TokenProvider,
+    Bearer, Clock, Error, ErrorKind, Exchanged, LongTermToken, RetryPolicy, State, TokenIssuer,
+    TokenProvider,
 };
 
 use crate::support::{builder, millis, provider, secs, tasks};
@@ -108,7 +108,7 @@ struct Refusing;
 
 #[async_trait::async_trait]
 impl TokenIssuer for Refusing {
-    async fn exchange(&self, _: &LongTermToken, _: &[String]) -> Result<ShortTermToken, Error> {
+    async fn exchange(&self, _: &LongTermToken, _: &[String]) -> Result<Exchanged, Error> {
         for _ in 0..50 {
             tokio::task::yield_now().await;
         }

@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex};
 
 use everbearer::testkit::{Answer, AuthServer, Endpoint, Fault, ScriptedIssuer};
 use everbearer::{
-    Bearer, Error, ErrorKind, Fate, Grant, LongTermToken, ShortTermToken, ShutdownPolicy, State,
-    Tier, TokenIssuer, TokenProvider,
+    Bearer, Error, ErrorKind, Exchanged, Fate, Grant, LongTermToken, ShortTermToken,
+    ShutdownPolicy, State, Tier, TokenIssuer, TokenProvider,
 };
 
 use crate::support::{builder, millis, provider, provider_at, secs, settle, tasks};
@@ -103,9 +103,9 @@ struct Caching(Arc<Mutex<Vec<String>>>);
 
 #[async_trait::async_trait]
 impl TokenIssuer for Caching {
-    async fn exchange(&self, _: &LongTermToken, _: &[String]) -> Result<ShortTermToken, Error> {
+    async fn exchange(&self, _: &LongTermToken, _: &[String]) -> Result<Exchanged, Error> {
         let token = ShortTermToken::builder("same").token_id("same");
-        token.expires_in(secs(900)).build()
+        token.expires_in(secs(900)).build().map(Into::into)
     }
 
     async fn revoke(&self, token: Bearer<'_>) -> Result<(), Error> {

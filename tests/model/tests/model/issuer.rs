@@ -8,7 +8,7 @@ use std::sync::{Arc, TryLockError};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
-use everbearer::{Bearer, Error, LongTermToken, ShortTermToken, TokenIssuer};
+use everbearer::{Bearer, Error, Exchanged, LongTermToken, ShortTermToken, TokenIssuer};
 use tokio::sync::{Notify, Semaphore};
 
 use crate::support::{let_others_run, pause};
@@ -126,7 +126,7 @@ impl TokenIssuer for Issuer {
         &self,
         _: &LongTermToken,
         scopes: &[String],
-    ) -> Result<ShortTermToken, Error> {
+    ) -> Result<Exchanged, Error> {
         let (call, sent) = (self.begin(scopes), tokio::time::now());
         self.0.has_begun.notify_one();
         pause().await;
@@ -142,6 +142,7 @@ impl TokenIssuer for Issuer {
             .expires_in(LIFE)
             .expires_at(SystemTime::UNIX_EPOCH + sent + LIFE)
             .build()
+            .map(Exchanged::from)
     }
 
     async fn revoke(&self, token: Bearer<'_>) -> Result<(), Error> {

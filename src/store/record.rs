@@ -1,0 +1,420 @@
+//! What is kept of a long-term token, and the form in which it is kept.
+
+use std::fmt;
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::error::{Error, ErrorKind};
+use crate::secret::Secret;
+use crate::token::{LongTermToken, ShortTermToken, TokenBuilder};
+
+/// The form that this version of the crate writes.
+const FORMAT: u32 = 1;
+
+/// A long-term token, and how far its rotation has come: what a [`TokenStore`](super::TokenStore)
+/// keeps.
+///
+/// It is also the journal of a rotation. Whatever a crash leaves behind, the next start goes on
+/// from here: before a new token is asked for, the record says with what; once it is there, it is
+/// written down beside the current one; when an exchange has proven it, it takes the other's
+/// place, and the other is kept until it is revoked.
+///
+/// # Examples
+///
+/// ```
+/// use everbearer::{LongTermToken, Record};
+///
+/// # fn main() -> Result<(), everbearer::Error> {
+/// let record = Record::from(LongTermToken::new("lt_0d51e9bd2f6449cf")?);
+/// let text = record.encode();
+/// assert!(text.expose().contains("lt_0d51e9bd2f6449cf"));
+/// let again = Record::decode(text.expose())?;
+/// assert_eq!(again.current().expose(), "lt_0d51e9bd2f6449cf");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Record {
+    pub(crate) current: Dated,
+    /// With what a next token is asked for. While it lives it can ask again, also after the
+    /// server has put an end to the current token.
+    pub(crate) asking_with: Option<ShortTermToken>,
+    /// A next token, which no exchange has proven yet.
+    pub(crate) next: Option<Dated>,
+    pub(crate) retiring: Vec<Retiring>,
+}
+
+/// A long-term token with its dates by this machine's wall clock, as far as they are known.
+#[derive(Clone, Debug)]
+pub(crate) struct Dated {
+    pub(crate) token: LongTermToken,
+    pub(crate) obtained_at: Option<SystemTime>,
+    pub(crate) ends_at: Option<SystemTime>,
+}
+
+/// A superseded long-term token.
+#[derive(Clone, Debug)]
+pub(crate) struct Retiring {
+    pub(crate) token: LongTermToken,
+    pub(crate) revoke_at: SystemTime,
+}
+
+impl Record {
+    /// The long-term token in use.
+    pub const fn current(&self) -> &LongTermToken {
+        &self.current.token
+    }
+
+    /// The record as JSON: what [`decode`](Self::decode) reads. It holds the secrets in clear.
+    pub fn encode(&self) -> Secret {
+        let wire = Wire::from(self);
+        // Room for all of it at once: a buffer that grows leaves copies behind.
+        let mut text = Zeroizing::new(Vec::with_capacity(wire.longest()));
+        // Nothing in it can fail to be written as JSON.
+        let _ = serde_json::to_writer_pretty(&mut *text, &wire);
+        text.push(b'\n');
+        Secret::from(String::from_utf8(std::mem::take(&mut *text)).unwrap_or_default())
+    }
+
+    /// Reads what [`encode`](Self::encode) wrote; or a text that is nothing but a token, with or
+    /// without white space around it, as agents write it.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Store`] if the text is empty, is no whole record, or was written by a version
+    /// of this crate that writes another format. The error quotes nothing of the text.
+    pub fn decode(text: &str) -> Result<Self, Error> {
+        let text = text.trim();
+        if text.is_empty() {
+            return Err(unreadable("is empty"));
+        }
+        if !text.starts_with('{') {
+            let token = LongTermToken::new(text).map_err(|error| {
+                unreadable("holds neither a record nor a token").with_source(error)
+            })?;
+            return Ok(Self::from(token));
+        }
+        let Format { format } = serde_json::from_str(text).map_err(|error| not_whole(&error))?;
+        if format != FORMAT {
+            return Err(unreadable(&format!(
+                "has format {format}, and this version of everbearer reads format {FORMAT}"
+            )));
+        }
+        let wire: Wire = serde_json::from_str(text).map_err(|error| not_whole(&error))?;
+        Self::try_from(wire)
+            .map_err(|error| unreadable("holds a token that is of no use").with_source(error))
+    }
+
+    pub(crate) const fn new(current: Dated) -> Self {
+        Self {
+            current,
+            asking_with: None,
+            next: None,
+            retiring: Vec::new(),
+        }
+    }
+}
+
+/// A token of which nothing is known but what it says itself.
+impl From<LongTermToken> for Record {
+    fn from(token: LongTermToken) -> Self {
+        Self::new(Dated {
+            obtained_at: token.issued_at(),
+            ends_at: token.expires_at(),
+            token,
+        })
+    }
+}
+
+impl fmt::Debug for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Record")
+            .field("current", &self.current)
+            .field("asking_with", &self.asking_with)
+            .field("next", &self.next)
+            .field("retiring", &self.retiring)
+            .finish()
+    }
+}
+
+#[derive(Deserialize)]
+struct Format {
+    format: u32,
+}
+
+/// The record as JSON has it. Private: it serializes secrets.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wire {
+    format: u32,
+    current: WireToken,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    asking_with: Option<WireToken>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    next: Option<WireToken>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    retiring: Vec<WireToken>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WireToken {
+    token: Zeroizing<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    token_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    scopes: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    obtained_at: Option<jiff::Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ends_at: Option<jiff::Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    revoke_at: Option<jiff::Timestamp>,
+}
+
+impl Wire {
+    fn longest(&self) -> usize {
+        let tokens = [
+            Some(&self.current),
+            self.asking_with.as_ref(),
+            self.next.as_ref(),
+        ];
+        let tokens = tokens.into_iter().flatten().chain(&self.retiring);
+        64 + tokens.map(WireToken::longest).sum::<usize>()
+    }
+}
+
+impl WireToken {
+    /// Each character takes six at the most, and all else less than this.
+    fn longest(&self) -> usize {
+        let scopes: usize = self.scopes.iter().map(|scope| 6 * scope.len() + 16).sum();
+        let id = self.token_id.as_ref().map_or(0, String::len);
+        512 + 6 * (self.token.len() + id) + scopes
+    }
+
+    fn long_term(&self) -> Result<Dated, Error> {
+        let token = self.fill(LongTermToken::builder(&self.token)).build()?;
+        let ends_at = self.ends_at.and_then(system_time);
+        Ok(Dated {
+            obtained_at: self.obtained_at.and_then(system_time),
+            ends_at: ends_at.or_else(|| token.expires_at()),
+            token,
+        })
+    }
+
+    fn fill<T>(&self, builder: TokenBuilder<T>) -> TokenBuilder<T> {
+        let mut builder = builder.scopes(&self.scopes);
+        if let Some(id) = &self.token_id {
+            builder = builder.token_id(id);
+        }
+        if let Some(end) = self.ends_at.and_then(system_time) {
+            builder = builder.expires_at(end);
+        }
+        builder
+    }
+}
+
+impl From<&Record> for Wire {
+    fn from(record: &Record) -> Self {
+        Self {
+            format: FORMAT,
+            current: WireToken::from(&record.current),
+            asking_with: record.asking_with.as_ref().map(WireToken::from),
+            next: record.next.as_ref().map(WireToken::from),
+            retiring: record.retiring.iter().map(WireToken::from).collect(),
+        }
+    }
+}
+
+impl From<&Dated> for WireToken {
+    fn from(dated: &Dated) -> Self {
+        Self {
+            obtained_at: dated.obtained_at.and_then(timestamp),
+            ends_at: dated.ends_at.and_then(timestamp),
+            ..Self::from(&dated.token)
+        }
+    }
+}
+
+impl From<&Retiring> for WireToken {
+    fn from(retiring: &Retiring) -> Self {
+        Self {
+            revoke_at: timestamp(retiring.revoke_at),
+            ..Self::from(&retiring.token)
+        }
+    }
+}
+
+impl From<&LongTermToken> for WireToken {
+    fn from(token: &LongTermToken) -> Self {
+        Self {
+            token: Zeroizing::new(token.expose().to_owned()),
+            token_id: token.token_id().map(str::to_owned),
+            scopes: token.scopes().to_vec(),
+            obtained_at: None,
+            ends_at: token.expires_at().and_then(timestamp),
+            revoke_at: None,
+        }
+    }
+}
+
+impl From<&ShortTermToken> for WireToken {
+    fn from(token: &ShortTermToken) -> Self {
+        Self {
+            token: Zeroizing::new(token.expose().to_owned()),
+            token_id: token.token_id().map(str::to_owned),
+            scopes: token.scopes().to_vec(),
+            obtained_at: None,
+            ends_at: token.expires_at().and_then(timestamp),
+            revoke_at: None,
+        }
+    }
+}
+
+impl TryFrom<Wire> for Record {
+    type Error = Error;
+
+    fn try_from(wire: Wire) -> Result<Self, Error> {
+        let asking_with = wire
+            .asking_with
+            .as_ref()
+            .map(|token| token.fill(ShortTermToken::builder(&token.token)).build());
+        let retiring = wire.retiring.iter().map(|token| {
+            let revoke_at = token.revoke_at.and_then(system_time);
+            Ok(Retiring {
+                token: token.long_term()?.token,
+                revoke_at: revoke_at.unwrap_or(SystemTime::UNIX_EPOCH),
+            })
+        });
+        Ok(Self {
+            current: wire.current.long_term()?,
+            asking_with: asking_with.transpose()?,
+            next: wire.next.as_ref().map(WireToken::long_term).transpose()?,
+            retiring: retiring.collect::<Result<_, Error>>()?,
+        })
+    }
+}
+
+fn timestamp(time: SystemTime) -> Option<jiff::Timestamp> {
+    jiff::Timestamp::try_from(time).ok()
+}
+
+fn system_time(timestamp: jiff::Timestamp) -> Option<SystemTime> {
+    SystemTime::try_from(timestamp).ok()
+}
+
+/// Where the text stops making sense; JSON errors themselves quote what they choke on.
+fn not_whole(error: &serde_json::Error) -> Error {
+    unreadable(&format!(
+        "is no whole record: it stops making sense at line {}, column {}",
+        error.line(),
+        error.column()
+    ))
+}
+
+fn unreadable(how: &str) -> Error {
+    Error::new(ErrorKind::Store, format!("what is stored {how}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn token(text: &str) -> Dated {
+        let start = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        let end = start + Duration::from_secs(30 * 24 * 60 * 60);
+        Dated {
+            token: LongTermToken::builder(text)
+                .token_id(format!("id-of-{text}"))
+                .scopes(["jobs:*", "tokens:write"])
+                .expires_at(end)
+                .build()
+                .unwrap(),
+            obtained_at: Some(start),
+            ends_at: Some(end),
+        }
+    }
+
+    fn whole() -> Record {
+        let asking_with = ShortTermToken::builder("st_9f3d").token_id("id-of-st");
+        Record {
+            current: token("lt_current"),
+            asking_with: Some(asking_with.build().unwrap()),
+            next: Some(token("lt_next")),
+            retiring: vec![Retiring {
+                token: token("lt_old").token,
+                revoke_at: SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_300),
+            }],
+        }
+    }
+
+    #[test]
+    fn a_record_is_read_as_it_was_written() {
+        let text = whole().encode();
+        let again = Record::decode(text.expose()).unwrap();
+        assert_eq!(again.encode().expose(), text.expose());
+        assert_eq!(again.current.obtained_at, whole().current.obtained_at);
+        assert_eq!(again.current.ends_at, whole().current.ends_at);
+        assert_eq!(again.current().token_id(), Some("id-of-lt_current"));
+        assert_eq!(again.asking_with.unwrap().expose(), "st_9f3d");
+        assert_eq!(again.next.unwrap().token.expose(), "lt_next");
+        assert_eq!(again.retiring[0].revoke_at, whole().retiring[0].revoke_at);
+    }
+
+    #[test]
+    fn the_buffer_of_a_record_does_not_grow() {
+        let wire = Wire::from(&whole());
+        let text = whole().encode();
+        assert!(text.expose().len() <= wire.longest());
+    }
+
+    #[test]
+    fn a_text_that_is_nothing_but_a_token_is_a_record() {
+        for text in ["lt_0d51e9bd", "lt_0d51e9bd\n", "  lt_0d51e9bd\r\n\r\n"] {
+            let record = Record::decode(text).unwrap();
+            assert_eq!(record.current().expose(), "lt_0d51e9bd");
+        }
+    }
+
+    #[test]
+    fn l9_a_text_that_is_cut_anywhere_is_refused() {
+        let whole = whole().encode();
+        let whole = whole.expose().trim();
+        for end in 0..whole.len() {
+            let error = Record::decode(&whole[..end]).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Store, "{end}");
+        }
+    }
+
+    #[test]
+    fn s6_errors_about_a_record_quote_nothing_of_it() {
+        for text in [
+            "lt_secret and more",
+            r#"{"format":1,"current":"lt_secret"}"#,
+            r#"{"format":1,"current":{"token":"lt_secret"},"lt_secret":1}"#,
+            r#"{"format":1,"current":{"token":"lt_secret\n"}}"#,
+            r#"{"format":"lt_secret"}"#,
+            r#"{"format":2,"current":{"token":"lt_secret"}}"#,
+            r#"{"lt_secret"#,
+        ] {
+            let error = Record::decode(text).unwrap_err();
+            assert!(
+                !format!("{error:?} {error}").contains("lt_secret"),
+                "{error:?}"
+            );
+        }
+        assert!(!format!("{:?}", whole()).contains("lt_current"));
+        assert!(!format!("{:?}", whole()).contains("st_9f3d"));
+    }
+
+    #[test]
+    fn a_later_format_is_refused_by_its_number() {
+        let text = r#"{"format":7,"anything":true}"#;
+        let error = Record::decode(text).unwrap_err();
+        assert!(error.to_string().contains("format 7"), "{error}");
+    }
+}
