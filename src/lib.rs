@@ -32,7 +32,7 @@ pub use middleware::BearerMiddleware;
 pub use middleware::{RequestBuilderExt, SendError};
 pub use observe::{Happening, LongTermStatus, State, Status, Subscription};
 pub use origin::Origin;
-pub use policy::{RefreshPolicy, RetryPolicy, ScopePolicy, ShutdownPolicy};
+pub use policy::{RefreshPolicy, RetryPolicy, RotationPolicy, ScopePolicy, ShutdownPolicy};
 pub use provider::{Fate, ShutdownReport, Tier, TokenProvider, TokenProviderBuilder, TokenReport};
 pub use secret::Secret;
 pub use store::{Lease, MemoryStore, Record, Stored, TokenStore, Version};

@@ -78,6 +78,15 @@ impl Grant {
         self
     }
 
+    /// The same grant; if it names no scopes, these are asked for.
+    pub(crate) fn or_scopes(&self, scopes: &[String]) -> Self {
+        let mut grant = self.clone();
+        if grant.scopes.is_none() && !scopes.is_empty() {
+            grant.scopes = Some(scopes.to_vec());
+        }
+        grant
+    }
+
     pub(crate) fn validate(&self) -> Result<(), Error> {
         let refuse = |text: &str| Err(Error::new(ErrorKind::Config, text));
         if self.client_id.is_empty() {

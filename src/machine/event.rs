@@ -46,6 +46,23 @@ pub(crate) enum Event {
     Interrupted,
     /// There is another long-term token than the one that was refused.
     Renewed,
+    /// The long-term token in use is this old, and has so much left if that is known.
+    LongTermBegan {
+        age: Duration,
+        left: Option<Duration>,
+    },
+    /// The long-term token is to be rotated now.
+    RotationDemanded,
+    /// Something about the long-term token is to be seen to then.
+    Chore { at: Moment },
+    /// Whether there is a next long-term token, which an exchange of the root lane is to prove.
+    Proving(bool),
+    /// The long-term token was seen to.
+    Attended,
+    /// Somebody else is seeing to it: look again then.
+    AttendingDeferred { until: Moment },
+    /// The long-term token could not be seen to, or the next one is no good.
+    AttendingFailed { failure: Failure },
     /// No more exchanges; revoke, and be done by then.
     ShutDown { deadline: Moment },
     /// The revoking is done.
@@ -68,6 +85,8 @@ pub(crate) enum Failure {
 pub(crate) enum Action {
     /// Begin an exchange, and report how it ended.
     Exchange(LaneId),
+    /// See to the long-term token, rotate it if it says so, and report how that ended.
+    Attend { rotate: bool },
     /// Nobody has used this lane for long, and it is closed: revoke what it still has.
     Retire(LaneId),
     /// Revoke what is to be revoked by the deadline, and report when it is done.

@@ -156,12 +156,18 @@ impl Lane {
         }
     }
 
-    /// When the next exchange begins, if nothing else happens.
-    pub(super) fn next_attempt(&self, policies: &Policies, now: Moment) -> Option<Moment> {
+    /// When the next exchange begins, if nothing else happens. A next long-term token wants one at
+    /// once, to be proven by.
+    pub(super) fn next_attempt(
+        &self,
+        policies: &Policies,
+        proving: bool,
+        now: Moment,
+    ) -> Option<Moment> {
         if self.in_flight {
             return None;
         }
-        let wanted_at = if self.demand_is_open(now) {
+        let wanted_at = if proving || self.demand_is_open(now) {
             now
         } else if policies.refresh.lazy || (self.refused && self.rest_of_life(now).is_none()) {
             return None;

@@ -5,6 +5,7 @@ mod event;
 mod lane;
 #[cfg(test)]
 mod properties;
+mod rotation;
 mod schedule;
 #[cfg(test)]
 mod tests;
@@ -12,13 +13,14 @@ mod tests;
 use std::collections::BTreeMap;
 
 use crate::clock::Moment;
-use crate::policy::{RefreshPolicy, RetryPolicy, ScopePolicy};
+use crate::policy::{RefreshPolicy, RetryPolicy, RotationPolicy, ScopePolicy};
 
 pub(crate) use event::{Action, Event, Failure, Generation, LaneId, Window};
 pub(crate) use lane::Outlook;
 pub(crate) use schedule::retry_delay;
 
 use lane::Lane;
+use rotation::Rotation;
 
 /// Decides for a provider and all its sets of scopes.
 #[derive(Debug)]
@@ -27,6 +29,7 @@ pub(crate) struct Machine {
     seed: u64,
     phase: Phase,
     lanes: BTreeMap<LaneId, Lane>,
+    rotation: Rotation,
     last_generation: Generation,
 }
 
@@ -35,6 +38,7 @@ pub(crate) struct Policies {
     pub(crate) refresh: RefreshPolicy,
     pub(crate) retry: RetryPolicy,
     pub(crate) scopes: ScopePolicy,
+    pub(crate) rotation: RotationPolicy,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +56,7 @@ impl Machine {
             seed,
             phase: Phase::Running,
             lanes: BTreeMap::from([(LaneId::ROOT, Lane::new(seed, now))]),
+            rotation: Rotation::new(seed),
             last_generation: Generation(0),
         }
     }
@@ -59,7 +64,7 @@ impl Machine {
     pub(crate) fn handle(&mut self, event: Event, now: Moment) {
         match event {
             Event::Drained => self.phase = Phase::Stopped,
-            Event::Interrupted => self.interrupted(),
+            Event::Interrupted => self.interrupted(now),
             _ if self.phase != Phase::Running => {}
             Event::Abandoned => self.phase = Phase::Stopped,
             Event::ShutDown { deadline } => {
@@ -69,6 +74,18 @@ impl Machine {
                 };
             }
             Event::Renewed => self.lanes.values_mut().for_each(Lane::renewed),
+            Event::LongTermBegan { age, left } => {
+                self.rotation
+                    .began(&self.policies.rotation, (age, left), now);
+            }
+            Event::RotationDemanded => self.rotation.demanded(),
+            Event::Chore { at } => self.rotation.chore(at),
+            Event::Proving(proving) => self.rotation.proving = proving,
+            Event::Attended => self.rotation.attended(&self.policies.rotation, now),
+            Event::AttendingDeferred { until } => self.rotation.deferred(until),
+            Event::AttendingFailed { failure } => {
+                self.rotation.failed(&self.policies.rotation, failure, now);
+            }
             Event::Opened(lane) => self.open(lane, now),
             Event::Used(lane) => self.with(lane, |lane, _| lane.used(now)),
             Event::Demanded { lane, newer_than } => {
@@ -153,7 +170,25 @@ impl Machine {
         if self.phase != Phase::Running {
             return None;
         }
-        self.lanes.get(&lane)?.next_attempt(&self.policies, now)
+        let proving = self.is_proving(lane);
+        self.lanes
+            .get(&lane)?
+            .next_attempt(&self.policies, proving, now)
+    }
+
+    /// Whether it was told of the long-term token in use.
+    pub(crate) fn knows_long_term(&self) -> bool {
+        self.rotation.has_begun
+    }
+
+    /// When the long-term token is rotated, if nothing else happens.
+    pub(crate) fn rotates_at(&self) -> Option<Moment> {
+        self.rotation.rotates_at()
+    }
+
+    /// When the long-term token is seen to next, if nothing else happens.
+    pub(crate) fn attends_at(&self, now: Moment) -> Option<Moment> {
+        self.rotation.next_attempt(now)
     }
 
     pub(crate) fn outlook(&self, lane: LaneId, now: Moment) -> Outlook {
@@ -175,6 +210,13 @@ impl Machine {
     fn poll_lanes(&mut self, now: Moment) -> Action {
         let mut wake: Option<Moment> = None;
         let mut wake_at = |at: Moment| wake = Some(wake.map_or(at, |wake| wake.min(at)));
+        if let Some(at) = self.rotation.next_attempt(now) {
+            if at <= now {
+                let rotate = self.rotation.begin(now);
+                return Action::Attend { rotate };
+            }
+            wake_at(at);
+        }
         let mut idle = None;
         for (&id, lane) in &mut self.lanes {
             if id != LaneId::ROOT
@@ -186,7 +228,8 @@ impl Machine {
                 }
                 wake_at(at);
             }
-            if let Some(at) = lane.next_attempt(&self.policies, now) {
+            let proving = id == LaneId::ROOT && self.rotation.proving;
+            if let Some(at) = lane.next_attempt(&self.policies, proving, now) {
                 if at <= now {
                     lane.in_flight = true;
                     return Action::Exchange(id);
@@ -203,6 +246,11 @@ impl Machine {
         }
     }
 
+    /// Whether an exchange of this lane is to prove the next long-term token.
+    pub(crate) fn is_proving(&self, lane: LaneId) -> bool {
+        lane == LaneId::ROOT && self.rotation.proving
+    }
+
     fn open(&mut self, id: LaneId, now: Moment) {
         let seed = self.seed.wrapping_add(id.0);
         self.lanes.entry(id).or_insert_with(|| Lane::new(seed, now));
@@ -214,7 +262,8 @@ impl Machine {
         }
     }
 
-    fn interrupted(&mut self) {
+    fn interrupted(&mut self, now: Moment) {
+        self.rotation.interrupted(now);
         for lane in self.lanes.values_mut() {
             lane.interrupted();
         }

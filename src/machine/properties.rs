@@ -21,6 +21,12 @@ enum Step {
     Deny(u8, Newer),
     Use(u8),
     Renew,
+    /// Another long-term token is in use: this old, with so much left.
+    Begin(Duration, Option<Duration>),
+    Rotate,
+    Chore(Duration),
+    /// What was under way about the long-term token ends so.
+    Attend(Attendance),
     Interrupt,
     ShutDown,
     Drained,
@@ -29,6 +35,14 @@ enum Step {
 #[derive(Clone, Copy, Debug)]
 enum Answer {
     Token(Duration),
+    Transient(Option<Duration>),
+    Terminal,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Attendance {
+    Done { proving: bool },
+    Deferred,
     Transient(Option<Duration>),
     Terminal,
 }
@@ -68,6 +82,32 @@ fn answers() -> impl Strategy<Value = Answer> {
     ]
 }
 
+fn attendances() -> impl Strategy<Value = Attendance> {
+    prop_oneof![
+        any::<bool>().prop_map(|proving| Attendance::Done { proving }),
+        Just(Attendance::Deferred),
+        proptest::option::of(durations()).prop_map(Attendance::Transient),
+        Just(Attendance::Terminal),
+    ]
+}
+
+fn rotations() -> impl Strategy<Value = RotationPolicy> {
+    let shares = (0.01_f64..0.99, 0.0_f64..0.25);
+    let delays = (1_u64..5_000, 1_u32..100);
+    let lead = durations().prop_map(|lead| lead.min(crate::policy::LONGEST));
+    (shares, lead, any::<bool>(), delays).prop_map(
+        |((fraction, jitter), lead, on_demand_only, (first, times))| {
+            let first = Duration::from_millis(first);
+            RotationPolicy::default()
+                .fraction(fraction)
+                .jitter(jitter)
+                .before_end(lead)
+                .on_demand_only(on_demand_only)
+                .delays(first, first * times)
+        },
+    )
+}
+
 fn newer() -> impl Strategy<Value = Newer> {
     prop_oneof![Just(Newer::Any), Just(Newer::Present), Just(Newer::Past)]
 }
@@ -81,6 +121,11 @@ fn steps() -> impl Strategy<Value = Step> {
         2 => (lane.clone(), newer()).prop_map(|(lane, newer)| Step::Deny(lane, newer)),
         2 => lane.prop_map(Step::Use),
         1 => Just(Step::Renew),
+        2 => (durations(), proptest::option::of(durations()))
+            .prop_map(|(age, left)| Step::Begin(age, left)),
+        1 => Just(Step::Rotate),
+        1 => durations().prop_map(Step::Chore),
+        3 => attendances().prop_map(Step::Attend),
         1 => Just(Step::Interrupt),
     ]
 }
@@ -89,7 +134,8 @@ fn policies() -> impl Strategy<Value = Policies> {
     let refresh = (0.01_f64..0.99, 0.0_f64..0.25, durations(), any::<bool>());
     let lead = proptest::option::of(1_u64..10_000);
     let retry = (1_u64..5_000, 1_u64..100, durations(), 1_u64..100_000);
-    (refresh, lead, retry).prop_map(|((fraction, jitter, margin, lazy), lead, retry)| {
+    (refresh, lead, retry, rotations()).prop_map(|(refresh, lead, retry, rotation)| {
+        let (fraction, jitter, margin, lazy) = refresh;
         let (first, times, longest_retry_after, pause) = retry;
         let first = Duration::from_millis(first);
         let mut refresh = RefreshPolicy::default()
@@ -109,6 +155,7 @@ fn policies() -> impl Strategy<Value = Policies> {
             scopes: ScopePolicy::default()
                 .most(3)
                 .idle(Duration::from_secs(600)),
+            rotation,
         }
     })
 }
@@ -118,6 +165,8 @@ struct Play {
     machine: Machine,
     now: Moment,
     in_flight: BTreeSet<LaneId>,
+    attending: bool,
+    proving: bool,
     generations: BTreeMap<LaneId, Generation>,
     highest: Generation,
     /// When each exchange of the lane began.
@@ -132,6 +181,8 @@ impl Play {
             machine: Machine::new(policies, seed, now),
             now,
             in_flight: BTreeSet::new(),
+            attending: false,
+            proving: false,
             generations: BTreeMap::new(),
             highest: Generation(0),
             begun: BTreeMap::new(),
@@ -158,8 +209,19 @@ impl Play {
             }
             Step::Use(lane) => self.machine.handle(Event::Used(lane_of(lane)), self.now),
             Step::Renew => self.machine.handle(Event::Renewed, self.now),
+            Step::Begin(age, left) => {
+                self.machine
+                    .handle(Event::LongTermBegan { age, left }, self.now);
+            }
+            Step::Rotate => self.machine.handle(Event::RotationDemanded, self.now),
+            Step::Chore(pause) => {
+                let at = self.now + pause;
+                self.machine.handle(Event::Chore { at }, self.now);
+            }
+            Step::Attend(attendance) => self.attend(attendance),
             Step::Interrupt => {
                 self.in_flight.clear();
+                self.attending = false;
                 self.machine.handle(Event::Interrupted, self.now);
             }
             Step::ShutDown => {
@@ -170,6 +232,38 @@ impl Play {
             Step::Drained => self.machine.handle(Event::Drained, self.now),
         }
         self.act();
+    }
+
+    fn attend(&mut self, attendance: Attendance) {
+        if !std::mem::take(&mut self.attending) {
+            return;
+        }
+        let failed = |failure| Event::AttendingFailed { failure };
+        let event = match attendance {
+            Attendance::Done { proving } => {
+                self.prove(proving);
+                Event::Attended
+            }
+            Attendance::Deferred => Event::AttendingDeferred {
+                until: self.now + Duration::from_millis(250),
+            },
+            Attendance::Transient(retry_after) => failed(Failure::Transient { retry_after }),
+            Attendance::Terminal => failed(Failure::Terminal),
+        };
+        self.machine.handle(event, self.now);
+        // A chore may have come up while the one before was seen to.
+        if !self.shut_down
+            && !matches!(attendance, Attendance::Done { .. })
+            && let Some(next) = self.machine.attends_at(self.now)
+        {
+            assert!(next > self.now, "one attempt follows on the other");
+        }
+    }
+
+    /// The engine tells so, and takes it back when an exchange has proven the token.
+    fn prove(&mut self, proving: bool) {
+        self.proving = proving;
+        self.machine.handle(Event::Proving(proving), self.now);
     }
 
     fn open(&mut self, lane: u8) -> LaneId {
@@ -208,6 +302,9 @@ impl Play {
         };
         self.machine.handle(event, self.now);
         let after = self.machine.window(lane);
+        if self.proving && lane == LaneId::ROOT && after != before {
+            self.prove(false);
+        }
         if after == before {
             self.check_failure(lane, before);
         } else {
@@ -255,6 +352,11 @@ impl Play {
                     assert!(!self.shut_down, "no exchange after the shutdown");
                     assert!(self.in_flight.insert(lane), "two exchanges at once");
                     self.begun.entry(lane).or_default().push(self.now);
+                }
+                Action::Attend { .. } => {
+                    assert!(!self.shut_down, "no rotation after the shutdown");
+                    assert!(!self.attending, "two attendances at once");
+                    self.attending = true;
                 }
                 Action::Retire(lane) => {
                     assert_ne!(lane, LaneId::ROOT);
@@ -387,6 +489,24 @@ proptest! {
             prop_assert!(window.usable_until <= window.ends_at);
             prop_assert!(window.ends_at <= sent + life);
         }
+    }
+
+    #[test]
+    fn l1_a_rotation_lies_inside_the_life_and_before_the_lead(
+        policy in rotations(),
+        age in durations(),
+        left in durations(),
+        draw in 0.0_f64..=1.0,
+    ) {
+        let pause = super::schedule::rotation_in(&policy, age, left, draw);
+        prop_assert!(pause <= left);
+        let (age, left) = (age.min(crate::policy::LONGEST), left.min(crate::policy::LONGEST));
+        let lead = policy.before_end.min((age + left) / 2);
+        prop_assert!(pause <= left.saturating_sub(lead));
+        let earliest = (age + left).mul_f64((policy.fraction - policy.jitter).max(0.0));
+        let by_lead = (age + left).saturating_sub(lead).saturating_sub((age + left).mul_f64(2.0 * policy.jitter));
+        let slack = Duration::from_millis(1);
+        prop_assert!(age + pause + slack >= earliest.min(by_lead));
     }
 
     #[test]

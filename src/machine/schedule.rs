@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::event::{Failure, Generation, Window};
 use crate::clock::Moment;
-use crate::policy::{LONGEST, RefreshPolicy, RetryPolicy};
+use crate::policy::{LONGEST, RefreshPolicy, RetryPolicy, RotationPolicy};
 
 /// While a token is still good, attempts are made at least this often in the rest of its life.
 const ATTEMPTS_IN_REST_OF_LIFE: u32 = 4;
@@ -94,6 +94,44 @@ pub(crate) fn retry_delay(
     let share = LEAST_SHARE_OF_DELAY + (1.0 - LEAST_SHARE_OF_DELAY) * draw;
     let backoff = bound.mul_f64(share).max(least);
     backoff.max(asked).max(SHORTEST_DELAY)
+}
+
+/// In how long a long-term token is to be rotated that is `age` old and has so much `left`.
+pub(super) fn rotation_in(
+    policy: &RotationPolicy,
+    age: Duration,
+    left: Duration,
+    draw: f64,
+) -> Duration {
+    let (age, left) = (age.min(LONGEST), left.min(LONGEST));
+    let life = age + left;
+    let spread = life.mul_f64(policy.jitter);
+    let by_fraction = life.mul_f64(policy.fraction) + spread;
+    let by_end = life.saturating_sub(policy.before_end.min(life / 2));
+    let latest = by_fraction.min(by_end);
+    let earliest = latest.saturating_sub(spread * 2);
+    let after = earliest + latest.saturating_sub(earliest).mul_f64(draw);
+    after.saturating_sub(age)
+}
+
+/// How long to wait after the `failures`-th failure of a rotation in a row.
+pub(super) fn rotation_retry_delay(
+    policy: &RotationPolicy,
+    failure: Failure,
+    failures: u32,
+    draw: f64,
+) -> Duration {
+    let Failure::Transient { retry_after } = failure else {
+        return policy.longest_delay;
+    };
+    let doublings = failures.saturating_sub(1).min(31);
+    let bound = policy
+        .first_delay
+        .saturating_mul(1 << doublings)
+        .min(policy.longest_delay);
+    let share = LEAST_SHARE_OF_DELAY + (1.0 - LEAST_SHARE_OF_DELAY) * draw;
+    let asked = retry_after.unwrap_or_default().min(policy.longest_delay);
+    bound.mul_f64(share).max(asked).max(SHORTEST_DELAY)
 }
 
 /// What is left of a good token.

@@ -8,10 +8,11 @@ use super::shared::{Settings, Shared};
 use super::{Lifeline, TokenProvider};
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, ErrorKind};
-use crate::issuer::{Credential, TokenIssuer};
+use crate::issuer::{Credential, Grant, TokenIssuer};
 use crate::machine::{LaneId, Policies};
 use crate::origin::Origin;
-use crate::policy::{RefreshPolicy, RetryPolicy, ScopePolicy, ShutdownPolicy};
+use crate::policy::{RefreshPolicy, RetryPolicy, RotationPolicy, ScopePolicy, ShutdownPolicy};
+use crate::store::{MemoryStore, TokenStore};
 
 /// Configures a [`TokenProvider`]. Everything has a default.
 #[derive(Debug)]
@@ -24,6 +25,9 @@ pub struct TokenProviderBuilder {
     clock: Arc<dyn Clock>,
     policies: Policies,
     shutdown: ShutdownPolicy,
+    store: Option<Arc<dyn TokenStore>>,
+    rotate_with: Option<Grant>,
+    recover_with: Option<Grant>,
     seed: Option<u64>,
 }
 
@@ -37,6 +41,9 @@ impl TokenProviderBuilder {
             clock: Arc::new(SystemClock),
             policies: Policies::default(),
             shutdown: ShutdownPolicy::default(),
+            store: None,
+            rotate_with: None,
+            recover_with: None,
             seed: None,
         }
     }
@@ -65,6 +72,57 @@ impl TokenProviderBuilder {
     /// ```
     pub fn origins<S: Into<String>>(mut self, origins: impl IntoIterator<Item = S>) -> Self {
         self.origins = Some(origins.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Where the long-term token survives a restart. What it holds goes before the token or the
+    /// grant that the provider was built with: those are for an empty store, and for when the
+    /// server refuses the stored token.
+    ///
+    /// Providers that share a store share the token: it is rotated once, and what another process
+    /// writes is taken up at once.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use everbearer::testkit::ScriptedIssuer;
+    /// use everbearer::{LongTermToken, MemoryStore, TokenProvider, TokenStore};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), everbearer::Error> {
+    /// # let issuer = ScriptedIssuer::new();
+    /// let store = MemoryStore::new();
+    /// let provider = TokenProvider::builder(issuer, LongTermToken::new("secret")?)
+    ///     .store(store.clone())
+    ///     .build()?;
+    /// provider.ready().await?;
+    /// assert!(store.load().await?.is_some());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn store(mut self, store: impl TokenStore) -> Self {
+        self.store = Some(Arc::new(store));
+        self
+    }
+
+    /// How the next long-term token is obtained when it is to be rotated. Default: by the grant
+    /// of [`recover_with`](Self::recover_with).
+    pub fn rotate_with(mut self, grant: Grant) -> Self {
+        self.rotate_with = Some(grant);
+        self
+    }
+
+    /// How another long-term token is obtained when there is none, or when the server refuses the
+    /// one in use. Default: by the grant that the provider was built with, if it was built with
+    /// one.
+    pub fn recover_with(mut self, grant: Grant) -> Self {
+        self.recover_with = Some(grant);
+        self
+    }
+
+    /// When the long-term token is rotated.
+    pub fn rotation_policy(mut self, policy: RotationPolicy) -> Self {
+        self.policies.rotation = policy;
         self
     }
 
@@ -118,16 +176,32 @@ impl TokenProviderBuilder {
             .validate()
             .and_then(|()| policies.retry.validate())
             .and_then(|()| policies.scopes.validate())
+            .and_then(|()| policies.rotation.validate())
             .and_then(|()| self.shutdown.validate())
             .map_err(|text| Error::new(ErrorKind::Config, text))?;
         let (grant, long_term) = match self.credential {
             Credential::LongTerm(token) => (None, Some(token)),
-            Credential::Grant(grant) => {
-                grant.validate()?;
-                (Some(grant), None)
+            Credential::Grant(grant) => (Some(grant), None),
+            Credential::Stored if self.store.is_none() => {
+                return Err(Error::new(
+                    ErrorKind::Config,
+                    "Credential::Stored needs a store; see TokenProviderBuilder::store",
+                ));
             }
             Credential::Stored => (None, None),
         };
+        let recover_with = self.recover_with.or(grant);
+        let rotate_with = self.rotate_with.or_else(|| recover_with.clone());
+        for grant in recover_with.iter().chain(&rotate_with) {
+            grant.validate()?;
+        }
+        if recover_with.as_ref().is_some_and(Grant::is_own_token) {
+            return Err(Error::new(
+                ErrorKind::Config,
+                "Grant::own_token needs a long-term token to begin with; it is for \
+                 TokenProviderBuilder::rotate_with",
+            ));
+        }
         let origins = match &self.origins {
             Some(origins) => origins
                 .iter()
@@ -137,7 +211,10 @@ impl TokenProviderBuilder {
         };
         let settings = Settings {
             issuer: self.issuer,
-            grant,
+            recover_with,
+            rotate_with,
+            shares_store: self.store.is_some(),
+            store: self.store.unwrap_or_else(|| Arc::new(MemoryStore::new())),
             origins,
             clock: self.clock,
             policies: self.policies,

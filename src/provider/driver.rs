@@ -9,9 +9,10 @@ use tokio::task::JoinSet;
 use tracing::Instrument;
 
 use super::engine::{Engine, Minted, Retired};
-use super::flight::{self, Exchanged};
+use super::flight::{self, Fresh};
 use super::lane::Lane;
 use super::ledger::unfinished;
+use super::rotation;
 use super::shared::Shared;
 use super::shutdown;
 use crate::clock::Moment;
@@ -24,13 +25,16 @@ use crate::token::{Bearer, ShortTermToken};
 /// after each sleep.
 const HEARTBEAT: Duration = Duration::from_secs(30);
 
+/// The least time between two looks at a store that says it has changed.
+const BETWEEN_RELOADS: Duration = Duration::from_millis(250);
+
 /// Calls of the issuer that are under way, each a task: whatever happens there, the driver goes
 /// on.
 #[derive(Default)]
 pub(super) struct Calls {
     tasks: JoinSet<Ended>,
-    /// How many of them are exchanges.
-    pub(super) exchanges: usize,
+    /// How many of them may bring a token.
+    pub(super) minting: usize,
 }
 
 impl Calls {
@@ -38,8 +42,8 @@ impl Calls {
         while let Some(ended) = self.tasks.join_next().await {
             // Panics are caught within; what else fails is a runtime that ends the task.
             let Ok(ended) = ended else { continue };
-            if matches!(ended, Ended::Exchange(..)) {
-                self.exchanges -= 1;
+            if matches!(ended, Ended::Exchange(..) | Ended::Attendance) {
+                self.minting -= 1;
             }
             return Some(ended);
         }
@@ -49,14 +53,16 @@ impl Calls {
     pub(super) fn give_up(&mut self) {
         self.tasks.abort_all();
         self.tasks.detach_all();
-        self.exchanges = 0;
+        self.minting = 0;
     }
 }
 
 /// How a call ended.
 #[derive(Debug)]
 pub(super) enum Ended {
-    Exchange(Arc<Lane>, Result<Exchanged, Error>),
+    Exchange(Arc<Lane>, Result<Fresh, Error>),
+    Attendance,
+    StoreChanged,
     Revocation(ShortTermToken, Result<(), Error>),
 }
 
@@ -117,11 +123,15 @@ impl Drop for Driving {
 async fn run(driving: Driving) {
     let shared = &driving.0;
     let mut calls = Calls::default();
+    if shared.settings.shares_store {
+        watch(shared, &mut calls, Duration::ZERO);
+    }
     loop {
         let now = shared.now();
         let (action, retired) = shared.engine().poll(now);
         match action {
             Action::Exchange(lane) => begin(shared, &mut calls, lane),
+            Action::Attend { rotate } => attend(shared, &mut calls, rotate),
             Action::Retire(_) => {
                 if let Some(retired) = retired {
                     retire(shared, &mut calls, retired);
@@ -130,7 +140,13 @@ async fn run(driving: Driving) {
             Action::Sleep(until) => {
                 let pause = until.map_or(HEARTBEAT, |until| until.since(now).min(HEARTBEAT));
                 tokio::select! {
-                    Some(ended) = calls.next() => land(shared, ended),
+                    Some(ended) = calls.next() => {
+                        let is_watch = matches!(ended, Ended::StoreChanged);
+                        land(shared, ended);
+                        if is_watch {
+                            watch(shared, &mut calls, BETWEEN_RELOADS);
+                        }
+                    }
                     () = shared.wake.notified() => {}
                     () = tokio::time::sleep(pause) => {}
                 }
@@ -159,8 +175,37 @@ fn begin(shared: &Arc<Shared>, calls: &mut Calls, lane: LaneId) {
         let outcome = flight::exchange(shared, Arc::clone(&lane)).await;
         Ended::Exchange(lane, outcome)
     };
-    calls.exchanges += 1;
+    calls.minting += 1;
     calls.tasks.spawn(exchange.instrument(span));
+}
+
+fn attend(shared: &Arc<Shared>, calls: &mut Calls, rotate: bool) {
+    let attendance = rotation::attend(Arc::clone(shared), rotate);
+    let attendance = async move {
+        attendance.await;
+        Ended::Attendance
+    };
+    calls.minting += 1;
+    calls
+        .tasks
+        .spawn(attendance.instrument(observe::rotation_span()));
+}
+
+/// Waits for the next change of the store by another hand, and takes it up.
+fn watch(shared: &Arc<Shared>, calls: &mut Calls, pause: Duration) {
+    let shared = Arc::clone(shared);
+    calls.tasks.spawn(async move {
+        tokio::time::sleep(pause).await;
+        let change = async {
+            shared.settings.store.changed().await;
+            shared.keeper.lock().await.reload(&shared).await
+        };
+        if flight::catching_panics(change).await.is_err() {
+            // It was told already, and what is here stays in use.
+            tokio::time::sleep(BETWEEN_RELOADS).await;
+        }
+        Ended::StoreChanged
+    });
 }
 
 fn retire(shared: &Arc<Shared>, calls: &mut Calls, Retired { lane, left }: Retired) {
@@ -187,20 +232,21 @@ fn retire(shared: &Arc<Shared>, calls: &mut Calls, Retired { lane, left }: Retir
 pub(super) fn land(shared: &Shared, ended: Ended) {
     let now = shared.now();
     match ended {
-        Ended::Exchange(lane, Ok(exchanged)) => accept(shared, &lane, exchanged, now),
+        Ended::Exchange(lane, Ok(fresh)) => accept(shared, &lane, fresh, now),
         Ended::Exchange(lane, Err(error)) => fail(shared, &lane, error, now),
+        Ended::Attendance | Ended::StoreChanged => {} // they have told the machine themselves
         Ended::Revocation(token, outcome) => revoked(shared, &token, outcome),
     }
 }
 
 /// Publishes the token, unless nothing is left of its life.
-fn accept(shared: &Shared, lane: &Lane, exchanged: Exchanged, now: Moment) {
-    let Exchanged {
+fn accept(shared: &Shared, lane: &Lane, fresh: Fresh, now: Moment) {
+    let Fresh {
         token,
         sent,
         life,
         is_assumed,
-    } = exchanged;
+    } = fresh;
     let happening = {
         let mut engine = shared.engine();
         let minted = Minted {

@@ -19,6 +19,18 @@ pub(super) struct Engine {
     pub(super) machine: Machine,
     pub(super) driven: bool,
     pub(super) long_term: Option<Held>,
+    /// How often another long-term token has taken the place of the one before.
+    pub(super) long_term_changes: u64,
+    /// A next long-term token, which no exchange has proven yet.
+    pub(super) next: Option<LongTermToken>,
+    /// The long-term tokens beside the one in use: the next one, and those that are superseded.
+    pub(super) beside: Vec<LongTermToken>,
+    /// A long-term token that was handed in and is not written down yet.
+    pub(super) handed_in: Option<LongTermToken>,
+    /// How many attempts to see to the long-term token have failed, and why the last one did.
+    pub(super) rotation_failures: (u64, Option<Error>),
+    /// Why the store cannot be used, if it cannot.
+    pub(super) store_error: Option<Error>,
     pub(super) minted: Vec<Minted>,
     pub(super) shutdown_began: Option<Moment>,
     root: Arc<Lane>,
@@ -88,6 +100,12 @@ impl Engine {
             machine: Machine::new(policies, seed, now),
             driven: false,
             long_term: long_term.map(|token| Held { token, since: now }),
+            long_term_changes: 0,
+            next: None,
+            beside: Vec::new(),
+            handed_in: None,
+            rotation_failures: (0, None),
+            store_error: None,
             minted: Vec::new(),
             shutdown_began: None,
             root: Arc::clone(root),
@@ -100,6 +118,12 @@ impl Engine {
             .known
             .insert(Arc::clone(&root.scopes), Arc::downgrade(root));
         engine
+    }
+
+    /// Takes this long-term token into use.
+    pub(super) fn hold(&mut self, token: LongTermToken, now: Moment) {
+        self.long_term = Some(Held { token, since: now });
+        self.long_term_changes += 1;
     }
 
     /// The lane of the provider's own set.

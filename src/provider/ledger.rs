@@ -16,7 +16,7 @@ pub(super) struct Ledger {
     /// The last one is the next to be revoked.
     doomed: Vec<Doomed>,
     short_term: Vec<ShortTermToken>,
-    has_long_term: bool,
+    long_term: Vec<LongTermToken>,
 }
 
 /// A token that is to be revoked, with its place in the report.
@@ -79,14 +79,23 @@ impl Ledger {
         }
     }
 
-    /// Adds the long-term token, if there is one and it is not in the book yet.
+    /// Adds the long-term tokens that are there and not in the book yet. Superseded ones are
+    /// revoked, unless the store keeps them for whoever comes next.
     pub(super) fn add_long_term(&mut self, shared: &Shared) {
-        let held = shared.engine().long_term.clone();
-        if let Some(held) = held.filter(|_| !self.has_long_term) {
-            self.has_long_term = true;
-            let ends_at = held.token.expires_at();
-            let revoke = shared.settings.shutdown.revoke_long_term;
-            self.add(Token::LongTerm(held.token), ends_at, revoke);
+        let revoke = shared.settings.shutdown.revoke_long_term;
+        let (in_use, beside) = {
+            let engine = shared.engine();
+            let in_use = engine.long_term.as_ref().map(|held| held.token.clone());
+            (in_use, engine.beside.clone())
+        };
+        let revokes_beside = revoke || !shared.settings.shares_store;
+        let beside = beside.into_iter().map(|token| (token, revokes_beside));
+        for (token, revoke) in beside.chain(in_use.map(|token| (token, revoke))) {
+            if !self.long_term.iter().any(|known| known.reads_like(&token)) {
+                self.long_term.push(token.clone());
+                let ends_at = token.expires_at();
+                self.add(Token::LongTerm(token), ends_at, revoke);
+            }
         }
     }
 

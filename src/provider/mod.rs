@@ -5,9 +5,12 @@ mod cell;
 mod driver;
 mod engine;
 mod flight;
+mod keeper;
 mod lane;
 mod ledger;
+mod recovery;
 mod report;
+mod rotation;
 mod shared;
 mod shutdown;
 mod status;
@@ -29,7 +32,6 @@ use crate::observe::{Happening, Status, Subscription};
 use crate::origin::Origin;
 use crate::token::{LongTermToken, ShortTermToken};
 use cell::Published;
-use engine::Held;
 use lane::Lane;
 use shared::Shared;
 
@@ -301,7 +303,8 @@ impl TokenProvider {
 
     /// Takes another long-term token, such as one that a person brought after the server had
     /// refused the one before. Exchanges from now on are made with it; a refusal of the one before
-    /// is forgotten, and callers in need of a token have it tried at once.
+    /// is forgotten, and callers in need of a token have it tried at once. It is written into the
+    /// store behind the caller's back; [`Happening::StoreFailed`] says if that fails.
     pub fn renew(&self, long_term: LongTermToken) {
         let now = self.shared.now();
         let token_id = long_term.token_id().map(str::to_owned);
@@ -310,15 +313,52 @@ impl TokenProvider {
             if !engine.machine.is_running() {
                 return;
             }
-            engine.long_term = Some(Held {
-                token: long_term,
-                since: now,
-            });
+            engine.hold(long_term.clone(), now);
+            engine.handed_in = Some(long_term);
             engine.machine.handle(Event::Renewed, now);
+            engine.machine.handle(Event::Chore { at: now }, now);
         }
         self.shared.wake.notify_one();
         let happening = Happening::LongTermRenewed { token_id };
         self.shared.observers.tell(happening);
+    }
+
+    /// Rotates the long-term token now: returns when the next one is durably stored, was proven by
+    /// an exchange, and has taken the other's place. If another process has rotated it meanwhile,
+    /// its token is taken up instead.
+    ///
+    /// # Errors
+    ///
+    /// Why it failed; the token in use stays in use then, and the rotation is tried again as
+    /// [`RotationPolicy`](crate::RotationPolicy) says. [`ErrorKind::Config`] if there is no grant
+    /// to obtain the next one with, [`ErrorKind::WaitTimeout`] after
+    /// [`RetryPolicy::wait_timeout`](crate::RetryPolicy::wait_timeout), [`ErrorKind::ShutDown`],
+    /// or [`ErrorKind::NoRuntime`] outside of tokio.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future ends the waiting and nothing else: the rotation goes on.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use everbearer::testkit::AuthServer;
+    /// use everbearer::{AuthApi, Grant, TokenProvider};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = AuthServer::start().await?;
+    /// # let (base_url, id, secret) = (server.base_url(), server.client_id(), server.client_secret());
+    /// let api = AuthApi::new(base_url)?;
+    /// let provider = TokenProvider::builder(api, Grant::client_secret(id, secret))
+    ///     .rotate_with(Grant::own_token(id))
+    ///     .build()?;
+    /// provider.rotate().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn rotate(&self) -> Result<(), Error> {
+        wait::for_rotation(&self.shared).await
     }
 
     /// How the provider is at this moment, for a health check.

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, watch};
 
 use super::engine::Engine;
+use super::keeper::Keeper;
 use super::lane::Lane;
 use super::report::ShutdownReport;
 use crate::clock::{Clock, Moment};
@@ -13,13 +14,20 @@ use crate::machine::{Event, Policies, Window};
 use crate::observe::Observers;
 use crate::origin::Origin;
 use crate::policy::ShutdownPolicy;
+use crate::store::TokenStore;
 use crate::token::LongTermToken;
 
 /// What the builder puts together, and nobody changes afterwards.
 #[derive(Debug)]
 pub(super) struct Settings {
     pub(super) issuer: Arc<dyn TokenIssuer>,
-    pub(super) grant: Option<Grant>,
+    /// How another long-term token is obtained when there is none, or it is refused.
+    pub(super) recover_with: Option<Grant>,
+    /// How the next one is obtained.
+    pub(super) rotate_with: Option<Grant>,
+    pub(super) store: Arc<dyn TokenStore>,
+    /// Whether others may know the store, too.
+    pub(super) shares_store: bool,
     pub(super) origins: Arc<[Origin]>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) policies: Policies,
@@ -30,8 +38,10 @@ pub(super) struct Settings {
 pub(super) struct Shared {
     pub(super) settings: Settings,
     pub(super) observers: Observers,
-    /// Held by the exchange that obtains the long-term token.
-    pub(super) obtaining: tokio::sync::Mutex<()>,
+    /// Held by whoever changes the long-term token.
+    pub(super) keeper: tokio::sync::Mutex<Keeper>,
+    /// Wakes those who wait for a rotation.
+    pub(super) rotated: watch::Sender<()>,
     /// Wakes the driver: the machine was told something.
     pub(super) wake: Notify,
     /// Set when the shutdown is over.
@@ -47,12 +57,16 @@ impl Shared {
         seed: u64,
     ) -> Self {
         let now = settings.clock.now();
-        let engine = Engine::new(settings.policies.clone(), root, long_term, seed, now);
+        // What a shared store holds goes first.
+        let in_use = long_term.clone().filter(|_| !settings.shares_store);
+        let engine = Engine::new(settings.policies.clone(), root, in_use, seed, now);
         let (report, _) = watch::channel(None);
+        let (rotated, _) = watch::channel(());
         Self {
             settings,
             observers: Observers::new(),
-            obtaining: tokio::sync::Mutex::default(),
+            keeper: tokio::sync::Mutex::new(Keeper::new(long_term)),
+            rotated,
             wake: Notify::new(),
             report,
             engine: Mutex::new(engine),

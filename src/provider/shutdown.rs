@@ -117,6 +117,9 @@ pub(super) async fn drain(shared: &Arc<Shared>, calls: &mut Calls, deadline: Mom
         engine.machine.handle(Event::Drained, now);
         engine.minted = Vec::new();
         engine.long_term = None;
+        engine.next = None;
+        engine.beside = Vec::new();
+        engine.handed_in = None;
     }
     shared.report.send_modify(|slot| *slot = Some(report));
 }
@@ -141,18 +144,18 @@ async fn revoke_short_term(
             Some((doomed, outcome)) = attempts.next() => {
                 end_attempt(shared, &mut attempts, ledger, (doomed, outcome), deadline);
             }
-            Some(ended) = calls.next(), if calls.exchanges > 0 => {
+            Some(ended) = calls.next(), if calls.minting > 0 => {
                 driver::land(shared, ended);
                 ledger.add_short_term(shared);
             }
-            () = &mut patience, if calls.exchanges > 0 => give_up(shared, calls, ledger),
+            () = &mut patience, if calls.minting > 0 => give_up(shared, calls, ledger),
             else => return,
         }
     }
 }
 
 fn give_up(shared: &Shared, calls: &mut Calls, ledger: &mut Ledger) {
-    if calls.exchanges > 0 && !shared.settings.shutdown.revokes_nothing() {
+    if calls.minting > 0 && !shared.settings.shutdown.revokes_nothing() {
         ledger.add_unknown();
     }
     calls.give_up();

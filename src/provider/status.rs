@@ -29,7 +29,10 @@ pub(super) fn of(shared: &Shared, lane: &Lane) -> Status {
             token_id: held.token.token_id().map(str::to_owned),
             age: now.since(held.since),
             expires_at: held.token.expires_at(),
+            rotates_in: machine.rotates_at().map(|at| at.since(now)),
+            last_error: engine.rotation_failures.1.clone(),
         }),
+        store_error: engine.store_error.clone(),
     }
 }
 

@@ -11,7 +11,7 @@ use super::flight;
 use super::lane::Lane;
 use super::shared::Shared;
 use crate::error::{Error, ErrorKind};
-use crate::machine::Generation;
+use crate::machine::{Event, Generation};
 
 /// So often one caller starts the driver before it concludes that its runtime is shutting down.
 pub(super) const STARTS: u32 = 3;
@@ -64,6 +64,62 @@ async fn wait(
             Service::Wait if starts > STARTS => return Err(runtime_is_going()),
             Service::Wait => ticks.changed().await.map_err(|_| shut_down())?,
         }
+    }
+}
+
+/// Has the long-term token rotated, and waits until another one is in use.
+pub(super) async fn for_rotation(shared: &Arc<Shared>) -> Result<(), Error> {
+    driver::current_runtime()?;
+    if shared.settings.rotate_with.is_none() {
+        return Err(Error::new(
+            ErrorKind::Config,
+            "there is no grant to obtain the next long-term token with; see \
+             TokenProviderBuilder::rotate_with",
+        ));
+    }
+    let patience = shared.settings.policies.retry.wait_timeout;
+    let outcome = tokio::time::timeout(patience, rotation(shared)).await;
+    outcome.unwrap_or_else(|_| {
+        Err(Error::new(
+            ErrorKind::WaitTimeout,
+            format!("the long-term token is not rotated within {patience:?}; the attempts go on"),
+        ))
+    })
+}
+
+async fn rotation(shared: &Arc<Shared>) -> Result<(), Error> {
+    let root = shared.engine().root();
+    if !shared.engine().machine.knows_long_term() {
+        for_token(shared, &root, Generation(0)).await?;
+    }
+    let mut ticks = shared.rotated.subscribe();
+    let (changes, failures) = {
+        let engine = shared.engine();
+        (engine.long_term_changes, engine.rotation_failures.0)
+    };
+    shared.signal(Event::RotationDemanded);
+    let mut starts = 0;
+    loop {
+        ticks.borrow_and_update();
+        starts += u32::from(driver::ensure(shared)?);
+        {
+            let engine = shared.engine();
+            if engine.long_term_changes > changes {
+                return Ok(());
+            }
+            if !engine.machine.is_running() {
+                return Err(shut_down());
+            }
+            if engine.rotation_failures.0 > failures
+                && let Some(error) = &engine.rotation_failures.1
+            {
+                return Err(error.clone());
+            }
+        }
+        if starts > STARTS {
+            return Err(runtime_is_going());
+        }
+        ticks.changed().await.map_err(|_| shut_down())?;
     }
 }
 

@@ -73,7 +73,7 @@ pub trait TokenStore: fmt::Debug + Send + Sync + 'static {
     ///
     /// A change that comes while nobody waits is told to the next who does.
     async fn changed(&self) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     /// The right to rotate what is kept, or `None` if somebody else has it at this moment. It

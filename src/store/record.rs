@@ -107,6 +107,15 @@ impl Record {
             .map_err(|error| unreadable("holds a token that is of no use").with_source(error))
     }
 
+    /// Every long-term token in it.
+    pub(crate) fn tokens(&self) -> impl Iterator<Item = &LongTermToken> {
+        let next = self.next.as_ref().map(|next| &next.token);
+        let retiring = self.retiring.iter().map(|retiring| &retiring.token);
+        std::iter::once(&self.current.token)
+            .chain(next)
+            .chain(retiring)
+    }
+
     pub(crate) const fn new(current: Dated) -> Self {
         Self {
             current,

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 
 use crate::error::Error;
 use crate::issuer::{Exchanged, Grant, TokenIssuer};
-use crate::token::{Bearer, LongTermToken, ShortTermToken};
+use crate::token::{Bearer, LongTermToken, ShortTermToken, TokenBuilder};
 
 /// An issuer without a network: it answers exchanges and revocations as a script says, and
 /// remembers what it was asked.
@@ -65,12 +65,17 @@ struct State {
     exchanges: VecDeque<Answer>,
     otherwise: Answer,
     revocations: VecDeque<Answer>,
+    long_term: VecDeque<Answer>,
+    replaces_long_term: bool,
     begun: usize,
     minted: usize,
+    long_term_minted: usize,
     obtained: usize,
+    rotated: usize,
     under_way: usize,
     most_at_once: usize,
     asked_scopes: Vec<Vec<String>>,
+    exchanged: Vec<String>,
     revoked: Vec<String>,
 }
 
@@ -133,9 +138,14 @@ impl ScriptedIssuer {
                 exchanges: VecDeque::new(),
                 otherwise: Answer::token(Duration::from_secs(900)),
                 revocations: VecDeque::new(),
+                long_term: VecDeque::new(),
+                replaces_long_term: false,
                 begun: 0,
                 minted: 0,
+                long_term_minted: 0,
                 obtained: 0,
+                rotated: 0,
+                exchanged: Vec::new(),
                 under_way: 0,
                 most_at_once: 0,
                 asked_scopes: Vec::new(),
@@ -159,6 +169,18 @@ impl ScriptedIssuer {
         self.state().revocations.extend(answers);
     }
 
+    /// Answers the next calls that ask for a long-term token like this, one each, behind what is
+    /// scripted already. The others are answered with a token whose end nobody states.
+    pub fn script_long_term(&self, answers: impl IntoIterator<Item = Answer>) {
+        self.state().long_term.extend(answers);
+    }
+
+    /// Has every exchange bring another long-term token in the place of the one that was
+    /// exchanged.
+    pub fn replace_long_term(&self) {
+        self.state().replaces_long_term = true;
+    }
+
     /// How many exchanges have begun.
     pub fn exchanges(&self) -> usize {
         self.state().begun
@@ -167,6 +189,16 @@ impl ScriptedIssuer {
     /// How many long-term tokens were obtained by a grant.
     pub fn obtained(&self) -> usize {
         self.state().obtained
+    }
+
+    /// How many long-term tokens were obtained on the authority of a short-term one.
+    pub fn rotated(&self) -> usize {
+        self.state().rotated
+    }
+
+    /// The long-term tokens that were exchanged, in order.
+    pub fn exchanged(&self) -> Vec<String> {
+        self.state().exchanged.clone()
     }
 
     /// The most exchanges that were under way at the same time.
@@ -184,14 +216,41 @@ impl ScriptedIssuer {
         self.state().revoked.clone()
     }
 
+    async fn long_term(&self) -> Result<LongTermToken, Error> {
+        let answer = self.state().long_term.pop_front();
+        let answer = answer.unwrap_or_else(Answer::token_without_end);
+        tokio::time::sleep(answer.latency).await;
+        match answer.outcome {
+            Outcome::Token { life } => self.next_long_term(life),
+            other => Err(failed(other).await),
+        }
+    }
+
+    fn next_long_term(&self, life: Option<Duration>) -> Result<LongTermToken, Error> {
+        let name = {
+            let mut state = self.state();
+            state.long_term_minted += 1;
+            format!("lt-{}", state.long_term_minted)
+        };
+        living(LongTermToken::builder(&name).token_id(&name), life).build()
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+fn living<T>(token: TokenBuilder<T>, life: Option<Duration>) -> TokenBuilder<T> {
+    match life {
+        Some(life) => token.expires_in(life),
+        None => token,
+    }
+}
+
 impl State {
-    fn begin_exchange(&mut self, scopes: &[String]) -> Answer {
+    fn begin_exchange(&mut self, long_term: &LongTermToken, scopes: &[String]) -> Answer {
         self.begun += 1;
+        self.exchanged.push(long_term.expose().to_owned());
         self.under_way += 1;
         self.most_at_once = self.most_at_once.max(self.under_way);
         self.asked_scopes.push(scopes.to_vec());
@@ -206,10 +265,10 @@ impl State {
 impl TokenIssuer for ScriptedIssuer {
     async fn exchange(
         &self,
-        _long_term: &LongTermToken,
+        long_term: &LongTermToken,
         scopes: &[String],
     ) -> Result<Exchanged, Error> {
-        let answer = self.state().begin_exchange(scopes);
+        let answer = self.state().begin_exchange(long_term, scopes);
         let _under_way = UnderWay(self);
         tokio::time::sleep(answer.latency).await;
         match answer.outcome {
@@ -222,12 +281,11 @@ impl TokenIssuer for ScriptedIssuer {
                 let token = ShortTermToken::builder(&name)
                     .token_id(&name)
                     .scopes(scopes);
-                match life {
-                    Some(life) => token.expires_in(life),
-                    None => token,
+                let exchanged = Exchanged::from(living(token, life).build()?);
+                if !self.state().replaces_long_term {
+                    return Ok(exchanged);
                 }
-                .build()
-                .map(Exchanged::from)
+                Ok(exchanged.replacing(self.next_long_term(None)?))
             }
             other => Err(failed(other).await),
         }
@@ -248,12 +306,23 @@ impl TokenIssuer for ScriptedIssuer {
     }
 
     async fn obtain(&self, _grant: &Grant) -> Result<LongTermToken, Error> {
-        let name = {
-            let mut state = self.state();
-            state.obtained += 1;
-            format!("lt-{}", state.obtained)
-        };
-        LongTermToken::builder(&name).token_id(&name).build()
+        let token = self.long_term().await?;
+        self.state().obtained += 1;
+        Ok(token)
+    }
+
+    async fn rotate(
+        &self,
+        _grant: &Grant,
+        _authority: &ShortTermToken,
+    ) -> Result<LongTermToken, Error> {
+        let token = self.long_term().await?;
+        self.state().rotated += 1;
+        Ok(token)
+    }
+
+    fn replaces_long_term(&self) -> bool {
+        self.state().replaces_long_term
     }
 }
 

@@ -109,11 +109,6 @@ impl LongTermToken {
         self.0.lifetime()
     }
 
-    /// Whether both are clones of one token.
-    pub(crate) fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
-
     /// Whether both are the same text.
     pub(crate) fn reads_like(&self, other: &Self) -> bool {
         self.expose() == other.expose()

@@ -25,6 +25,7 @@ mod one_flight;
 mod runtimes;
 mod scenarios;
 mod scopes;
+mod shelf;
 mod shutting_down;
 #[cfg(all(target_os = "linux", feature = "reqwest-middleware"))]
 mod suspended;

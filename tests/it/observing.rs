@@ -9,6 +9,7 @@ use tracing::field::{Field, Visit};
 use tracing::span;
 use tracing::{Event, Metadata, Subscriber};
 
+use crate::shelf::Shelf;
 use crate::support::secs;
 
 /// By message: the levels and the fields that were seen.
@@ -96,9 +97,17 @@ async fn everything_that_can_happen() {
         Answer::token_without_end(),
     ]);
     issuer.script_revocations([Answer::done(), Answer::error(Error::terminal("no"))]);
+    issuer.script_long_term([
+        Answer::token_without_end(),
+        Answer::error(Error::transient("down")),
+        Answer::error(Error::transient("down")),
+    ]);
     let clock = ManualClock::new();
-    let provider = TokenProvider::builder(issuer, Grant::client_secret("id", "secret"))
+    let store = Shelf::default();
+    let grant = Grant::client_secret("id", "secret");
+    let provider = TokenProvider::builder(issuer, grant)
         .clock(clock.clone())
+        .store(store.clone())
         .scope_policy(ScopePolicy::default().idle(secs(60)))
         .build()
         .unwrap();
@@ -112,6 +121,17 @@ async fn everything_that_can_happen() {
             .build()
             .unwrap(),
     );
+    provider.rotate().await.unwrap_err();
+    provider.rotate().await.unwrap_err();
+    provider.rotate().await.unwrap();
+    store.hand_in("from-elsewhere").await;
+    tokio::time::sleep(secs(1)).await;
+    store.jam(true);
+    for _ in 0..2 {
+        store.hand_in("from-elsewhere").await;
+        tokio::time::sleep(secs(1)).await;
+    }
+    store.jam(false);
     provider.scoped(["a"]).token().await.unwrap();
     clock.advance(secs(100)).await;
     provider.shutdown().await;
@@ -145,5 +165,7 @@ fn what_is_logged_is_what_the_guide_says() {
     assert_eq!(exchange.1, BTreeSet::from(["scopes".to_owned()]));
     let revocation = seen.remove("span revocation").unwrap();
     assert_eq!(revocation.1, BTreeSet::from(["token_id".to_owned()]));
+    let rotation = seen.remove("span rotation").unwrap();
+    assert_eq!(rotation.1, BTreeSet::new());
     assert_eq!(seen, documented());
 }

@@ -4,7 +4,11 @@
 //! sense are refused by [`TokenProviderBuilder::build`](crate::TokenProviderBuilder::build), all
 //! in one place, with an error that names the value.
 
+mod rotation;
+
 use std::time::Duration;
+
+pub use rotation::RotationPolicy;
 
 /// The longest duration that a policy or a token's life may have: 100 years. It keeps all
 /// arithmetic far from overflow.
@@ -392,6 +396,7 @@ mod tests {
         assert_eq!(RetryPolicy::default().validate(), Ok(()));
         assert_eq!(ScopePolicy::default().validate(), Ok(()));
         assert_eq!(ShutdownPolicy::default().validate(), Ok(()));
+        assert_eq!(RotationPolicy::default().validate(), Ok(()));
     }
 
     #[test]
@@ -413,6 +418,8 @@ mod tests {
             ShutdownPolicy::default()
                 .deadline(Duration::ZERO)
                 .validate(),
+            RotationPolicy::default().fraction(1.0).validate(),
+            RotationPolicy::default().grace(Duration::MAX).validate(),
         ];
         for refusal in refusals {
             let text = refusal.unwrap_err();

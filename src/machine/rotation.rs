@@ -1,0 +1,135 @@
+//! The rules for the long-term token: when it is rotated, and when something else about it is to
+//! be seen to.
+
+use std::time::Duration;
+
+use super::event::Failure;
+use super::schedule;
+use crate::clock::Moment;
+use crate::policy::RotationPolicy;
+
+#[derive(Debug)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own, and any of them go together"
+)]
+pub(super) struct Rotation {
+    random: fastrand::Rng,
+    pub(super) has_begun: bool,
+    /// When the token in use is to be rotated.
+    due_at: Option<Moment>,
+    /// When something is to be written down, or to be revoked, or a rotation to be gone on with.
+    chore_at: Option<Moment>,
+    demanded: bool,
+    in_flight: bool,
+    /// The next token is there, and wants an exchange that proves it.
+    pub(super) proving: bool,
+    failures: u32,
+    /// No attempt before this: the last one failed.
+    retry_at: Option<Moment>,
+}
+
+impl Rotation {
+    pub(super) fn new(seed: u64) -> Self {
+        Self {
+            random: fastrand::Rng::with_seed(seed),
+            has_begun: false,
+            due_at: None,
+            chore_at: None,
+            demanded: false,
+            in_flight: false,
+            proving: false,
+            failures: 0,
+            retry_at: None,
+        }
+    }
+
+    /// Another long-term token is in use: `age` old, with so much `left` if that is known.
+    pub(super) fn began(
+        &mut self,
+        policy: &RotationPolicy,
+        (age, left): (Duration, Option<Duration>),
+        now: Moment,
+    ) {
+        let draw = self.random.f64();
+        self.has_begun = true;
+        self.due_at = left
+            .filter(|_| !policy.on_demand_only)
+            .map(|left| now + schedule::rotation_in(policy, age, left, draw));
+        self.demanded = false;
+        self.failures = 0;
+        self.retry_at = None;
+    }
+
+    pub(super) fn demanded(&mut self) {
+        self.demanded = true;
+        self.retry_at = None;
+    }
+
+    pub(super) fn chore(&mut self, at: Moment) {
+        self.chore_at = Some(self.chore_at.map_or(at, |present| present.min(at)));
+    }
+
+    pub(super) fn attended(&mut self, policy: &RotationPolicy, now: Moment) {
+        self.in_flight = false;
+        if self.is_due(now) {
+            // Nothing came of it, and nothing failed: no reason to try again at once.
+            self.retry_at = Some(now + policy.first_delay);
+        }
+    }
+
+    pub(super) fn deferred(&mut self, until: Moment) {
+        self.in_flight = false;
+        self.retry_at = Some(until);
+        self.chore(until);
+    }
+
+    pub(super) fn failed(&mut self, policy: &RotationPolicy, failure: Failure, now: Moment) {
+        self.in_flight = false;
+        self.demanded = false;
+        self.failures = self.failures.saturating_add(1);
+        let draw = self.random.f64();
+        let delay = schedule::rotation_retry_delay(policy, failure, self.failures, draw);
+        self.retry_at = Some(now + delay);
+        self.chore(now + delay);
+    }
+
+    /// What was under way is gone; what it was about is to be looked at again.
+    pub(super) fn interrupted(&mut self, now: Moment) {
+        if self.in_flight {
+            self.in_flight = false;
+            self.chore(now);
+        }
+    }
+
+    /// Begins an attempt, and says whether it is to rotate.
+    pub(super) fn begin(&mut self, now: Moment) -> bool {
+        self.in_flight = true;
+        self.chore_at = None;
+        self.is_due(now)
+    }
+
+    pub(super) fn next_attempt(&self, now: Moment) -> Option<Moment> {
+        if self.in_flight {
+            return None;
+        }
+        let rotation_at = if self.proving {
+            None
+        } else if self.demanded {
+            Some(now)
+        } else {
+            self.due_at
+        };
+        let wanted_at = [rotation_at, self.chore_at].into_iter().flatten().min()?;
+        Some(wanted_at.max(self.retry_at.unwrap_or(wanted_at)))
+    }
+
+    pub(super) fn rotates_at(&self) -> Option<Moment> {
+        self.due_at
+            .map(|due_at| due_at.max(self.retry_at.unwrap_or(due_at)))
+    }
+
+    fn is_due(&self, now: Moment) -> bool {
+        !self.proving && (self.demanded || self.due_at.is_some_and(|due_at| due_at <= now))
+    }
+}

@@ -1,0 +1,213 @@
+//! What happened, as values; the same values become tracing events.
+
+mod log;
+mod status;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::broadcast;
+
+pub use status::{LongTermStatus, State, Status};
+
+use crate::error::Error;
+
+const TARGET: &str = "everbearer";
+/// So many happenings are kept for a subscriber that is slow to read them.
+const BACKLOG: usize = 256;
+
+/// Something that happened to a provider, in the order in which it happened.
+///
+/// Each is also a tracing event with the target `everbearer`, as
+/// [`guide::observation`](crate::guide::observation) lists them. None holds a secret.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Happening {
+    /// A long-term token was obtained by a grant.
+    #[non_exhaustive]
+    LongTermObtained {
+        /// Its ID, if the server gave one.
+        token_id: Option<String>,
+    },
+    /// An exchange began.
+    #[non_exhaustive]
+    ExchangeBegan {
+        /// The scopes that are asked for; empty if all.
+        scopes: Arc<[String]>,
+        /// How many exchanges in a row have failed before this one.
+        failures: u32,
+    },
+    /// An exchange brought a token, which took the place of the one before.
+    #[non_exhaustive]
+    Swapped {
+        /// The scopes that were asked for; empty if all.
+        scopes: Arc<[String]>,
+        /// Counts the tokens of this provider, of all its sets of scopes; the first is 1.
+        generation: u64,
+        /// The new token's ID, if the server gave one.
+        token_id: Option<String>,
+        /// How long the new token lives, counted from when it was asked for.
+        life: Duration,
+        /// How long the exchange took.
+        took: Duration,
+        /// How much of its life the token before had left; `None` if there was none before.
+        previous_left: Option<Duration>,
+    },
+    /// An exchange brought no token. The token in use, if it is still good, stays in use.
+    #[non_exhaustive]
+    ExchangeFailed {
+        /// The scopes that were asked for; empty if all.
+        scopes: Arc<[String]>,
+        /// Why.
+        error: Error,
+        /// How many exchanges in a row have failed, this one included.
+        failures: u32,
+        /// Whether the one before failed in the same way.
+        repeats: bool,
+        /// In how long the next attempt begins by itself; `None` if only a caller in need of a
+        /// token brings it about.
+        retry_in: Option<Duration>,
+    },
+    /// A resource server refused the token in use, and it is exchanged for another.
+    #[non_exhaustive]
+    Denied {
+        /// The scopes of the token; empty if all.
+        scopes: Arc<[String]>,
+        /// The generation that was refused.
+        generation: u64,
+    },
+    /// Nobody has used a set of scopes for long: its tokens are no longer refreshed, and are
+    /// revoked.
+    #[non_exhaustive]
+    ScopesRetired {
+        /// The set.
+        scopes: Arc<[String]>,
+    },
+    /// There is another long-term token, by
+    /// [`TokenProvider::renew`](crate::TokenProvider::renew).
+    #[non_exhaustive]
+    LongTermRenewed {
+        /// Its ID, if it is known.
+        token_id: Option<String>,
+    },
+    /// Somebody else has put another long-term token into the
+    /// [store](crate::TokenProviderBuilder::store), and it was taken up.
+    #[non_exhaustive]
+    LongTermReloaded {
+        /// Its ID, if it is known.
+        token_id: Option<String>,
+    },
+    /// A rotation of the long-term token began.
+    RotationBegan,
+    /// The next long-term token is durably stored, was proven by an exchange, and is the one in
+    /// use from now on. The one before is revoked after
+    /// [`RotationPolicy::grace`](crate::RotationPolicy::grace).
+    #[non_exhaustive]
+    Rotated {
+        /// The new one's ID, if it is known.
+        token_id: Option<String>,
+        /// The ID of the one before, if it is known.
+        previous_id: Option<String>,
+    },
+    /// A rotation, or what else is to be done about the long-term token, failed; the one in use
+    /// stays in use.
+    #[non_exhaustive]
+    RotationFailed {
+        /// Why.
+        error: Error,
+        /// Whether the one before failed in the same way.
+        repeats: bool,
+        /// In how long it is tried again.
+        retry_in: Option<Duration>,
+    },
+    /// The store could not be read or written. What was read from it last stays in use, and what
+    /// is to be written is kept until it can be.
+    #[non_exhaustive]
+    StoreFailed {
+        /// Why.
+        error: Error,
+        /// Whether the last attempt failed in the same way.
+        repeats: bool,
+    },
+    /// The shutdown began: no exchange begins any more.
+    #[non_exhaustive]
+    ShutdownBegan {
+        /// How many short-term tokens are to be revoked.
+        tokens: usize,
+    },
+    /// A token was revoked, or could not be and is not tried again.
+    #[non_exhaustive]
+    Revocation {
+        /// Its ID, if the server gave one.
+        token_id: Option<String>,
+        /// Why it may live on; `None` if it is gone.
+        error: Option<Error>,
+    },
+    /// The shutdown is over.
+    ShutDown,
+}
+
+/// What happens to a provider from now on; see
+/// [`TokenProvider::subscribe`](crate::TokenProvider::subscribe).
+#[derive(Debug)]
+pub struct Subscription {
+    receiver: broadcast::Receiver<Happening>,
+}
+
+impl Subscription {
+    /// The next happening; `None` once the provider is gone. A subscriber that falls more than
+    /// 256 behind misses the oldest ones.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses no happening.
+    pub async fn next(&mut self) -> Option<Happening> {
+        loop {
+            match self.receiver.recv().await {
+                Ok(happening) => return Some(happening),
+                Err(broadcast::error::RecvError::Lagged(_)) => {}
+                Err(broadcast::error::RecvError::Closed) => return None,
+            }
+        }
+    }
+}
+
+/// Where happenings are told.
+#[derive(Debug)]
+pub(crate) struct Observers {
+    sender: broadcast::Sender<Happening>,
+}
+
+impl Observers {
+    pub(crate) fn new() -> Self {
+        let (sender, _) = broadcast::channel(BACKLOG);
+        Self { sender }
+    }
+
+    pub(crate) fn subscribe(&self) -> Subscription {
+        Subscription {
+            receiver: self.sender.subscribe(),
+        }
+    }
+
+    pub(crate) fn tell(&self, happening: Happening) {
+        log::log(&happening);
+        // That nobody listens is no failure.
+        let _ = self.sender.send(happening);
+    }
+}
+
+/// The span within which the issuer exchanges, obtains included.
+pub(crate) fn exchange_span(scopes: &[String]) -> tracing::Span {
+    tracing::info_span!(target: TARGET, "exchange", ?scopes)
+}
+
+/// The span within which the long-term token is rotated.
+pub(crate) fn rotation_span() -> tracing::Span {
+    tracing::info_span!(target: TARGET, "rotation")
+}
+
+/// The span within which the issuer revokes a token.
+pub(crate) fn revocation_span(token_id: Option<&str>) -> tracing::Span {
+    tracing::info_span!(target: TARGET, "revocation", token_id)
+}
