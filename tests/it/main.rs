@@ -22,6 +22,7 @@ mod destinations;
 mod failing;
 mod observing;
 mod one_flight;
+mod rotating;
 mod runtimes;
 mod scenarios;
 mod scopes;
