@@ -18,6 +18,7 @@ mod origin;
 mod policy;
 mod provider;
 mod secret;
+mod secret_source;
 mod store;
 #[cfg(feature = "testkit")]
 pub mod testkit;
@@ -35,5 +36,6 @@ pub use origin::Origin;
 pub use policy::{RefreshPolicy, RetryPolicy, ScopePolicy, ShutdownPolicy};
 pub use provider::{Fate, ShutdownReport, Tier, TokenProvider, TokenProviderBuilder, TokenReport};
 pub use secret::Secret;
+pub use secret_source::SecretSource;
 pub use store::{Lease, MemoryStore, Record, Stored, TokenStore, Version};
 pub use token::{Bearer, LongTermToken, ShortTermToken, TokenBuilder};
