@@ -27,7 +27,7 @@ mod token;
 pub use api::{AuthApi, AuthApiBuilder, models};
 pub use clock::{Clock, Moment, SystemClock};
 pub use error::{Error, ErrorKind};
-pub use issuer::{Credential, Exchanged, Grant, TokenIssuer};
+pub use issuer::{AssertionSigner, Credential, Exchanged, Grant, TokenIssuer};
 #[cfg(feature = "reqwest-middleware")]
 pub use middleware::BearerMiddleware;
 pub use middleware::{RequestBuilderExt, SendError};

@@ -39,7 +39,7 @@ impl TokenIssuer for AuthApi {
     }
 
     async fn obtain(&self, grant: &Grant) -> Result<LongTermToken, Error> {
-        let (request, authorization) = grant.request().await?;
+        let (request, authorization) = grant.request(self.base_url()).await?;
         self.issue_long_term_token(&request, authorization.as_ref())
             .await?
             .into_token()

@@ -7,7 +7,7 @@ use std::fmt;
 
 use async_trait::async_trait;
 
-pub use grant::Grant;
+pub use grant::{AssertionSigner, Grant};
 
 use crate::error::{Error, ErrorKind};
 use crate::origin::Origin;

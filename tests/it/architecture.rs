@@ -16,7 +16,15 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("machine", &["clock", "policy"]),
     (
         "issuer",
-        &["api", "error", "origin", "secret", "secret_source", "token"],
+        &[
+            "api",
+            "clock",
+            "error",
+            "origin",
+            "secret",
+            "secret_source",
+            "token",
+        ],
     ),
     ("store", &["error", "secret", "token"]),
     ("observe", &["error"]),

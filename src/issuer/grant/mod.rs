@@ -1,15 +1,19 @@
 //! The ways to obtain a long-term token.
 
+mod assertion;
 mod one_time;
 
 use std::future::Future;
 use std::time::Duration;
 
-use crate::api::models::{GrantType, LongTokenRequest};
+pub use assertion::AssertionSigner;
+
+use crate::api::models::{GrantType, JWT_BEARER, LongTokenRequest};
 use crate::error::{Error, ErrorKind};
 use crate::secret::Secret;
 use crate::secret_source::SecretSource;
 use crate::token::ShortTermToken;
+use assertion::Assertion;
 use one_time::OneTimeCodes;
 
 const SHORTEST_TTL: Duration = Duration::from_secs(60 * 60);
@@ -35,12 +39,15 @@ pub struct Grant {
     mechanism: Mechanism,
     scopes: Option<Vec<String>>,
     ttl: Option<Duration>,
+    /// What was said of an assertion, of which there is none.
+    misplaced: Option<&'static str>,
 }
 
 #[derive(Clone, Debug)]
 enum Mechanism {
     ClientSecret(SecretSource),
     OneTimeCode(OneTimeCodes),
+    Assertion(Assertion),
     ShortTermToken(SecretSource),
     OwnToken,
 }
@@ -52,6 +59,7 @@ impl Grant {
             mechanism,
             scopes: None,
             ttl: None,
+            misplaced: None,
         }
     }
 
@@ -91,6 +99,15 @@ impl Grant {
         Self::new(client_id, Mechanism::OneTimeCode(codes))
     }
 
+    /// A JWT signed with the client's private key (RFC 7523): by an
+    /// [`AssertionSigner`], wherever it keeps the key.
+    ///
+    /// Each request has a JWT of its own, which lives for 60 seconds by this machine's clock: a
+    /// server whose clock is ahead by more refuses it.
+    pub fn assertion(client_id: impl Into<String>, signer: impl AssertionSigner) -> Self {
+        Self::new(client_id, Mechanism::Assertion(Assertion::new(signer)))
+    }
+
     /// A short-term token with the `tokens:write` scope that comes from outside, such as one that
     /// somebody lends for the start.
     pub fn short_term_token(client_id: impl Into<String>, token: impl Into<SecretSource>) -> Self {
@@ -124,6 +141,28 @@ impl Grant {
         self
     }
 
+    /// For an [`assertion`](Self::assertion): its `aud`, by which the server sees that it is
+    /// meant. Default: the server's base URL.
+    #[must_use]
+    pub fn audience(mut self, audience: impl Into<String>) -> Self {
+        match &mut self.mechanism {
+            Mechanism::Assertion(assertion) => assertion.audience = Some(audience.into()),
+            _ => self.misplaced = Some("audience"),
+        }
+        self
+    }
+
+    /// For an [`assertion`](Self::assertion): its `kid`, by which the server finds the key.
+    /// Default: none, and the server tries the keys that it knows.
+    #[must_use]
+    pub fn key_id(mut self, key_id: impl Into<String>) -> Self {
+        match &mut self.mechanism {
+            Mechanism::Assertion(assertion) => assertion.key_id = Some(key_id.into()),
+            _ => self.misplaced = Some("key ID"),
+        }
+        self
+    }
+
     /// Checks what can be checked without asking for a secret.
     pub(crate) fn validate(&self) -> Result<(), Error> {
         let refuse = |text: &str| Err(Error::new(ErrorKind::Config, text));
@@ -136,23 +175,38 @@ impl Grant {
         {
             return refuse("the grant's ttl must lie between 1 hour and 90 days");
         }
+        if let Some(what) = self.misplaced {
+            return refuse(&format!("the grant's {what} is for an assertion only"));
+        }
         match &self.mechanism {
             Mechanism::ClientSecret(secret) => secret.validate("the grant's client secret"),
             Mechanism::ShortTermToken(token) => token.validate("the grant's short-term token"),
-            Mechanism::OneTimeCode(_) | Mechanism::OwnToken => Ok(()),
+            Mechanism::Assertion(assertion) if assertion.audience.as_deref() == Some("") => {
+                refuse("the grant's audience is empty")
+            }
+            Mechanism::Assertion(assertion) if assertion.key_id.as_deref() == Some("") => {
+                refuse("the grant's key ID is empty")
+            }
+            Mechanism::Assertion(_) | Mechanism::OneTimeCode(_) | Mechanism::OwnToken => Ok(()),
         }
     }
 
-    /// A request, with the short-term token that authorizes it where that is the mechanism. It is
-    /// good for one attempt.
+    /// A request to the server at this base URL, with the short-term token that authorizes it
+    /// where that is the mechanism. It is good for one attempt.
     pub(super) async fn request(
         &self,
+        server: &str,
     ) -> Result<(LongTokenRequest, Option<ShortTermToken>), Error> {
         let mut request = self.request_without_proof();
         let mut authorization = None;
         match &self.mechanism {
             Mechanism::ClientSecret(secret) => request.client_secret = Some(secret.read().await?),
             Mechanism::OneTimeCode(codes) => request.otp_code = Some(codes.next().await?),
+            Mechanism::Assertion(assertion) => {
+                request.grant_type = GrantType::Assertion;
+                request.assertion_type = Some(JWT_BEARER.to_owned());
+                request.assertion = Some(assertion.sign(&self.client_id, server).await?);
+            }
             Mechanism::ShortTermToken(token) => {
                 let token = token.read().await?;
                 authorization = Some(ShortTermToken::builder(token.expose()).build()?);

@@ -13,6 +13,8 @@ fn a_grant_that_the_contract_forbids_is_refused() {
     for refused in [
         grant().ttl(hours(24 * 91)),
         grant().ttl(Duration::from_secs(3_599)),
+        grant().audience("https://auth.example.com"),
+        grant().key_id("2026-11"),
         Grant::client_secret("", "secret"),
         Grant::client_secret("client", ""),
         Grant::client_secret("client", SecretSource::env("")),

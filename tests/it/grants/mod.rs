@@ -1,5 +1,6 @@
 //! The ways to obtain a long-term token, over a real socket.
 
+mod assertions;
 mod one_time_codes;
 mod sources;
 
@@ -132,6 +133,14 @@ async fn a_grant_that_cannot_work_is_refused_when_the_provider_is_built() {
         (
             Grant::client_secret("id", SecretSource::file("")),
             "without a path",
+        ),
+        (
+            Grant::client_secret("id", "hunter2").audience("https://auth.example.com"),
+            "audience is for an assertion",
+        ),
+        (
+            Grant::own_token("id").key_id("2026-11"),
+            "key ID is for an assertion",
         ),
     ] {
         let error = build(grant).unwrap_err();
