@@ -27,6 +27,8 @@ mod token;
 pub use api::{AuthApi, AuthApiBuilder, models};
 pub use clock::{Clock, Moment, SystemClock};
 pub use error::{Error, ErrorKind};
+#[cfg(feature = "assertion")]
+pub use issuer::SigningKey;
 pub use issuer::{AssertionSigner, Credential, Exchanged, Grant, TokenIssuer};
 #[cfg(feature = "reqwest-middleware")]
 pub use middleware::BearerMiddleware;

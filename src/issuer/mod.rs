@@ -7,6 +7,8 @@ use std::fmt;
 
 use async_trait::async_trait;
 
+#[cfg(feature = "assertion")]
+pub use grant::SigningKey;
 pub use grant::{AssertionSigner, Grant};
 
 use crate::error::{Error, ErrorKind};

@@ -20,8 +20,8 @@ const LIFE: Duration = Duration::from_secs(60);
 
 /// What signs assertions: a private key, wherever it is kept.
 ///
-/// Implement it for a key that never leaves its place, such as in an HSM or in a cloud's key
-/// management.
+/// `SigningKey` (feature `assertion`) is one, for a key in PEM. Implement it for a key that never
+/// leaves its place, such as in an HSM or in a cloud's key management; that needs no feature.
 ///
 /// # Examples
 ///

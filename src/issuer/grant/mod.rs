@@ -2,11 +2,15 @@
 
 mod assertion;
 mod one_time;
+#[cfg(feature = "assertion")]
+mod signing_key;
 
 use std::future::Future;
 use std::time::Duration;
 
 pub use assertion::AssertionSigner;
+#[cfg(feature = "assertion")]
+pub use signing_key::SigningKey;
 
 use crate::api::models::{GrantType, JWT_BEARER, LongTokenRequest};
 use crate::error::{Error, ErrorKind};
@@ -99,8 +103,9 @@ impl Grant {
         Self::new(client_id, Mechanism::OneTimeCode(codes))
     }
 
-    /// A JWT signed with the client's private key (RFC 7523): by an
-    /// [`AssertionSigner`], wherever it keeps the key.
+    /// A JWT signed with the client's private key (RFC 7523): by `SigningKey` (feature
+    /// `assertion`) with a key in PEM, or by an [`AssertionSigner`] with a key that is kept
+    /// elsewhere.
     ///
     /// Each request has a JWT of its own, which lives for 60 seconds by this machine's clock: a
     /// server whose clock is ahead by more refuses it.

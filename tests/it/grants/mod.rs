@@ -1,6 +1,8 @@
 //! The ways to obtain a long-term token, over a real socket.
 
 mod assertions;
+#[cfg(feature = "assertion")]
+mod keys;
 mod one_time_codes;
 mod sources;
 
