@@ -20,6 +20,7 @@ mod denials;
 #[cfg(feature = "reqwest-middleware")]
 mod destinations;
 mod failing;
+mod grants;
 mod observing;
 mod one_flight;
 mod rotating;
