@@ -32,3 +32,5 @@ mod shutting_down;
 #[cfg(all(target_os = "linux", feature = "reqwest-middleware"))]
 mod suspended;
 mod windows;
+#[cfg(target_os = "linux")]
+mod zeroizing;
