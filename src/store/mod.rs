@@ -1,5 +1,7 @@
 //! Where a long-term token survives a restart: one record, replaced as a whole.
 
+#[cfg(all(unix, feature = "file-store"))]
+mod file;
 mod memory;
 mod record;
 
@@ -8,6 +10,10 @@ use std::fmt;
 
 use async_trait::async_trait;
 
+#[cfg(all(unix, feature = "file-store"))]
+pub use file::FileStore;
+#[cfg(all(unix, feature = "sealed"))]
+pub use file::SealingKey;
 pub use memory::MemoryStore;
 pub use record::Record;
 pub(crate) use record::{Dated, Retiring};
@@ -73,7 +79,7 @@ pub trait TokenStore: fmt::Debug + Send + Sync + 'static {
     ///
     /// A change that comes while nobody waits is told to the next who does.
     async fn changed(&self) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     /// The right to rotate what is kept, or `None` if somebody else has it at this moment. It
