@@ -21,6 +21,8 @@ mod denials;
 mod destinations;
 mod failing;
 mod grants;
+#[cfg(unix)]
+mod file_store;
 mod observing;
 mod one_flight;
 mod rotating;
