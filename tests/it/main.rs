@@ -20,9 +20,9 @@ mod denials;
 #[cfg(feature = "reqwest-middleware")]
 mod destinations;
 mod failing;
-mod grants;
 #[cfg(unix)]
 mod file_store;
+mod grants;
 mod observing;
 mod one_flight;
 mod rotating;
