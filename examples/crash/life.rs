@@ -49,6 +49,7 @@ pub(crate) async fn live(behaviour: &Behaviour, kills: u32, seed: u64) -> Result
             if !is_ready(&mut victim).await {
                 judgement.lost += 1;
                 victim.kill().await?;
+                server.clear_faults();
                 begin(&server, &path).await?; // a person comes to help
                 continue;
             }

@@ -3,7 +3,9 @@
 use std::io::{Write, stdout};
 use std::time::Duration;
 
-use everbearer::{AuthApi, Credential, FileStore, Grant, RotationPolicy, TokenProvider};
+use everbearer::{
+    AuthApi, Credential, FileStore, Grant, RetryPolicy, RotationPolicy, TokenProvider,
+};
 
 use super::Result;
 
@@ -22,10 +24,15 @@ pub(crate) async fn run(mut args: impl Iterator<Item = String>) -> Result<()> {
     let policy = RotationPolicy::default()
         .grace(GRACE)
         .delays(Duration::from_millis(5), Duration::from_millis(20));
+    // Responses may be lost: that is no reason to give up at the start.
+    let retries = RetryPolicy::default()
+        .delays(Duration::from_millis(5), Duration::from_millis(20))
+        .start_timeout(Duration::from_secs(10));
     let provider = TokenProvider::builder(AuthApi::new(base_url)?, Credential::Stored)
         .store(FileStore::new(path))
         .rotate_with(Grant::own_token(client_id))
         .rotation_policy(policy)
+        .retry_policy(retries)
         .build()?;
     provider.ready().await?;
     writeln!(stdout(), "{READY}")?;

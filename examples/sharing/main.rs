@@ -25,8 +25,8 @@ Usage: sharing [--rotations N]
 
 The exit code is 0 if each rotation was made once and no request failed, and 1 otherwise.";
 
-const LONG_TERM_LIFE: Duration = Duration::from_secs(2);
-const SHORT_TERM_LIFE: Duration = Duration::from_millis(800);
+const LONG_TERM_LIFE: Duration = Duration::from_secs(3);
+const SHORT_TERM_LIFE: Duration = Duration::from_secs(1);
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -80,8 +80,13 @@ async fn run(rotations: u64) -> Result<bool> {
         "two daemons on {}, until it was rotated {rotations} times",
         path.display()
     );
-    let daemons = [spawn(&server, &path)?, spawn(&server, &path)?];
+    let mut daemons = [spawn(&server, &path)?, spawn(&server, &path)?];
     while server.counts().long_term_issued <= rotations {
+        for daemon in &mut daemons {
+            if let Some(status) = daemon.try_wait()? {
+                return Err(format!("a daemon gave up: {status}").into());
+            }
+        }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     let mut told = Tally::default();
