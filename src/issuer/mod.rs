@@ -84,6 +84,9 @@ pub trait TokenIssuer: fmt::Debug + Send + Sync + 'static {
     /// [another one](Exchanged::replacing), as OAuth servers that rotate refresh tokens do
     /// (RFC 9700, section 4.14.2). The engine then makes one exchange at a time, of all sets of
     /// scopes and of all processes that share the store.
+    ///
+    /// An answer that is lost costs the token, unless the server answers the same request once more:
+    /// configure [`recover_with`](crate::TokenProviderBuilder::recover_with).
     fn replaces_long_term(&self) -> bool {
         false
     }

@@ -55,6 +55,8 @@ pub(crate) enum Event {
     RotationDemanded,
     /// Something about the long-term token is to be seen to then.
     Chore { at: Moment },
+    /// Something new about the long-term token is to be seen to now, whatever has failed before.
+    Urgent,
     /// Whether there is a next long-term token, which an exchange of the root lane is to prove.
     Proving(bool),
     /// The long-term token was seen to.
@@ -62,7 +64,11 @@ pub(crate) enum Event {
     /// Somebody else is seeing to it: look again then.
     AttendingDeferred { until: Moment },
     /// The long-term token could not be seen to, or the next one is no good.
-    AttendingFailed { failure: Failure },
+    AttendingFailed {
+        failure: Failure,
+        /// It is to be tried again after this at the latest: what it is done with ends.
+        at_most: Option<Duration>,
+    },
     /// No more exchanges; revoke, and be done by then.
     ShutDown { deadline: Moment },
     /// The revoking is done.

@@ -29,8 +29,6 @@ pub(super) struct Lane {
     /// The last failure was terminal: without a good token, only a demand brings the next attempt
     /// about.
     pub(super) refused: bool,
-    /// Another long-term token came while an exchange was made with the one before.
-    renewed_in_flight: bool,
     last_denial: Option<Moment>,
     last_use: Moment,
 }
@@ -61,7 +59,6 @@ impl Lane {
             had_token: false,
             retry_at: None,
             refused: false,
-            renewed_in_flight: false,
             last_denial: None,
             last_use: now,
         }
@@ -103,7 +100,6 @@ impl Lane {
             return false;
         }
         self.in_flight = false;
-        self.renewed_in_flight = false;
         self.window = window;
         self.life = life;
         self.demand = None;
@@ -115,12 +111,6 @@ impl Lane {
     }
 
     pub(super) fn failed(&mut self, policies: &Policies, failure: Failure, now: Moment) {
-        // A refusal of the long-term token before says nothing about the one that is here by now.
-        let is_outdated = std::mem::take(&mut self.renewed_in_flight);
-        let failure = match failure {
-            Failure::Terminal if is_outdated => Failure::Transient { retry_after: None },
-            failure => failure,
-        };
         self.in_flight = false;
         self.demand = None;
         self.failures = self.failures.saturating_add(1);
@@ -145,11 +135,9 @@ impl Lane {
 
     pub(super) const fn interrupted(&mut self) {
         self.in_flight = false;
-        self.renewed_in_flight = false;
     }
 
     pub(super) fn renewed(&mut self) {
-        self.renewed_in_flight = self.in_flight;
         if self.refused {
             self.refused = false;
             self.retry_at = None;

@@ -80,11 +80,13 @@ impl Machine {
             }
             Event::RotationDemanded => self.rotation.demanded(),
             Event::Chore { at } => self.rotation.chore(at),
+            Event::Urgent => self.rotation.urgent(now),
             Event::Proving(proving) => self.rotation.proving = proving,
             Event::Attended => self.rotation.attended(&self.policies.rotation, now),
             Event::AttendingDeferred { until } => self.rotation.deferred(until),
-            Event::AttendingFailed { failure } => {
-                self.rotation.failed(&self.policies.rotation, failure, now);
+            Event::AttendingFailed { failure, at_most } => {
+                let policy = &self.policies.rotation;
+                self.rotation.failed(policy, failure, at_most, now);
             }
             Event::Opened(lane) => self.open(lane, now),
             Event::Used(lane) => self.with(lane, |lane, _| lane.used(now)),
@@ -177,7 +179,7 @@ impl Machine {
     }
 
     /// Whether it was told of the long-term token in use.
-    pub(crate) fn knows_long_term(&self) -> bool {
+    pub(crate) const fn knows_long_term(&self) -> bool {
         self.rotation.has_begun
     }
 

@@ -238,7 +238,10 @@ impl Play {
         if !std::mem::take(&mut self.attending) {
             return;
         }
-        let failed = |failure| Event::AttendingFailed { failure };
+        let failed = |failure| Event::AttendingFailed {
+            failure,
+            at_most: None,
+        };
         let event = match attendance {
             Attendance::Done { proving } => {
                 self.prove(proving);

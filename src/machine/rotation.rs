@@ -66,6 +66,11 @@ impl Rotation {
         self.retry_at = None;
     }
 
+    pub(super) fn urgent(&mut self, now: Moment) {
+        self.retry_at = None;
+        self.chore(now);
+    }
+
     pub(super) fn chore(&mut self, at: Moment) {
         self.chore_at = Some(self.chore_at.map_or(at, |present| present.min(at)));
     }
@@ -84,11 +89,18 @@ impl Rotation {
         self.chore(until);
     }
 
-    pub(super) fn failed(&mut self, policy: &RotationPolicy, failure: Failure, now: Moment) {
+    pub(super) fn failed(
+        &mut self,
+        policy: &RotationPolicy,
+        failure: Failure,
+        at_most: Option<Duration>,
+        now: Moment,
+    ) {
         self.in_flight = false;
         self.failures = self.failures.saturating_add(1);
         let draw = self.random.f64();
         let delay = schedule::rotation_retry_delay(policy, failure, self.failures, draw);
+        let delay = at_most.map_or(delay, |at_most| delay.min(at_most.max(policy.first_delay)));
         self.retry_at = Some(now + delay);
         self.chore(now + delay);
     }

@@ -346,7 +346,8 @@ impl ShutdownPolicy {
     }
 
     /// Whether the long-term token is revoked as well, after the short-term ones. Whoever starts
-    /// the daemon again then needs another one. Default: false.
+    /// the daemon again then needs another one, and so does everybody who shares the store: what it
+    /// holds is of no use any more. Default: false.
     #[must_use]
     pub const fn revoke_long_term(mut self, revoke: bool) -> Self {
         self.revoke_long_term = revoke;

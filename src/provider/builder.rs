@@ -106,7 +106,9 @@ impl TokenProviderBuilder {
     }
 
     /// How the next long-term token is obtained when it is to be rotated. Default: by the grant
-    /// of [`recover_with`](Self::recover_with).
+    /// of [`recover_with`](Self::recover_with); where that is a
+    /// [short-term token](Grant::short_term_token) that somebody lent, by
+    /// [the provider's own](Grant::own_token).
     pub fn rotate_with(mut self, grant: Grant) -> Self {
         self.rotate_with = Some(grant);
         self
@@ -114,7 +116,7 @@ impl TokenProviderBuilder {
 
     /// How another long-term token is obtained when there is none, or when the server refuses the
     /// one in use. Default: by the grant that the provider was built with, if it was built with
-    /// one.
+    /// one; else by that of [`rotate_with`](Self::rotate_with), if it can obtain a first one.
     pub fn recover_with(mut self, grant: Grant) -> Self {
         self.recover_with = Some(grant);
         self
@@ -190,8 +192,22 @@ impl TokenProviderBuilder {
             }
             Credential::Stored => (None, None),
         };
-        let recover_with = self.recover_with.or(grant);
-        let rotate_with = self.rotate_with.or_else(|| recover_with.clone());
+        let replaces = self.issuer.replaces_long_term();
+        if replaces && self.rotate_with.is_some() {
+            return Err(Error::new(
+                ErrorKind::Config,
+                "this issuer replaces the long-term token with each exchange: leave \
+                 TokenProviderBuilder::rotate_with away",
+            ));
+        }
+        let recover_with = self.recover_with.or(grant).or_else(|| {
+            let rotate_with = self.rotate_with.clone();
+            rotate_with.filter(|grant| !grant.is_own_token())
+        });
+        let rotate_with = self
+            .rotate_with
+            .or_else(|| recover_with.as_ref().map(Grant::for_rotation))
+            .filter(|_| !replaces);
         for grant in recover_with.iter().chain(&rotate_with) {
             grant.validate()?;
         }

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use tracing::Instrument;
 
 use super::engine::{Engine, Minted, Retired};
-use super::flight::{self, Fresh};
+use super::flight::{self, Failed, Fresh};
 use super::lane::Lane;
 use super::ledger::unfinished;
 use super::rotation;
@@ -17,7 +17,7 @@ use super::shared::Shared;
 use super::shutdown;
 use crate::clock::Moment;
 use crate::error::{Error, ErrorKind};
-use crate::machine::{Action, Event, LaneId};
+use crate::machine::{Action, Event, Failure, LaneId};
 use crate::observe::{self, Happening};
 use crate::token::{Bearer, ShortTermToken};
 
@@ -60,7 +60,7 @@ impl Calls {
 /// How a call ended.
 #[derive(Debug)]
 pub(super) enum Ended {
-    Exchange(Arc<Lane>, Result<Fresh, Error>),
+    Exchange(Arc<Lane>, Result<Fresh, Failed>),
     Attendance,
     StoreChanged,
     Revocation(ShortTermToken, Result<(), Error>),
@@ -196,10 +196,10 @@ fn watch(shared: &Arc<Shared>, calls: &mut Calls, pause: Duration) {
     let shared = Arc::clone(shared);
     calls.tasks.spawn(async move {
         tokio::time::sleep(pause).await;
-        let change = async {
+        let change = flight::working_for(&shared, async {
             shared.settings.store.changed().await;
             shared.keeper.lock().await.reload(&shared).await
-        };
+        });
         if flight::catching_panics(change).await.is_err() {
             // It was told already, and what is here stays in use.
             tokio::time::sleep(BETWEEN_RELOADS).await;
@@ -233,7 +233,7 @@ pub(super) fn land(shared: &Shared, ended: Ended) {
     let now = shared.now();
     match ended {
         Ended::Exchange(lane, Ok(fresh)) => accept(shared, &lane, fresh, now),
-        Ended::Exchange(lane, Err(error)) => fail(shared, &lane, error, now),
+        Ended::Exchange(lane, Err(failed)) => fail(shared, &lane, failed, now),
         Ended::Attendance | Ended::StoreChanged => {} // they have told the machine themselves
         Ended::Revocation(token, outcome) => revoked(shared, &token, outcome),
     }
@@ -296,15 +296,28 @@ fn accept(shared: &Shared, lane: &Lane, fresh: Fresh, now: Moment) {
     shared.observers.tell(happening);
 }
 
-fn fail(shared: &Shared, lane: &Lane, error: Error, now: Moment) {
+fn fail(shared: &Shared, lane: &Lane, failed_with: Failed, now: Moment) {
+    let Failed { error, used } = failed_with;
     let happening = {
         let mut engine = shared.engine();
         if !engine.machine.is_running() {
             return;
         }
+        // A refusal of the long-term token before says nothing about the one that is here by now.
+        let present = engine.long_term.as_ref().map(|held| &held.token);
+        let is_outdated = match (present, &used) {
+            (Some(present), Some(used)) => !present.reads_like(used),
+            (present, used) => {
+                present.is_some() && used.is_none() && error.kind() == ErrorKind::Config
+            }
+        };
+        let failure = match flight::failure(&error) {
+            Failure::Terminal if is_outdated => Failure::Transient { retry_after: None },
+            failure => failure,
+        };
         let event = Event::Failed {
             lane: lane.id,
-            failure: flight::failure(&error),
+            failure,
         };
         engine.machine.handle(event, now);
         failed(&mut engine, lane, error, now)

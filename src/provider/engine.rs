@@ -23,6 +23,8 @@ pub(super) struct Engine {
     pub(super) long_term_changes: u64,
     /// A next long-term token, which no exchange has proven yet.
     pub(super) next: Option<LongTermToken>,
+    /// What an exchange has shown of the next token, which is to be acted upon.
+    pub(super) verdict: Option<Verdict>,
     /// The long-term tokens beside the one in use: the next one, and those that are superseded.
     pub(super) beside: Vec<LongTermToken>,
     /// A long-term token that was handed in and is not written down yet.
@@ -45,6 +47,14 @@ pub(super) struct Engine {
 pub(super) struct Held {
     pub(super) token: LongTermToken,
     pub(super) since: Moment,
+}
+
+/// What an exchange has shown of a next long-term token.
+#[derive(Clone, Debug)]
+pub(super) struct Verdict {
+    pub(super) token: LongTermToken,
+    /// Why the server refuses it where it accepts the one in use; `None` if it is proven.
+    pub(super) refusal: Option<Error>,
 }
 
 /// A token to revoke in the end.
@@ -102,6 +112,7 @@ impl Engine {
             long_term: long_term.map(|token| Held { token, since: now }),
             long_term_changes: 0,
             next: None,
+            verdict: None,
             beside: Vec::new(),
             handed_in: None,
             rotation_failures: (0, None),
@@ -124,6 +135,23 @@ impl Engine {
     pub(super) fn hold(&mut self, token: LongTermToken, now: Moment) {
         self.long_term = Some(Held { token, since: now });
         self.long_term_changes += 1;
+    }
+
+    /// Notes what an exchange has shown of the next token, which the machine is to see to at once.
+    pub(super) fn judge(&mut self, verdict: Verdict, now: Moment) {
+        self.verdict = Some(verdict);
+        self.forget_outdated_verdict();
+        if self.verdict.is_some() {
+            self.machine.handle(Event::Proving(false), now);
+            self.machine.handle(Event::Urgent, now);
+        }
+    }
+
+    /// A verdict is about the next token that is there, or about none.
+    pub(super) fn forget_outdated_verdict(&mut self) {
+        let next = self.next.as_ref();
+        self.verdict
+            .take_if(|verdict| !next.is_some_and(|next| next.reads_like(&verdict.token)));
     }
 
     /// The lane of the provider's own set.

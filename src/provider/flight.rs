@@ -7,15 +7,16 @@ use std::time::{Duration, SystemTime};
 
 use futures_util::future::FutureExt;
 
+use super::engine::Verdict;
 use super::keeper::{Keeper, dated};
 use super::lane::Lane;
-use super::recovery::{self, Search};
+use super::recovery::{self, Found, Search};
 use super::rotation;
 use super::shared::Shared;
 use crate::clock::Moment;
 use crate::error::{Error, ErrorKind};
 use crate::issuer::Exchanged;
-use crate::machine::{Failure, LaneId};
+use crate::machine::Failure;
 use crate::token::{Lifetime, LongTermToken, ShortTermToken, UnixMillis};
 
 /// So many long-term tokens are tried in one exchange: the next, the current, and one that is
@@ -31,6 +32,19 @@ pub(super) struct Fresh {
     pub(super) life: Duration,
     /// Whether the life is only assumed.
     pub(super) is_assumed: bool,
+}
+
+/// Why an exchange brought nothing, and with which long-term token.
+#[derive(Debug)]
+pub(super) struct Failed {
+    pub(super) error: Error,
+    pub(super) used: Option<LongTermToken>,
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self { error, used: None }
+    }
 }
 
 /// All that an exchange brought.
@@ -58,28 +72,34 @@ pub(super) fn working_for<T>(
     WORKING_FOR.scope(address_of(shared), work)
 }
 
-pub(super) async fn exchange(shared: Arc<Shared>, lane: Arc<Lane>) -> Result<Fresh, Error> {
+pub(super) async fn exchange(shared: Arc<Shared>, lane: Arc<Lane>) -> Result<Fresh, Failed> {
     let limit = shared.settings.policies.retry.exchange_timeout;
     let work = working_for(&shared, with_long_term(&shared, &lane));
     // Outermost, so that it also catches a panic of what is dropped when the time is over.
     catching_panics(async {
         let outcome = tokio::time::timeout(limit, work).await;
         outcome.unwrap_or_else(|_| {
-            Err(Error::new(
+            Err(Failed::from(Error::new(
                 ErrorKind::Timeout,
                 format!("the exchange took longer than {limit:?} and was given up"),
-            ))
+            )))
         })
     })
     .await
 }
 
 /// What an issuer's call came to; one that panics fails like any other.
-pub(super) async fn catching_panics<T>(
-    call: impl Future<Output = Result<T, Error>>,
-) -> Result<T, Error> {
+pub(super) async fn catching_panics<T, E: From<Error>>(
+    call: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
     let outcome = AssertUnwindSafe(call).catch_unwind().await;
-    outcome.unwrap_or_else(|_| Err(Error::new(ErrorKind::Issuer, "the token issuer panicked")))
+    outcome.unwrap_or_else(|_| {
+        let error = Error::new(
+            ErrorKind::Issuer,
+            "the token issuer, or the store, panicked",
+        );
+        Err(E::from(error))
+    })
 }
 
 /// What the failure means for the next attempt.
@@ -95,67 +115,108 @@ pub(super) fn failure(error: &Error) -> Failure {
 
 /// Exchanges the long-term token in use; or, where the server no longer accepts it, another one
 /// that is there or can be had.
-async fn with_long_term(shared: &Shared, lane: &Lane) -> Result<Fresh, Error> {
+async fn with_long_term(shared: &Shared, lane: &Lane) -> Result<Fresh, Failed> {
     if shared.settings.issuer.replaces_long_term() {
         return one_at_a_time(shared, lane).await;
     }
-    let mut refused = Vec::new();
-    let mut long_term = first(shared, lane).await?;
+    let mut refused: Vec<LongTermToken> = Vec::new();
+    let mut disproof = None;
+    let mut found = first(shared, lane).await?;
     loop {
-        let outcome = mint(shared, lane, &long_term).await;
-        let is_next = is_next(shared, &long_term);
-        let error = match outcome {
+        let token = &found.token;
+        let error = match mint(shared, lane, token).await {
             Ok(minting) => {
-                if is_next {
-                    rotation::settle(shared, &long_term).await;
-                }
-                return kept(shared, minting).await;
+                judge(shared, token, disproof);
+                return Ok(kept(shared, token, minting).await?);
             }
             Err(error) => error,
         };
-        if is_next && !error.is_retryable() {
-            rotation::discard(shared, &long_term, error.clone()).await;
-        } else if !is_refused(&error) && !is_renewed(shared, &long_term, &error) {
-            return Err(error);
+        let failed = Failed {
+            error: error.clone(),
+            used: Some(token.clone()),
+        };
+        if is_next(shared, token) && !error.is_retryable() {
+            disproof = Some(Verdict {
+                token: token.clone(),
+                refusal: Some(error.clone()),
+            });
+        } else if found.is_obtained || !is_refused(&error) && !is_renewed(shared, token, &error) {
+            return Err(failed);
         }
-        refused.push(long_term);
-        if refused.len() > MOST_REFUSED {
-            return Err(error);
+        refused.push(found.token);
+        if refused.len() == MOST_REFUSED {
+            return Err(failed);
         }
-        let mut keeper = shared.keeper.lock().await;
-        let search = Search {
+        let mut search = Search {
             refused: &refused,
+            has_obtained: false,
             lease: None,
         };
-        long_term = search.run(shared, &mut keeper, Some(error)).await?;
+        let mut keeper = shared.keeper.lock().await;
+        let outcome = search.find(shared, &mut keeper, Some(error)).await;
+        found = outcome.map_err(|error| Failed { error, ..failed })?;
+    }
+}
+
+/// Says what the exchange has shown of the next token: that it is good, if it is the one that
+/// succeeded, or that it alone was refused.
+fn judge(shared: &Shared, succeeded: &LongTermToken, disproof: Option<Verdict>) {
+    let proof = Verdict {
+        token: succeeded.clone(),
+        refusal: None,
+    };
+    let now = shared.now();
+    let is_judged = {
+        let mut engine = shared.engine();
+        let is_next = |next: &LongTermToken| next.reads_like(succeeded);
+        let verdict = if engine.next.as_ref().is_some_and(is_next) {
+            Some(proof)
+        } else {
+            disproof
+        };
+        if let Some(verdict) = verdict {
+            engine.judge(verdict, now);
+        }
+        engine.verdict.is_some()
+    };
+    if is_judged {
+        shared.wake.notify_one();
     }
 }
 
 /// The long-term token to begin with: the next one, if an exchange of this lane is to prove it;
 /// or the one in use; or, where there is none, the one that is stored or can be obtained.
-async fn first(shared: &Shared, lane: &Lane) -> Result<LongTermToken, Error> {
+async fn first(shared: &Shared, lane: &Lane) -> Result<Found, Error> {
     {
         let engine = shared.engine();
-        let proves = lane.id == LaneId::ROOT && engine.machine.is_proving(lane.id);
+        let proves = engine.machine.is_proving(lane.id);
         let next = engine.next.clone().filter(|_| proves);
         let in_use = engine.long_term.as_ref().map(|held| held.token.clone());
         let is_known = engine.machine.knows_long_term();
         if let Some(token) = next.or(in_use.filter(|_| is_known)) {
-            return Ok(token);
+            return Ok(Found::at_hand(token));
         }
     }
-    let mut keeper = shared.keeper.lock().await;
-    keeper.ensure_loaded(shared).await?;
-    let search = Search {
+    let mut search = Search {
         refused: &[],
+        has_obtained: false,
         lease: None,
     };
-    search.run(shared, &mut keeper, None).await
+    let mut keeper = shared.keeper.lock().await;
+    let loaded = keeper.ensure_loaded(shared).await;
+    match search.at_hand(shared, &keeper) {
+        // One that was handed in does not have to wait for the store.
+        Some(token) => Ok(Found::at_hand(token)),
+        None => {
+            loaded?;
+            search.find(shared, &mut keeper, None).await
+        }
+    }
 }
 
 /// Where each exchange puts an end to the long-term token, nobody else may be about to exchange
 /// the same one, in this process or in another.
-async fn one_at_a_time(shared: &Shared, lane: &Lane) -> Result<Fresh, Error> {
+async fn one_at_a_time(shared: &Shared, lane: &Lane) -> Result<Fresh, Failed> {
     let keeper = &mut *shared.keeper.lock().await;
     let lease = recovery::wait_for_lease(shared).await?;
     if shared.settings.shares_store {
@@ -167,32 +228,43 @@ async fn one_at_a_time(shared: &Shared, lane: &Lane) -> Result<Fresh, Error> {
     keeper.save(shared).await?;
     let mut search = Search {
         refused: &[],
+        has_obtained: false,
         lease: Some(lease),
     };
-    let long_term = search.find(shared, keeper, None).await?;
-    let (long_term, minting) = match mint(shared, lane, &long_term).await {
-        Err(error) if is_refused(&error) || is_renewed(shared, &long_term, &error) => {
-            let refused = [long_term];
-            search.refused = &refused;
-            let next = search.find(shared, keeper, Some(error)).await?;
-            let minting = mint(shared, lane, &next).await?;
-            (next, minting)
-        }
-        outcome => (long_term, outcome?),
+    let found = search.find(shared, keeper, None).await?;
+    let failed = |error, token: &LongTermToken| Failed {
+        error,
+        used: Some(token.clone()),
     };
-    replace(shared, keeper, &long_term, minting).await
+    let error = match mint(shared, lane, &found.token).await {
+        Ok(minting) => return Ok(replace(shared, keeper, &found.token, minting).await?),
+        Err(error) => error,
+    };
+    if found.is_obtained || !is_refused(&error) && !is_renewed(shared, &found.token, &error) {
+        return Err(failed(error, &found.token));
+    }
+    let refused = [found.token];
+    search.refused = &refused;
+    let next = search.find(shared, keeper, Some(error)).await;
+    let next = next.map_err(|error| failed(error, &refused[0]))?;
+    let minting = mint(shared, lane, &next.token).await;
+    let minting = minting.map_err(|error| failed(error, &next.token))?;
+    Ok(replace(shared, keeper, &next.token, minting).await?)
 }
 
 /// What was minted; the long-term token that came with it, if one did, is written down before.
-async fn kept(shared: &Shared, minting: Minting) -> Result<Fresh, Error> {
+async fn kept(
+    shared: &Shared,
+    exchanged: &LongTermToken,
+    minting: Minting,
+) -> Result<Fresh, Error> {
     if minting.replacement.is_none() {
         return Ok(minting.fresh);
     }
+    // To be revoked with the rest, whatever becomes of it.
+    rotation::note_minted(shared, &minting.fresh.token);
     let keeper = &mut *shared.keeper.lock().await;
-    let Some(current) = keeper.record().map(|record| record.current().clone()) else {
-        return Ok(minting.fresh);
-    };
-    replace(shared, keeper, &current, minting).await
+    replace(shared, keeper, exchanged, minting).await
 }
 
 async fn replace(

@@ -89,8 +89,16 @@ impl Ledger {
             (in_use, engine.beside.clone())
         };
         let revokes_beside = revoke || !shared.settings.shares_store;
-        let beside = beside.into_iter().map(|token| (token, revokes_beside));
-        for (token, revoke) in beside.chain(in_use.map(|token| (token, revoke))) {
+        let is_in_use = |token: &LongTermToken| in_use.as_ref().is_some_and(|it| it.is_same(token));
+        let beside: Vec<_> = beside
+            .into_iter()
+            .filter(|token| !is_in_use(token))
+            .map(|token| (token, revokes_beside))
+            .collect();
+        for (token, revoke) in beside
+            .into_iter()
+            .chain(in_use.map(|token| (token, revoke)))
+        {
             if !self.long_term.iter().any(|known| known.reads_like(&token)) {
                 self.long_term.push(token.clone());
                 let ends_at = token.expires_at();

@@ -316,7 +316,7 @@ impl TokenProvider {
             engine.hold(long_term.clone(), now);
             engine.handed_in = Some(long_term);
             engine.machine.handle(Event::Renewed, now);
-            engine.machine.handle(Event::Chore { at: now }, now);
+            engine.machine.handle(Event::Urgent, now);
         }
         self.shared.wake.notify_one();
         let happening = Happening::LongTermRenewed { token_id };
@@ -324,8 +324,8 @@ impl TokenProvider {
     }
 
     /// Rotates the long-term token now: returns when the next one is durably stored, was proven by
-    /// an exchange, and has taken the other's place. If another process has rotated it meanwhile,
-    /// its token is taken up instead.
+    /// an exchange, and has taken the other's place. If another one comes into use meanwhile, because
+    /// another process has rotated it or somebody has handed one in, that will do.
     ///
     /// # Errors
     ///

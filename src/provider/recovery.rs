@@ -1,8 +1,10 @@
 //! Where a long-term token is to be had when there is none, or the server refuses the one in use:
 //! from what is stored, from a rotation that was not finished, or by the grant.
 
+use std::time::Duration;
+
 use super::engine::shut_down;
-use super::keeper::{Keeper, bounded, dated};
+use super::keeper::{Keeper, bounded, dated, retiring};
 use super::rotation::{self, LOOK_AGAIN, bounded_call};
 use super::shared::Shared;
 use crate::error::{Error, ErrorKind};
@@ -14,20 +16,19 @@ use crate::token::LongTermToken;
 /// Looks for a long-term token beside those that were refused.
 pub(super) struct Search<'a> {
     pub(super) refused: &'a [LongTermToken],
+    /// Whether one was obtained already, and was refused like the others.
+    pub(super) has_obtained: bool,
     /// If it is held already.
     pub(super) lease: Option<Lease>,
 }
 
-impl Search<'_> {
-    pub(super) async fn run(
-        mut self,
-        shared: &Shared,
-        keeper: &mut Keeper,
-        error: Option<Error>,
-    ) -> Result<LongTermToken, Error> {
-        self.find(shared, keeper, error).await
-    }
+/// A long-term token, and how it was come by.
+pub(super) struct Found {
+    pub(super) token: LongTermToken,
+    pub(super) is_obtained: bool,
+}
 
+impl Search<'_> {
     /// The least costly one first. If there is none, the `error` is the reason, or that there is
     /// nothing to begin with.
     pub(super) async fn find(
@@ -35,47 +36,44 @@ impl Search<'_> {
         shared: &Shared,
         keeper: &mut Keeper,
         error: Option<Error>,
-    ) -> Result<LongTermToken, Error> {
+    ) -> Result<Found, Error> {
+        keeper.take_handed_in(shared);
         if let Some(token) = self.at_hand(shared, keeper) {
-            return Ok(token);
+            return Ok(Found::at_hand(token));
         }
-        let may_ask = may_ask_again(keeper);
         let grant = shared.settings.recover_with.as_ref();
+        let grant = grant.filter(|_| !self.has_obtained);
         if shared.settings.shares_store && self.lease.is_none() {
             // A store that cannot be read at the moment is no reason not to go on.
             let _ = keeper.reload(shared).await;
-            if let Some(token) = self.at_hand(shared, keeper) {
-                return Ok(token);
+            let is_unfinished = |record| shared.is_unfinished(record);
+            if grant.is_some() || keeper.record().is_some_and(is_unfinished) {
+                self.take_lease(shared, keeper).await;
             }
-            if may_ask || grant.is_some() {
-                match self.take_lease(shared, keeper).await? {
-                    Taken::Lease(lease) => self.lease = Some(lease),
-                    Taken::Found(token) => return Ok(token),
-                }
+            if let Some(token) = self.at_hand(shared, keeper) {
+                return Ok(Found::at_hand(token));
             }
         }
-        if may_ask {
-            let lease = match self.lease.take() {
-                Some(lease) => lease,
-                None => wait_for_lease(shared).await?,
-            };
+        let mut error = error;
+        if keeper
+            .record()
+            .is_some_and(|record| shared.is_unfinished(record))
+        {
+            let lease = self.lease.take().unwrap_or_else(|| Lease::new(()));
             let asked = rotation::ask(shared, keeper, &lease).await;
             self.lease = Some(lease);
             // Whether or not it could be written down, there is one.
-            if asked.is_ok() || self.at_hand(shared, keeper).is_some() {
-                return self.at_hand(shared, keeper).map_or(asked, Ok);
+            if let Some(token) = self.at_hand(shared, keeper) {
+                return Ok(Found::at_hand(token));
             }
+            // It may be given another time: then nobody needs to be told that all is lost.
+            error = asked.err().filter(Error::is_retryable).or(error);
         }
-        if let Some(last) = self.refused.last()
-            && let Some(given) = keeper.take_given(last)
-        {
-            let _ = keeper
-                .keep(shared, Record::new(shared.handed_in(given.clone())))
-                .await;
-            return Ok(given);
+        if let Some(token) = self.given(shared, keeper).await {
+            return Ok(Found::at_hand(token));
         }
         match grant {
-            Some(grant) => obtain(shared, keeper, grant).await,
+            Some(grant) => obtain(shared, keeper, grant, self.refused).await,
             None => Err(error.unwrap_or_else(|| {
                 Error::new(
                     ErrorKind::Config,
@@ -85,8 +83,22 @@ impl Search<'_> {
         }
     }
 
+    /// The token that the provider was built with, as a next one: the stored one stays until this
+    /// one is proven.
+    async fn given(&self, shared: &Shared, keeper: &mut Keeper) -> Option<LongTermToken> {
+        let mut record = keeper.record().cloned()?;
+        let given = keeper.take_given(self.refused)?;
+        if let Some(next) = record.next.replace(shared.handed_in(given.clone())) {
+            let retiring = retiring(shared, next.token, Duration::ZERO);
+            record.retiring.push(retiring);
+        }
+        // Whether or not it can be written down at the moment, it is there.
+        let _ = keeper.keep(shared, record).await;
+        Some(given)
+    }
+
     /// One that is here and was not refused: the one in use, or the next one.
-    fn at_hand(&self, shared: &Shared, keeper: &Keeper) -> Option<LongTermToken> {
+    pub(super) fn at_hand(&self, shared: &Shared, keeper: &Keeper) -> Option<LongTermToken> {
         let in_use = {
             let engine = shared.engine();
             engine.long_term.as_ref().map(|held| held.token.clone())
@@ -95,35 +107,34 @@ impl Search<'_> {
         [in_use, next.map(|next| next.token)]
             .into_iter()
             .flatten()
-            .find(|token| !self.refused.iter().any(|refused| refused.reads_like(token)))
+            .find(|token| !token.reads_like_any(self.refused))
     }
 
-    /// The lease; or the token that its holder has brought meanwhile.
-    async fn take_lease(&self, shared: &Shared, keeper: &mut Keeper) -> Result<Taken, Error> {
-        loop {
-            let lease = bounded(shared, shared.settings.store.lease()).await?;
+    /// Takes the lease, or waits for what its holder brings. Without a store that can lend it, it
+    /// goes on without.
+    async fn take_lease(&mut self, shared: &Shared, keeper: &mut Keeper) {
+        while self.at_hand(shared, keeper).is_none() {
+            match bounded(shared, shared.settings.store.lease()).await {
+                Ok(None) => tokio::time::sleep(LOOK_AGAIN).await,
+                Ok(Some(lease)) => {
+                    self.lease = Some(lease);
+                    let _ = keeper.reload(shared).await;
+                    return;
+                }
+                Err(_) => return,
+            }
             let _ = keeper.reload(shared).await;
-            if let Some(token) = self.at_hand(shared, keeper) {
-                return Ok(Taken::Found(token));
-            }
-            if let Some(lease) = lease {
-                return Ok(Taken::Lease(lease));
-            }
-            tokio::time::sleep(LOOK_AGAIN).await;
         }
     }
 }
 
-/// Whether a rotation was begun whose answer is not known.
-fn may_ask_again(keeper: &Keeper) -> bool {
-    keeper
-        .record()
-        .is_some_and(|record| record.asking_with.is_some() && record.next.is_none())
-}
-
-enum Taken {
-    Lease(Lease),
-    Found(LongTermToken),
+impl Found {
+    pub(super) const fn at_hand(token: LongTermToken) -> Self {
+        Self {
+            token,
+            is_obtained: false,
+        }
+    }
 }
 
 /// The lease, as soon as nobody else has it; whoever waits has a time limit of its own.
@@ -136,17 +147,22 @@ pub(super) async fn wait_for_lease(shared: &Shared) -> Result<Lease, Error> {
     }
 }
 
-/// Obtains a token in the place of the one that was refused, if there was one.
+/// Obtains a token in the place of the ones that were refused, if there were any.
 async fn obtain(
     shared: &Shared,
     keeper: &mut Keeper,
     grant: &Grant,
-) -> Result<LongTermToken, Error> {
+    refused: &[LongTermToken],
+) -> Result<Found, Error> {
     let asked_at = shared.settings.clock.wall();
     let token = bounded_call(shared, shared.settings.issuer.obtain(grant)).await?;
     let mut record = Record::new(dated(token.clone(), asked_at));
     if let Some(present) = keeper.record() {
         record.retiring.clone_from(&present.retiring);
+        // Refused is not revoked: what the server may hold for alive does not stay so.
+        let tokens = present.tokens().filter(|it| it.reads_like_any(refused));
+        let retiring = tokens.map(|it| retiring(shared, it.clone(), Duration::ZERO));
+        record.retiring.extend(retiring);
     }
     // Whether or not it can be written down at the moment, it is good.
     let _ = keeper.keep(shared, record).await;
@@ -158,14 +174,17 @@ async fn obtain(
         let in_use = engine.long_term.as_ref().map(|held| held.token.clone());
         (engine.machine.is_running(), in_use)
     };
-    if is_running {
-        // One that was handed in meanwhile goes first.
-        let in_use = in_use.unwrap_or_else(|| token.clone());
-        if !in_use.reads_like(&token) {
-            keeper.retire(shared, token).await;
-        }
-        Ok(in_use)
-    } else {
-        Err(shut_down())
+    if !is_running {
+        return Err(shut_down());
     }
+    // One that was handed in meanwhile goes first.
+    let in_use = in_use.unwrap_or_else(|| token.clone());
+    let is_obtained = in_use.reads_like(&token);
+    if !is_obtained {
+        keeper.retire(shared, token).await;
+    }
+    Ok(Found {
+        token: in_use,
+        is_obtained,
+    })
 }

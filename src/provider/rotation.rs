@@ -4,11 +4,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::engine::Minted;
+use super::engine::{Minted, Verdict};
 use super::flight::{catching_panics, failure, is_refused, working_for};
-use super::keeper::{Keeper, bounded, dated};
+use super::keeper::{Keeper, bounded, dated, retiring};
 use super::shared::Shared;
 use crate::error::{Error, ErrorKind};
+use crate::issuer::Grant;
 use crate::machine::{Event, Failure, LaneId};
 use crate::observe::Happening;
 use crate::store::{Lease, Record};
@@ -25,29 +26,50 @@ enum Attended {
     Deferred,
 }
 
+/// Why it could not be done, and what that means for the next attempt.
+struct Setback {
+    error: Error,
+    failure: Failure,
+    at_most: Option<Duration>,
+}
+
+impl From<Error> for Setback {
+    fn from(error: Error) -> Self {
+        Self {
+            failure: failure(&error),
+            error,
+            at_most: None,
+        }
+    }
+}
+
 /// Does what is to be done about the long-term token, and tells the machine.
 pub(super) async fn attend(shared: Arc<Shared>, rotate: bool) {
     let work = working_for(&shared, steps(&shared, rotate));
-    let event = match catching_panics(work).await {
-        Ok(Attended::Done) => Event::Attended,
-        Ok(Attended::Deferred) => Event::AttendingDeferred {
-            until: shared.now() + LOOK_AGAIN,
-        },
-        Err(error) => {
-            let failure = failure(&error);
-            return has_failed(&shared, error, failure);
+    match catching_panics(work).await {
+        Ok(Attended::Done) => {
+            shared.engine().rotation_failures.1 = None;
+            shared.signal(Event::Attended);
         }
-    };
-    shared.signal(event);
+        Ok(Attended::Deferred) => shared.signal(Event::AttendingDeferred {
+            until: shared.now() + LOOK_AGAIN,
+        }),
+        Err(setback) => has_failed(&shared, setback),
+    }
 }
 
 /// Tells everybody that the rotation has failed for now.
-fn has_failed(shared: &Shared, error: Error, failure: Failure) {
+fn has_failed(shared: &Shared, setback: Setback) {
+    let Setback {
+        error,
+        failure,
+        at_most,
+    } = setback;
     let now = shared.now();
     let (repeats, retry_in) = {
         let mut engine = shared.engine();
         let machine = &mut engine.machine;
-        machine.handle(Event::AttendingFailed { failure }, now);
+        machine.handle(Event::AttendingFailed { failure, at_most }, now);
         let retry_in = machine.attends_at(now).map(|at| at.since(now));
         let (count, last) = &mut engine.rotation_failures;
         *count += 1;
@@ -64,32 +86,44 @@ fn has_failed(shared: &Shared, error: Error, failure: Failure) {
     shared.wake.notify_one();
 }
 
-async fn steps(shared: &Shared, rotate: bool) -> Result<Attended, Error> {
+async fn steps(shared: &Shared, rotate: bool) -> Result<Attended, Setback> {
     let keeper = &mut *shared.keeper.lock().await;
-    let attended = see_to(shared, keeper, rotate).await?;
-    // What is to be done later is not forgotten.
+    let outcome = see_to(shared, keeper, rotate).await;
+    // What is to be done later is not forgotten, whatever came of this.
     keeper.announce(shared);
-    Ok(attended)
+    outcome.map_err(|setback| Setback {
+        at_most: patience(shared, keeper),
+        ..setback
+    })
 }
 
-async fn see_to(shared: &Shared, keeper: &mut Keeper, rotate: bool) -> Result<Attended, Error> {
+/// What the next token is asked for with ends: it must have several chances until then.
+fn patience(shared: &Shared, keeper: &Keeper) -> Option<Duration> {
+    let asking_with = keeper.record()?.asking_with.as_ref()?;
+    let left = asking_with
+        .expires_at()?
+        .duration_since(shared.settings.clock.wall());
+    Some(left.ok()? / 4)
+}
+
+async fn see_to(shared: &Shared, keeper: &mut Keeper, rotate: bool) -> Result<Attended, Setback> {
     keeper.ensure_loaded(shared).await?;
+    keeper.fill_if_missing(shared).await?;
     keeper.save(shared).await?;
     revoke_spent(shared, keeper).await;
     let Some(record) = keeper.record() else {
         return if rotate {
-            Err(Error::new(
+            Err(Setback::from(Error::new(
                 ErrorKind::Config,
                 "there is no long-term token yet that could be rotated",
-            ))
+            )))
         } else {
             Ok(Attended::Done)
         };
     };
-    let is_unfinished = record.asking_with.is_some() && record.next.is_none();
-    let is_unsettled = keeper.is_proven && record.next.is_some();
-    let rotates = (rotate || is_unfinished) && !is_unsettled;
-    if !rotates && !is_unsettled && due(shared, record).next().is_none() {
+    let rotates = rotate || shared.is_unfinished(record);
+    let is_judged = shared.engine().verdict.is_some();
+    if !rotates && !is_judged && due(shared, record).next().is_none() {
         return Ok(Attended::Done);
     }
     let present = record.current().clone();
@@ -101,8 +135,20 @@ async fn see_to(shared: &Shared, keeper: &mut Keeper, rotate: bool) -> Result<At
         keeper.reload(shared).await?;
     }
     revoke_retiring(shared, keeper).await;
-    if is_unsettled {
-        make_current(shared, keeper).await?;
+    let verdict = shared.engine().verdict.clone();
+    match verdict {
+        Some(Verdict {
+            refusal: Some(error),
+            ..
+        }) => {
+            discard(shared, keeper).await?;
+            return Err(Setback {
+                failure: Failure::Transient { retry_after: None },
+                ..Setback::from(error)
+            });
+        }
+        Some(Verdict { refusal: None, .. }) => make_current(shared, keeper).await?,
+        None => {}
     }
     let is_as_it_was =
         |record: &Record| record.next.is_none() && record.current().reads_like(&present);
@@ -111,6 +157,16 @@ async fn see_to(shared: &Shared, keeper: &mut Keeper, rotate: bool) -> Result<At
         ask(shared, keeper, &lease).await?;
     }
     Ok(Attended::Done)
+}
+
+impl Shared {
+    /// Whether a rotation was begun whose answer is not known, and which can be gone on with.
+    pub(super) fn is_unfinished(&self, record: &Record) -> bool {
+        let grant = self.settings.rotate_with.as_ref();
+        record.asking_with.is_some()
+            && record.next.is_none()
+            && grant.is_some_and(Grant::is_own_token)
+    }
 }
 
 /// Asks for the next token, and writes it down. The lease sees to it that nobody else does.
@@ -147,8 +203,20 @@ pub(super) async fn ask(
     let Some(mut record) = keeper.record().cloned() else {
         return Ok(token);
     };
-    record.next = Some(dated(token.clone(), asked_at));
-    keeper.is_proven = false;
+    let next = dated(token.clone(), asked_at);
+    if token.is_same(record.current()) {
+        if next.ends_at <= record.current.ends_at {
+            return Err(Error::new(
+                ErrorKind::Protocol,
+                "the auth server handed out the long-term token in use instead of a next one",
+            ));
+        }
+        record.current = next;
+        spend(keeper, &mut record);
+        shared.engine().long_term_changes += 1;
+    } else {
+        record.next = Some(next);
+    }
     keeper.keep(shared, record).await?;
     Ok(token)
 }
@@ -175,41 +243,20 @@ async fn authorize(shared: &Shared, keeper: &mut Keeper) -> Result<ShortTermToke
     Ok(exchanged.token)
 }
 
-/// An exchange has succeeded with the next token: it is the current one from now on.
-pub(super) async fn settle(shared: &Shared, proven: &LongTermToken) {
-    let keeper = &mut *shared.keeper.lock().await;
-    let is_next = keeper
-        .record()
-        .and_then(|record| record.next.as_ref())
-        .is_some_and(|next| next.token.reads_like(proven));
-    if !is_next {
-        return; // somebody else was faster
-    }
-    keeper.is_proven = true;
-    if let Err(error) = make_current(shared, keeper).await {
-        let failure = failure(&error);
-        has_failed(shared, error, failure);
-    }
-}
-
-/// An exchange was refused with the next token: it is revoked, and the current one stays.
-pub(super) async fn discard(shared: &Shared, disproved: &LongTermToken, error: Error) {
-    let keeper = &mut *shared.keeper.lock().await;
+/// The next token was refused where the current one was not: it is revoked. What asked for it asks
+/// again, in a while.
+async fn discard(shared: &Shared, keeper: &mut Keeper) -> Result<(), Error> {
     let Some(mut record) = keeper.record().cloned() else {
-        return;
+        return Ok(());
     };
-    let Some(next) = record.next.take_if(|next| next.token.reads_like(disproved)) else {
-        return;
-    };
-    let retiring = Keeper::retiring(shared, next.token, Duration::ZERO);
-    record.retiring.push(retiring);
-    spend(keeper, &mut record);
-    // What cannot be written now is written later: the record says so.
-    let _ = keeper.keep(shared, record).await;
-    let failure = Failure::Transient { retry_after: None };
-    has_failed(shared, error, failure);
+    if let Some(next) = record.next.take() {
+        let retiring = retiring(shared, next.token, Duration::ZERO);
+        record.retiring.push(retiring);
+    }
+    keeper.keep(shared, record).await
 }
 
+/// An exchange has succeeded with the next token: it is the current one from now on.
 async fn make_current(shared: &Shared, keeper: &mut Keeper) -> Result<(), Error> {
     let Some(mut record) = keeper.record().cloned() else {
         return Ok(());
@@ -221,19 +268,15 @@ async fn make_current(shared: &Shared, keeper: &mut Keeper) -> Result<(), Error>
     let superseded = std::mem::replace(&mut record.current, next).token;
     let previous_id = superseded.token_id().map(str::to_owned);
     let grace = shared.settings.policies.rotation.grace;
-    let retiring = Keeper::retiring(shared, superseded, grace);
+    let retiring = retiring(shared, superseded, grace);
     record.retiring.push(retiring);
-    spend(keeper, &mut record);
+    let asked_with = record.asking_with.take();
     keeper.keep_if_written(shared, record).await?;
-    keeper.is_proven = false;
-    let is_current = |record: &Record| record.current().reads_like(&token);
-    if keeper.record().is_some_and(is_current) {
-        shared.engine().rotation_failures.1 = None;
-        shared.observers.tell(Happening::Rotated {
-            token_id: token.token_id().map(str::to_owned),
-            previous_id,
-        });
-    }
+    keeper.spent.extend(asked_with);
+    shared.observers.tell(Happening::Rotated {
+        token_id: token.token_id().map(str::to_owned),
+        previous_id,
+    });
     Ok(())
 }
 
@@ -269,41 +312,34 @@ async fn revoke_retiring(shared: &Shared, keeper: &mut Keeper) {
         return;
     };
     let tokens: Vec<LongTermToken> = due(shared, &record).cloned().collect();
-    let mut is_changed = false;
+    let is_changed = !tokens.is_empty();
+    let mut is_down = false;
     for token in tokens {
-        let outcome = match revoke(shared, Bearer::LongTerm(&token)).await {
-            Err(error) if is_refused(&error) => Ok(()),
-            outcome => outcome,
-        };
-        let mut pause = None;
-        if let Err(error) = &outcome
-            && error.is_retryable()
-        {
-            let wall = shared.settings.clock.wall();
-            let rest = token.expires_at().map(|end| end.duration_since(wall));
-            if rest.as_ref().is_none_or(Result::is_ok) {
-                pause = Some(shared.settings.policies.rotation.first_delay);
-            }
+        if !is_down {
+            let outcome = match revoke(shared, Bearer::LongTerm(&token)).await {
+                Err(error) if is_refused(&error) => Ok(()),
+                outcome => outcome,
+            };
+            is_down = outcome.as_ref().is_err_and(Error::is_retryable);
+            tell_revocation(shared, token.token_id(), outcome.err());
         }
-        is_changed = true;
-        match pause {
-            Some(pause) => {
-                for retiring in &mut record.retiring {
-                    if retiring.token.reads_like(&token) {
-                        *retiring = Keeper::retiring(shared, token.clone(), pause);
-                    }
-                }
-            }
-            None => record
-                .retiring
-                .retain(|retiring| !retiring.token.reads_like(&token)),
+        record
+            .retiring
+            .retain(|retiring| !retiring.token.reads_like(&token));
+        if is_down && lives(shared, &token) {
+            let pause = shared.settings.policies.rotation.first_delay;
+            record.retiring.push(retiring(shared, token, pause));
         }
-        tell_revocation(shared, token.token_id(), outcome.err());
     }
     if is_changed {
-        // If it is not written, the token is revoked a second time, which does no harm.
+        // If it is not written, the tokens are revoked a second time, which does no harm.
         let _ = keeper.keep(shared, record).await;
     }
+}
+
+fn lives(shared: &Shared, token: &LongTermToken) -> bool {
+    let wall = shared.settings.clock.wall();
+    token.expires_at().is_none_or(|ends_at| ends_at > wall)
 }
 
 async fn revoke(shared: &Shared, token: Bearer<'_>) -> Result<(), Error> {

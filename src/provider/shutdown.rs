@@ -9,6 +9,7 @@ use tracing::Instrument;
 
 use super::driver::{self, Calls};
 use super::flight;
+use super::keeper::Keeper;
 use super::ledger::{Doomed, Ledger, unfinished};
 use super::report::ShutdownReport;
 use super::shared::Shared;
@@ -101,6 +102,9 @@ pub(super) async fn drain(shared: &Arc<Shared>, calls: &mut Calls, deadline: Mom
         let short_term = revoke_short_term(shared, calls, &mut ledger, deadline);
         let _ = tokio::time::timeout(for_short_term, short_term).await;
         give_up(shared, calls, &mut ledger);
+        // What only this process knows must not end with it.
+        let save = async { shared.keeper.lock().await.save(shared).await };
+        let _ = tokio::time::timeout(deadline.since(shared.now()) / 2, save).await;
         ledger.add_short_term(shared);
         ledger.add_long_term(shared);
         revoke_all(shared, &mut ledger, deadline).await;
@@ -110,6 +114,9 @@ pub(super) async fn drain(shared: &Arc<Shared>, calls: &mut Calls, deadline: Mom
     ledger.add_short_term(shared);
     ledger.add_long_term(shared);
     let report = ledger.report(shared);
+    if let Ok(mut keeper) = shared.keeper.try_lock() {
+        *keeper = Keeper::default();
+    }
     shared.observers.tell(Happening::ShutDown);
     {
         let now = shared.now();

@@ -70,6 +70,12 @@ async fn wait(
 /// Has the long-term token rotated, and waits until another one is in use.
 pub(super) async fn for_rotation(shared: &Arc<Shared>) -> Result<(), Error> {
     driver::current_runtime()?;
+    if flight::is_within(shared) {
+        return Err(Error::new(
+            ErrorKind::Config,
+            "the token issuer asks its own provider for a rotation, and would wait for itself",
+        ));
+    }
     if shared.settings.rotate_with.is_none() {
         return Err(Error::new(
             ErrorKind::Config,

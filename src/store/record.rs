@@ -44,6 +44,8 @@ pub struct Record {
     /// A next token, which no exchange has proven yet.
     pub(crate) next: Option<Dated>,
     pub(crate) retiring: Vec<Retiring>,
+    /// Whether it was written by somebody who keeps nothing but the token.
+    pub(crate) is_bare: bool,
 }
 
 /// A long-term token with its dates by this machine's wall clock, as far as they are known.
@@ -95,7 +97,10 @@ impl Record {
             let token = LongTermToken::new(text).map_err(|error| {
                 Error::unreadable("holds neither a record nor a token").with_source(error)
             })?;
-            return Ok(Self::from(token));
+            return Ok(Self {
+                is_bare: true,
+                ..Self::from(token)
+            });
         }
         let Format { format } = serde_json::from_str(text).map_err(|error| not_whole(&error))?;
         if format != FORMAT {
@@ -124,7 +129,18 @@ impl Record {
             asking_with: None,
             next: None,
             retiring: Vec::new(),
+            is_bare: false,
         }
+    }
+
+    /// No token that is in use, or about to be, is to be revoked.
+    pub(crate) fn tidy(mut self) -> Self {
+        let (current, next) = (&self.current.token, self.next.as_ref());
+        self.retiring.retain(|retiring| {
+            !retiring.token.is_same(current)
+                && next.is_none_or(|next| !retiring.token.is_same(&next.token))
+        });
+        self
     }
 }
 
@@ -304,6 +320,7 @@ impl TryFrom<Wire> for Record {
             asking_with: asking_with.transpose()?,
             next: wire.next.as_ref().map(WireToken::long_term).transpose()?,
             retiring: retiring.collect::<Result<_, Error>>()?,
+            is_bare: false,
         })
     }
 }
@@ -357,6 +374,7 @@ mod tests {
                 token: token("lt_old").token,
                 revoke_at: SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_300),
             }],
+            is_bare: false,
         }
     }
 

@@ -109,6 +109,16 @@ impl LongTermToken {
         self.0.lifetime()
     }
 
+    /// Whether revoking one revokes the other.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        let have_one_id = self.token_id().is_some() && self.token_id() == other.token_id();
+        have_one_id || self.reads_like(other)
+    }
+
+    pub(crate) fn reads_like_any(&self, others: &[Self]) -> bool {
+        others.iter().any(|other| self.reads_like(other))
+    }
+
     /// Whether both are the same text.
     pub(crate) fn reads_like(&self, other: &Self) -> bool {
         self.expose() == other.expose()

@@ -121,9 +121,23 @@ impl Grant {
 
     /// A short-term token of the provider's own with the `tokens:write` scope: the long-term token
     /// in use obtains the next one, without any other secret. It is for rotation only, since it
-    /// needs a long-term token to begin with.
+    /// needs a long-term token to begin with, and that token must itself grant `tokens:write`, as
+    /// the next one must.
+    ///
+    /// At a server that ends the old token the moment it hands out the next, a lost answer can be
+    /// asked for again for as long as a short-term token lives. Configure
+    /// [`recover_with`](crate::TokenProviderBuilder::recover_with) where an outage may last longer.
     pub fn own_token(client_id: impl Into<String>) -> Self {
         Self::new(client_id, Mechanism::OwnToken)
+    }
+
+    /// The same grant as it is of use weeks later: what was lent for the start has ended by then.
+    pub(crate) fn for_rotation(&self) -> Self {
+        let mut grant = self.clone();
+        if matches!(grant.mechanism, Mechanism::ShortTermToken(_)) {
+            grant.mechanism = Mechanism::OwnToken;
+        }
+        grant
     }
 
     /// Whether this is [`own_token`](Self::own_token).

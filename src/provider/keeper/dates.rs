@@ -1,0 +1,64 @@
+//! The dates of long-term tokens, by this machine's wall clock.
+
+use std::time::{Duration, SystemTime};
+
+use super::Shared;
+use crate::store::{Dated, Record, Retiring};
+use crate::token::{Lifetime, LongTermToken};
+
+/// A token that was asked for at this moment, with its dates.
+pub(in crate::provider) fn dated(token: LongTermToken, asked_at: SystemTime) -> Dated {
+    let ends_at = match token.lifetime() {
+        Lifetime::For(life) => asked_at.checked_add(life),
+        Lifetime::Until(end) => end.to_system_time(),
+        Lifetime::Unknown => None,
+    };
+    Dated {
+        token,
+        obtained_at: Some(asked_at),
+        ends_at,
+    }
+}
+
+/// A token that is to be revoked after this grace.
+pub(in crate::provider) fn retiring(
+    shared: &Shared,
+    token: LongTermToken,
+    grace: Duration,
+) -> Retiring {
+    let now = shared.settings.clock.wall();
+    Retiring {
+        token,
+        revoke_at: now.checked_add(grace).unwrap_or(now),
+    }
+}
+
+/// How old the token is, and how much of its life is left: no more than all of it, however wrong
+/// the clock is.
+pub(super) fn age_and_rest(dated: &Dated, wall: SystemTime) -> (Duration, Option<Duration>) {
+    let between = |from: SystemTime, to: SystemTime| to.duration_since(from).unwrap_or_default();
+    let rest = dated.ends_at.map(|ends_at| {
+        let left = between(wall, ends_at);
+        match dated.obtained_at {
+            Some(obtained_at) => left.min(between(obtained_at, ends_at)),
+            None => left,
+        }
+    });
+    let age = dated
+        .obtained_at
+        .map(|obtained_at| between(obtained_at, wall));
+    (age.unwrap_or_default(), rest)
+}
+
+impl Shared {
+    /// A token that somebody else has obtained, with the dates that it states; or else as if it
+    /// had been asked for just now.
+    pub(in crate::provider) fn handed_in(&self, token: LongTermToken) -> Dated {
+        let stated = Record::from(token.clone()).current;
+        if stated.ends_at.is_some() {
+            stated
+        } else {
+            dated(token, self.settings.clock.wall())
+        }
+    }
+}
