@@ -131,9 +131,11 @@ async fn with_long_term(shared: &Shared, lane: &Lane) -> Result<Fresh, Failed> {
             }
             Err(error) => error,
         };
+        // That the next token is refused may pass, and says nothing about the one in use.
+        let used = disproof.as_ref().map_or(token, |it: &Verdict| &it.token);
         let failed = Failed {
             error: error.clone(),
-            used: Some(token.clone()),
+            used: Some(used.clone()),
         };
         if is_next(shared, token) && !error.is_retryable() {
             disproof = Some(Verdict {

@@ -3,5 +3,6 @@
 mod at_the_server;
 mod by_time;
 mod crashes;
+mod mishaps;
 mod sharing;
 mod stores;
