@@ -210,6 +210,19 @@ impl Error {
         }
     }
 
+    /// Names the place that this is about.
+    #[cfg(all(unix, feature = "file-store"))]
+    pub(crate) fn at(mut self, place: impl fmt::Display) -> Self {
+        let inner = Arc::make_mut(&mut self.inner);
+        inner.text = format!("{place}: {}", inner.text);
+        self
+    }
+
+    /// What is stored cannot be used, for this reason.
+    pub(crate) fn unreadable(how: &str) -> Self {
+        Self::new(ErrorKind::Store, format!("what is stored {how}"))
+    }
+
     pub(crate) fn with_source(
         mut self,
         source: impl Into<Box<dyn StdError + Send + Sync>>,

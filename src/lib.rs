@@ -35,5 +35,9 @@ pub use origin::Origin;
 pub use policy::{RefreshPolicy, RetryPolicy, RotationPolicy, ScopePolicy, ShutdownPolicy};
 pub use provider::{Fate, ShutdownReport, Tier, TokenProvider, TokenProviderBuilder, TokenReport};
 pub use secret::Secret;
+#[cfg(all(unix, feature = "file-store"))]
+pub use store::FileStore;
+#[cfg(all(unix, feature = "sealed"))]
+pub use store::SealingKey;
 pub use store::{Lease, MemoryStore, Record, Stored, TokenStore, Version};
 pub use token::{Bearer, LongTermToken, ShortTermToken, TokenBuilder};

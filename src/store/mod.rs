@@ -1,5 +1,7 @@
 //! Where a long-term token survives a restart: one record, replaced as a whole.
 
+#[cfg(all(unix, feature = "file-store"))]
+mod file;
 mod memory;
 mod record;
 
@@ -8,6 +10,10 @@ use std::fmt;
 
 use async_trait::async_trait;
 
+#[cfg(all(unix, feature = "file-store"))]
+pub use file::FileStore;
+#[cfg(all(unix, feature = "sealed"))]
+pub use file::SealingKey;
 pub use memory::MemoryStore;
 pub use record::Record;
 pub(crate) use record::{Dated, Retiring};

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::secret::Secret;
 use crate::token::{LongTermToken, ShortTermToken, TokenBuilder};
 
@@ -83,28 +83,30 @@ impl Record {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Store`] if the text is empty, is no whole record, or was written by a version
-    /// of this crate that writes another format. The error quotes nothing of the text.
+    /// [`ErrorKind::Store`](crate::ErrorKind::Store) if the text is empty, is no whole record, or
+    /// was written by a version of this crate that writes another format. The error quotes nothing
+    /// of the text.
     pub fn decode(text: &str) -> Result<Self, Error> {
         let text = text.trim();
         if text.is_empty() {
-            return Err(unreadable("is empty"));
+            return Err(Error::unreadable("is empty"));
         }
         if !text.starts_with('{') {
             let token = LongTermToken::new(text).map_err(|error| {
-                unreadable("holds neither a record nor a token").with_source(error)
+                Error::unreadable("holds neither a record nor a token").with_source(error)
             })?;
             return Ok(Self::from(token));
         }
         let Format { format } = serde_json::from_str(text).map_err(|error| not_whole(&error))?;
         if format != FORMAT {
-            return Err(unreadable(&format!(
+            return Err(Error::unreadable(&format!(
                 "has format {format}, and this version of everbearer reads format {FORMAT}"
             )));
         }
         let wire: Wire = serde_json::from_str(text).map_err(|error| not_whole(&error))?;
-        Self::try_from(wire)
-            .map_err(|error| unreadable("holds a token that is of no use").with_source(error))
+        Self::try_from(wire).map_err(|error| {
+            Error::unreadable("holds a token that is of no use").with_source(error)
+        })
     }
 
     /// Every long-term token in it.
@@ -316,15 +318,11 @@ fn system_time(timestamp: jiff::Timestamp) -> Option<SystemTime> {
 
 /// Where the text stops making sense; JSON errors themselves quote what they choke on.
 fn not_whole(error: &serde_json::Error) -> Error {
-    unreadable(&format!(
+    Error::unreadable(&format!(
         "is no whole record: it stops making sense at line {}, column {}",
         error.line(),
         error.column()
     ))
-}
-
-fn unreadable(how: &str) -> Error {
-    Error::new(ErrorKind::Store, format!("what is stored {how}"))
 }
 
 #[cfg(test)]
@@ -332,6 +330,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::error::ErrorKind;
 
     fn token(text: &str) -> Dated {
         let start = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);

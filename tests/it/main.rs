@@ -20,6 +20,8 @@ mod denials;
 #[cfg(feature = "reqwest-middleware")]
 mod destinations;
 mod failing;
+#[cfg(unix)]
+mod file_store;
 mod observing;
 mod one_flight;
 mod runtimes;

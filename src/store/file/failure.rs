@@ -1,0 +1,97 @@
+//! What went wrong with the file, and what to do.
+
+use std::io;
+use std::path::Path;
+
+use tokio::runtime::TryCurrentError;
+use tokio::task::JoinError;
+
+use crate::error::{Error, ErrorKind};
+
+/// What is there is not used, for this reason.
+pub(super) fn refused(path: &Path, why: &str) -> Error {
+    Error::new(ErrorKind::Store, format!("{}: {why}", path.display()))
+}
+
+pub(super) fn cannot_read(path: &Path, error: io::Error) -> Error {
+    let what_to_do = match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            "this process may not: let it run as the file's owner, or give it the file"
+        }
+        io::ErrorKind::NotADirectory => "a part of its path is a file and no directory",
+        _ => "the cause says why",
+    };
+    failed(path, "read", what_to_do, error)
+}
+
+pub(super) fn cannot_write(path: &Path, error: io::Error) -> Error {
+    let what_to_do = match error.kind() {
+        io::ErrorKind::NotFound => "its directory is not there: create it",
+        io::ErrorKind::NotADirectory => "a part of its path is a file and no directory",
+        io::ErrorKind::PermissionDenied => {
+            "this process may not write in its directory, or not to the files beside it: give it \
+             the directory"
+        }
+        io::ErrorKind::ReadOnlyFilesystem => {
+            "its directory is read-only, as those of Kubernetes secrets are: choose one that can \
+             be written to"
+        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "the disk is full: free some space; what was there is as it was"
+        }
+        io::ErrorKind::InvalidFilename => "its name, with what is added to it, is too long",
+        _ => "the cause says why",
+    };
+    failed(path, "written", what_to_do, error)
+}
+
+/// There is nobody to do the work.
+pub(super) fn no_runtime(error: TryCurrentError) -> Error {
+    let text = "there is no tokio runtime to use the token file on";
+    Error::new(ErrorKind::NoRuntime, text).with_source(error)
+}
+
+/// The work was not begun, or did not come to its end.
+pub(super) fn not_done(error: JoinError) -> Error {
+    if error.is_panic() {
+        let text = "what was done to the token file panicked";
+        return Error::new(ErrorKind::Store, text).with_source(error);
+    }
+    let text = "the tokio runtime is shutting down: the token file was not touched";
+    Error::new(ErrorKind::NoRuntime, text).with_source(error)
+}
+
+fn failed(path: &Path, what: &str, what_to_do: &str, error: io::Error) -> Error {
+    refused(path, &format!("cannot be {what}: {what_to_do}")).with_source(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::io::Errno;
+
+    use super::*;
+
+    #[test]
+    fn l8_each_failure_says_where_and_what_to_do() {
+        for (errno, must) in [
+            (Errno::NOSPC, "free some space"),
+            (Errno::DQUOT, "free some space"),
+            (Errno::ROFS, "read-only"),
+            (Errno::ACCESS, "give it the directory"),
+            (Errno::PERM, "give it the directory"),
+            (Errno::NOENT, "create it"),
+            (Errno::NOTDIR, "no directory"),
+            (Errno::NAMETOOLONG, "too long"),
+            (Errno::IO, "the cause"),
+        ] {
+            let error = cannot_write(Path::new("/srv/token"), errno.into());
+            assert_eq!(error.kind(), ErrorKind::Store);
+            let text = error.to_string();
+            assert!(
+                text.starts_with("/srv/token: ") && text.contains(must),
+                "{text}"
+            );
+            assert!(std::error::Error::source(&error).is_some());
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! Locks that the kernel takes back when their holder dies.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::io::{Errno, retry_on_intr};
+
+use super::failure::cannot_write;
+use super::target::Target;
+use crate::error::Error;
+
+/// Waits until nobody else writes: for the length of a write.
+pub(super) fn wait_for(target: &Target) -> Result<File, Error> {
+    let locked = open(&target.beside("lock")).and_then(|file| {
+        retry_on_intr(|| flock(&file, FlockOperation::LockExclusive))?;
+        Ok(file)
+    });
+    locked.map_err(|error| cannot_write(target.path(), error))
+}
+
+/// The lease, or `None` if another descriptor has it, be it of this process.
+pub(super) fn lease(target: &Target) -> Result<Option<File>, Error> {
+    let file = open(&target.beside("lease")).map_err(|error| cannot_write(target.path(), error))?;
+    match retry_on_intr(|| flock(&file, FlockOperation::NonBlockingLockExclusive)) {
+        Ok(()) => Ok(Some(file)),
+        Err(Errno::WOULDBLOCK) => Ok(None),
+        Err(error) => Err(cannot_write(target.path(), error.into())),
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
+        .open(path)
+}

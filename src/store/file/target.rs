@@ -1,0 +1,66 @@
+//! Which file is written, and what lies beside it.
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::failure::{cannot_write, refused};
+use crate::error::Error;
+
+/// The file that is replaced: the one of the path, or the one that it points at.
+#[derive(Debug)]
+pub(super) struct Target {
+    path: PathBuf,
+    directory: PathBuf,
+    name: OsString,
+}
+
+impl Target {
+    /// Follows a symlink to its end, so that whoever comes by another way locks the same files.
+    pub(super) fn of(path: &Path) -> Result<Self, Error> {
+        let is_link = match fs::symlink_metadata(path) {
+            Ok(there) => there.is_symlink(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+            Err(error) => return Err(cannot_write(path, error)),
+        };
+        let real = match is_link.then(|| fs::canonicalize(path)).transpose() {
+            Ok(real) => real.unwrap_or_else(|| path.to_owned()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(refused(
+                    path,
+                    "is a symlink to a file that is not there: create that file, or remove the link",
+                ));
+            }
+            Err(error) => return Err(cannot_write(path, error)),
+        };
+        match (real.parent(), real.file_name()) {
+            (Some(directory), Some(name)) => Ok(Self {
+                directory: directory.to_owned(),
+                name: name.to_owned(),
+                path: real,
+            }),
+            _ => Err(refused(path, "is the name of no file")),
+        }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    pub(super) fn name(&self) -> &OsStr {
+        &self.name
+    }
+
+    /// `<name>.<ending>`
+    pub(super) fn beside(&self, ending: &str) -> PathBuf {
+        let mut name = self.name.clone();
+        name.push(".");
+        name.push(ending);
+        self.directory.join(name)
+    }
+}
