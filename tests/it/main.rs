@@ -15,6 +15,8 @@ mod support;
 mod answers;
 mod auth_server;
 mod contract;
+#[cfg(all(unix, feature = "reqwest-middleware"))]
+mod daemon;
 #[cfg(feature = "reqwest-middleware")]
 mod denials;
 #[cfg(feature = "reqwest-middleware")]
