@@ -63,7 +63,8 @@ pub enum ErrorKind {
     /// The answer is not what the contract says: no JSON, an empty token, one already expired, a
     /// refusal without a code. Something else may answer for the auth server.
     Protocol,
-    /// A [`TokenIssuer`](crate::TokenIssuer) of the user's failed or panicked.
+    /// A [`TokenIssuer`](crate::TokenIssuer), a [signer](crate::AssertionSigner) or a callback of
+    /// the user's failed or panicked.
     Issuer,
     /// The caller waited as long as the policy allows; its source is the last failure, if any.
     WaitTimeout,

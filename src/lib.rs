@@ -18,6 +18,7 @@ mod origin;
 mod policy;
 mod provider;
 mod secret;
+mod secret_source;
 mod store;
 #[cfg(feature = "testkit")]
 pub mod testkit;
@@ -26,7 +27,9 @@ mod token;
 pub use api::{AuthApi, AuthApiBuilder, models};
 pub use clock::{Clock, Moment, SystemClock};
 pub use error::{Error, ErrorKind};
-pub use issuer::{Credential, Exchanged, Grant, TokenIssuer};
+#[cfg(feature = "assertion")]
+pub use issuer::SigningKey;
+pub use issuer::{AssertionSigner, Credential, Exchanged, Grant, TokenIssuer};
 #[cfg(feature = "reqwest-middleware")]
 pub use middleware::BearerMiddleware;
 pub use middleware::{RequestBuilderExt, SendError};
@@ -35,6 +38,7 @@ pub use origin::Origin;
 pub use policy::{RefreshPolicy, RetryPolicy, RotationPolicy, ScopePolicy, ShutdownPolicy};
 pub use provider::{Fate, ShutdownReport, Tier, TokenProvider, TokenProviderBuilder, TokenReport};
 pub use secret::Secret;
+pub use secret_source::SecretSource;
 #[cfg(all(unix, feature = "file-store"))]
 pub use store::FileStore;
 #[cfg(all(unix, feature = "sealed"))]

@@ -39,7 +39,8 @@ impl TokenIssuer for AuthApi {
     }
 
     async fn obtain(&self, grant: &Grant) -> Result<LongTermToken, Error> {
-        self.issue_long_term_token(&grant.request(), None)
+        let (request, authorization) = grant.request(self.base_url()).await?;
+        self.issue_long_term_token(&request, authorization.as_ref())
             .await?
             .into_token()
     }
@@ -49,7 +50,7 @@ impl TokenIssuer for AuthApi {
         grant: &Grant,
         authority: &ShortTermToken,
     ) -> Result<LongTermToken, Error> {
-        self.issue_long_term_token(&grant.request(), Some(authority))
+        self.issue_long_term_token(&grant.request_without_proof(), Some(authority))
             .await?
             .into_token()
     }

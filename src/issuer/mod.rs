@@ -7,7 +7,9 @@ use std::fmt;
 
 use async_trait::async_trait;
 
-pub use grant::Grant;
+#[cfg(feature = "assertion")]
+pub use grant::SigningKey;
+pub use grant::{AssertionSigner, Grant};
 
 use crate::error::{Error, ErrorKind};
 use crate::origin::Origin;

@@ -86,7 +86,6 @@ impl Rotation {
 
     pub(super) fn failed(&mut self, policy: &RotationPolicy, failure: Failure, now: Moment) {
         self.in_flight = false;
-        self.demanded = false;
         self.failures = self.failures.saturating_add(1);
         let draw = self.random.f64();
         let delay = schedule::rotation_retry_delay(policy, failure, self.failures, draw);

@@ -217,7 +217,7 @@ impl Keeper {
 
     /// Tells the engine and the machine what is so by now. Returns whether another token has taken
     /// the place of the current one.
-    fn announce(&self, shared: &Shared) -> bool {
+    pub(super) fn announce(&self, shared: &Shared) -> bool {
         let (now, wall) = (shared.now(), shared.settings.clock.wall());
         let Some(record) = &self.record else {
             return false;

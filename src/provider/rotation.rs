@@ -66,6 +66,13 @@ fn has_failed(shared: &Shared, error: Error, failure: Failure) {
 
 async fn steps(shared: &Shared, rotate: bool) -> Result<Attended, Error> {
     let keeper = &mut *shared.keeper.lock().await;
+    let attended = see_to(shared, keeper, rotate).await?;
+    // What is to be done later is not forgotten.
+    keeper.announce(shared);
+    Ok(attended)
+}
+
+async fn see_to(shared: &Shared, keeper: &mut Keeper, rotate: bool) -> Result<Attended, Error> {
     keeper.ensure_loaded(shared).await?;
     keeper.save(shared).await?;
     revoke_spent(shared, keeper).await;

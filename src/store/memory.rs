@@ -43,7 +43,7 @@ impl MemoryStore {
     /// What is there, all of which this handle has seen from now on.
     fn look(&self) -> MutexGuard<'_, Kept> {
         let kept = lock(&self.kept);
-        lock(&self.writes).mark_unchanged();
+        drop(lock(&self.writes).borrow_and_update());
         kept
     }
 }
@@ -87,14 +87,14 @@ impl TokenStore for MemoryStore {
         }
         kept.record = Some(record.clone());
         kept.writes.send_modify(|writes| *writes += 1);
-        lock(&self.writes).mark_unchanged();
+        drop(lock(&self.writes).borrow_and_update());
         Ok(Version::new(kept.writes.borrow().to_string()))
     }
 
     async fn changed(&self) {
         let mut writes = lock(&self.writes).clone();
         if writes.changed().await.is_ok() {
-            lock(&self.writes).mark_unchanged();
+            drop(lock(&self.writes).borrow_and_update());
         }
     }
 

@@ -10,10 +10,22 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("origin", &["error"]),
     ("secret", &["error"]),
+    ("secret_source", &["error", "secret"]),
     ("token", &["error", "policy", "secret"]),
     ("api", &["error", "origin", "secret", "token"]),
     ("machine", &["clock", "policy"]),
-    ("issuer", &["api", "error", "origin", "secret", "token"]),
+    (
+        "issuer",
+        &[
+            "api",
+            "clock",
+            "error",
+            "origin",
+            "secret",
+            "secret_source",
+            "token",
+        ],
+    ),
     ("store", &["error", "secret", "token"]),
     ("observe", &["error"]),
     (

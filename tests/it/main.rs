@@ -22,10 +22,12 @@ mod denials;
 #[cfg(feature = "reqwest-middleware")]
 mod destinations;
 mod failing;
+mod grants;
 #[cfg(unix)]
 mod file_store;
 mod observing;
 mod one_flight;
+mod rotating;
 mod runtimes;
 mod scenarios;
 mod scopes;
@@ -34,3 +36,5 @@ mod shutting_down;
 #[cfg(all(target_os = "linux", feature = "reqwest-middleware"))]
 mod suspended;
 mod windows;
+#[cfg(target_os = "linux")]
+mod zeroizing;

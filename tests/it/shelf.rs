@@ -1,18 +1,43 @@
 //! A store that other hands reach into, and that can be jammed.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use everbearer::{Error, Lease, LongTermToken, MemoryStore, Record, Stored, TokenStore, Version};
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Shelf {
     store: MemoryStore,
     unreadable: Arc<AtomicBool>,
-    unwritable: Arc<AtomicBool>,
+    /// So many writes are still taken.
+    writes: Arc<AtomicU32>,
+    is_blind: bool,
+}
+
+impl Default for Shelf {
+    fn default() -> Self {
+        Self {
+            store: MemoryStore::new(),
+            unreadable: Arc::default(),
+            writes: Arc::new(AtomicU32::new(u32::MAX)),
+            is_blind: false,
+        }
+    }
 }
 
 impl Shelf {
+    /// The same, as another process has it.
+    pub(crate) fn another_hand(&self) -> Self {
+        self.clone()
+    }
+
+    /// The same, for one who is told of no change.
+    pub(crate) fn blind(&self) -> Self {
+        let mut shelf = self.clone();
+        shelf.is_blind = true;
+        shelf
+    }
+
     /// From now on it refuses to be read and written; or no longer.
     pub(crate) fn jam(&self, is_jammed: bool) {
         self.unreadable.store(is_jammed, Ordering::SeqCst);
@@ -20,7 +45,11 @@ impl Shelf {
     }
 
     pub(crate) fn refuse_writes(&self, refuses: bool) {
-        self.unwritable.store(refuses, Ordering::SeqCst);
+        self.refuse_writes_after(if refuses { 0 } else { u32::MAX });
+    }
+
+    pub(crate) fn refuse_writes_after(&self, writes: u32) {
+        self.writes.store(writes, Ordering::SeqCst);
     }
 
     /// Another hand puts this token there, whatever was there.
@@ -60,13 +89,20 @@ impl TokenStore for Shelf {
     }
 
     async fn store(&self, record: &Record, expected: Option<&Version>) -> Result<Version, Error> {
-        if self.unwritable.load(Ordering::SeqCst) {
+        let left = |left: u32| left.checked_sub(1);
+        let taken = self
+            .writes
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, left);
+        if taken.is_err() {
             return Err(Error::store("the drawer is jammed"));
         }
         self.store.store(record, expected).await
     }
 
     async fn changed(&self) {
+        if self.is_blind {
+            std::future::pending::<()>().await;
+        }
         self.store.changed().await;
     }
 

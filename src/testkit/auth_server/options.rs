@@ -84,7 +84,8 @@ pub enum TokenIds {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OldLongTermToken {
-    /// It lives on until it ends or is revoked.
+    /// It lives on until it ends or is revoked. Another token that has replaced it already, but
+    /// was never used, is revoked: the response that told of it may have been lost.
     #[default]
     LivesOn,
     /// It is revoked at once, together with every other token that has replaced it already. The

@@ -115,14 +115,23 @@ impl Ledger {
                 None
             }
             Proof::ShortTermToken { minted_from } => {
-                if let Some(id) = &minted_from
-                    && self.rules.rotation == OldLongTermToken::DiesAtOnce
-                {
-                    self.end_with_replacements(id);
+                if let Some(id) = &minted_from {
+                    match self.rules.rotation {
+                        OldLongTermToken::LivesOn => self.end_unused_replacements(id),
+                        OldLongTermToken::DiesAtOnce => self.end_with_replacements(id),
+                    }
                 }
                 minted_from
             }
         }
+    }
+
+    fn end_unused_replacements(&mut self, replaced: &str) {
+        self.tokens.revoke_where(|_, token| {
+            token.kind == TokenKind::LongTerm
+                && token.parent.as_deref() == Some(replaced)
+                && token.served == 0
+        });
     }
 
     fn end_with_replacements(&mut self, replaced: &str) {

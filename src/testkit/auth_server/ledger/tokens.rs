@@ -31,7 +31,7 @@ pub(super) struct Token {
     serial: usize,
     issued: UnixTime,
     is_jwt: bool,
-    served: u64,
+    pub(super) served: u64,
     refused: u64,
 }
 

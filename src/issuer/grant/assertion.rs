@@ -1,0 +1,149 @@
+//! The assertion: a JWT by which a client proves that it holds a private key (RFC 7523).
+
+use std::fmt;
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use async_trait::async_trait;
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
+use serde_json::{Value, json};
+use zeroize::Zeroizing;
+
+use crate::clock::{Clock, SystemClock};
+use crate::error::{Error, ErrorKind};
+use crate::secret::Secret;
+
+/// How long an assertion lives: one request, and as much as the server's clock may be ahead.
+const LIFE: Duration = Duration::from_secs(300);
+
+/// What signs assertions: a private key, wherever it is kept.
+///
+/// `SigningKey` (feature `assertion`) is one, for a key in PEM. Implement it for a key that never
+/// leaves its place, such as in an HSM or in a cloud's key management; that needs no feature.
+///
+/// # Examples
+///
+/// ```
+/// use everbearer::{AssertionSigner, Error, Grant};
+///
+/// #[derive(Debug)]
+/// struct CloudKey {
+///     name: String,
+/// }
+///
+/// #[async_trait::async_trait]
+/// impl AssertionSigner for CloudKey {
+///     fn algorithm(&self) -> &str {
+///         "ES256"
+///     }
+///
+///     async fn sign(&self, signing_input: &[u8]) -> Result<Vec<u8>, Error> {
+///         ask_the_cloud(&self.name, signing_input).await.map_err(Error::transient)
+///     }
+/// }
+/// # async fn ask_the_cloud(_: &str, _: &[u8]) -> Result<Vec<u8>, std::io::Error> { Ok(vec![0]) }
+///
+/// let key = CloudKey { name: "projects/p/keys/auth".to_owned() };
+/// let grant = Grant::assertion("client_abc123", key).key_id("2026-11");
+/// ```
+#[async_trait]
+pub trait AssertionSigner: fmt::Debug + Send + Sync + 'static {
+    /// The JWT's `alg`, such as `ES256` (RFC 7518, section 3.1).
+    fn algorithm(&self) -> &str;
+
+    /// The signature over these bytes, in the form that RFC 7518 gives it: for `ES256` the two
+    /// numbers one behind the other, 64 bytes, and not the DER that most key managements answer
+    /// with.
+    ///
+    /// # Errors
+    ///
+    /// Whatever kept it from signing. After a [retryable](Error::is_retryable) error the engine
+    /// backs off and tries again with a new assertion.
+    async fn sign(&self, signing_input: &[u8]) -> Result<Vec<u8>, Error>;
+}
+
+/// All but the claims: a new JWT is made for each request.
+#[derive(Clone, Debug)]
+pub(super) struct Assertion {
+    pub(super) signer: Arc<dyn AssertionSigner>,
+    pub(super) audience: Option<String>,
+    pub(super) key_id: Option<String>,
+}
+
+impl Assertion {
+    pub(super) fn new(signer: impl AssertionSigner) -> Self {
+        Self {
+            signer: Arc::new(signer),
+            audience: None,
+            key_id: None,
+        }
+    }
+
+    /// A JWT that says that this client asks this server, unless the grant names another audience.
+    /// There is no `nbf`: a server whose clock is behind would refuse it.
+    pub(super) async fn sign(&self, client_id: &str, server: &str) -> Result<Secret, Error> {
+        let now = SystemClock.wall().duration_since(UNIX_EPOCH).map_err(|_| {
+            Error::new(
+                ErrorKind::Config,
+                "an assertion says when it was made, and the machine's clock stands before 1970; \
+                 set it",
+            )
+        })?;
+        let claims = json!({
+            "iss": client_id,
+            "sub": client_id,
+            "aud": self.audience.as_deref().unwrap_or(server),
+            "iat": now.as_secs(),
+            "exp": (now + LIFE).as_secs(),
+            "jti": fresh_id()?,
+        });
+        let mut jwt = format!("{}.{}", encode(&self.header()?), encode(&claims));
+        let signature = Zeroizing::new(self.signer.sign(jwt.as_bytes()).await?);
+        if signature.is_empty() {
+            return Err(Error::new(
+                ErrorKind::Issuer,
+                "the assertion's signer brought an empty signature",
+            ));
+        }
+        jwt.push('.');
+        BASE64.encode_string(&*signature, &mut jwt);
+        Ok(Secret::from(jwt))
+    }
+
+    fn header(&self) -> Result<Value, Error> {
+        let algorithm = self.signer.algorithm();
+        if algorithm.is_empty() || algorithm.eq_ignore_ascii_case("none") {
+            return Err(Error::new(
+                ErrorKind::Config,
+                "the assertion's signer names no algorithm; it must be one such as ES256",
+            ));
+        }
+        let mut header = json!({ "alg": algorithm, "typ": "JWT" });
+        if let (Some(id), Some(header)) = (&self.key_id, header.as_object_mut()) {
+            header.insert("kid".to_owned(), json!(id));
+        }
+        Ok(header)
+    }
+}
+
+fn encode(value: &Value) -> String {
+    BASE64.encode(value.to_string())
+}
+
+/// 128 bits that nobody can guess, in hexadecimal digits.
+fn fresh_id() -> Result<String, Error> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|error| {
+        Error::new(
+            ErrorKind::Issuer,
+            "the system gave no randomness for the assertion's ID",
+        )
+        .with_source(error)
+    })?;
+    Ok(bytes.iter().fold(String::new(), |mut id, byte| {
+        let _ = write!(id, "{byte:02x}");
+        id
+    }))
+}

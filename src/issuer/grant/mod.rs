@@ -1,0 +1,250 @@
+//! The ways to obtain a long-term token.
+
+mod assertion;
+mod one_time;
+#[cfg(feature = "assertion")]
+mod signing_key;
+
+use std::future::Future;
+use std::time::Duration;
+
+pub use assertion::AssertionSigner;
+#[cfg(feature = "assertion")]
+pub use signing_key::SigningKey;
+
+use crate::api::models::{GrantType, JWT_BEARER, LongTokenRequest};
+use crate::error::{Error, ErrorKind};
+use crate::secret::Secret;
+use crate::secret_source::SecretSource;
+use crate::token::ShortTermToken;
+use assertion::Assertion;
+use one_time::OneTimeCodes;
+
+const SHORTEST_TTL: Duration = Duration::from_secs(60 * 60);
+const LONGEST_TTL: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+
+/// A way to obtain a long-term token.
+///
+/// Secrets are asked for when a request is made, and anew for each request; see [`SecretSource`].
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use everbearer::Grant;
+///
+/// let grant = Grant::client_secret("client_abc123", "correct-horse")
+///     .scopes(["jobs:submit", "templates:read"])
+///     .ttl(Duration::from_secs(30 * 24 * 60 * 60));
+/// ```
+#[derive(Clone, Debug)]
+pub struct Grant {
+    client_id: String,
+    mechanism: Mechanism,
+    scopes: Option<Vec<String>>,
+    ttl: Option<Duration>,
+    /// What was said of an assertion, of which there is none.
+    misplaced: Option<&'static str>,
+}
+
+#[derive(Clone, Debug)]
+enum Mechanism {
+    ClientSecret(SecretSource),
+    OneTimeCode(OneTimeCodes),
+    Assertion(Assertion),
+    ShortTermToken(SecretSource),
+    OwnToken,
+}
+
+impl Grant {
+    fn new(client_id: impl Into<String>, mechanism: Mechanism) -> Self {
+        Self {
+            client_id: client_id.into(),
+            mechanism,
+            scopes: None,
+            ttl: None,
+            misplaced: None,
+        }
+    }
+
+    /// A client ID and its secret.
+    pub fn client_secret(client_id: impl Into<String>, secret: impl Into<SecretSource>) -> Self {
+        Self::new(client_id, Mechanism::ClientSecret(secret.into()))
+    }
+
+    /// A client ID and a one-time code, which this callback is asked for: from a prompt, from a
+    /// device.
+    ///
+    /// It is asked anew for each request, and no code is sent twice in a row, whatever became of
+    /// the first request: if the callback brings the last code again, as a generator does that
+    /// shows one for 30 seconds, that is a [retryable](Error::is_retryable)
+    /// [`ErrorKind::Issuer`], and nothing is sent. What a clone of this grant has sent counts, what
+    /// another grant has sent does not.
+    ///
+    /// The callback's own errors and its time are as with [`SecretSource::callback`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use everbearer::{Error, Grant, Secret};
+    ///
+    /// let grant = Grant::otp("client_abc123", || async {
+    ///     let code = ask_the_operator().await.map_err(Error::transient)?;
+    ///     Ok(Secret::from(code))
+    /// });
+    /// # async fn ask_the_operator() -> Result<String, std::io::Error> { Ok("123456".to_owned()) }
+    /// ```
+    pub fn otp<F, A>(client_id: impl Into<String>, codes: F) -> Self
+    where
+        F: Fn() -> A + Send + Sync + 'static,
+        A: Future<Output = Result<Secret, Error>> + Send + 'static,
+    {
+        let codes = OneTimeCodes::new(SecretSource::callback(codes));
+        Self::new(client_id, Mechanism::OneTimeCode(codes))
+    }
+
+    /// A JWT signed with the client's private key (RFC 7523): by `SigningKey` (feature
+    /// `assertion`) with a key in PEM, or by an [`AssertionSigner`] with a key that is kept
+    /// elsewhere.
+    ///
+    /// Each request has a JWT of its own, which lives for 5 minutes by this machine's clock: a
+    /// server whose clock is ahead by more refuses it.
+    pub fn assertion(client_id: impl Into<String>, signer: impl AssertionSigner) -> Self {
+        Self::new(client_id, Mechanism::Assertion(Assertion::new(signer)))
+    }
+
+    /// A short-term token with the `tokens:write` scope that comes from outside, such as one that
+    /// somebody lends for the start.
+    pub fn short_term_token(client_id: impl Into<String>, token: impl Into<SecretSource>) -> Self {
+        Self::new(client_id, Mechanism::ShortTermToken(token.into()))
+    }
+
+    /// A short-term token of the provider's own with the `tokens:write` scope: the long-term token
+    /// in use obtains the next one, without any other secret. It is for rotation only, since it
+    /// needs a long-term token to begin with.
+    pub fn own_token(client_id: impl Into<String>) -> Self {
+        Self::new(client_id, Mechanism::OwnToken)
+    }
+
+    /// Whether this is [`own_token`](Self::own_token).
+    pub(crate) const fn is_own_token(&self) -> bool {
+        matches!(self.mechanism, Mechanism::OwnToken)
+    }
+
+    /// What the long-term token is to be good for. Default: all that the client may have.
+    #[must_use]
+    pub fn scopes<S: Into<String>>(mut self, scopes: impl IntoIterator<Item = S>) -> Self {
+        self.scopes = Some(scopes.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// How long the long-term token is to live, from 1 hour to 90 days, in whole seconds; the
+    /// server may give less. Default: what the server gives.
+    #[must_use]
+    pub const fn ttl(mut self, ttl: Duration) -> Self {
+        self.ttl = Some(ttl);
+        self
+    }
+
+    /// For an [`assertion`](Self::assertion): its `aud`, by which the server sees that it is
+    /// meant. Default: the server's base URL.
+    #[must_use]
+    pub fn audience(mut self, audience: impl Into<String>) -> Self {
+        match &mut self.mechanism {
+            Mechanism::Assertion(assertion) => assertion.audience = Some(audience.into()),
+            _ => self.misplaced = Some("audience"),
+        }
+        self
+    }
+
+    /// For an [`assertion`](Self::assertion): its `kid`, by which the server finds the key.
+    /// Default: none, and the server tries the keys that it knows.
+    #[must_use]
+    pub fn key_id(mut self, key_id: impl Into<String>) -> Self {
+        match &mut self.mechanism {
+            Mechanism::Assertion(assertion) => assertion.key_id = Some(key_id.into()),
+            _ => self.misplaced = Some("key ID"),
+        }
+        self
+    }
+
+    /// The same grant; if it names no scopes, these are asked for.
+    pub(crate) fn or_scopes(&self, scopes: &[String]) -> Self {
+        let mut grant = self.clone();
+        if grant.scopes.is_none() && !scopes.is_empty() {
+            grant.scopes = Some(scopes.to_vec());
+        }
+        grant
+    }
+
+    /// Checks what can be checked without asking for a secret.
+    pub(crate) fn validate(&self) -> Result<(), Error> {
+        let refuse = |text: &str| Err(Error::new(ErrorKind::Config, text));
+        if self.client_id.is_empty() {
+            return refuse("the grant's client ID is empty");
+        }
+        if self
+            .ttl
+            .is_some_and(|ttl| !(SHORTEST_TTL..=LONGEST_TTL).contains(&ttl))
+        {
+            return refuse("the grant's ttl must lie between 1 hour and 90 days");
+        }
+        if let Some(what) = self.misplaced {
+            return refuse(&format!("the grant's {what} is for an assertion only"));
+        }
+        match &self.mechanism {
+            Mechanism::ClientSecret(secret) => secret.validate("the grant's client secret"),
+            Mechanism::ShortTermToken(token) => token.validate("the grant's short-term token"),
+            Mechanism::Assertion(assertion) if assertion.audience.as_deref() == Some("") => {
+                refuse("the grant's audience is empty")
+            }
+            Mechanism::Assertion(assertion) if assertion.key_id.as_deref() == Some("") => {
+                refuse("the grant's key ID is empty")
+            }
+            Mechanism::Assertion(_) | Mechanism::OneTimeCode(_) | Mechanism::OwnToken => Ok(()),
+        }
+    }
+
+    /// A request to the server at this base URL, with the short-term token that authorizes it
+    /// where that is the mechanism. It is good for one attempt.
+    pub(super) async fn request(
+        &self,
+        server: &str,
+    ) -> Result<(LongTokenRequest, Option<ShortTermToken>), Error> {
+        let mut request = self.request_without_proof();
+        let mut authorization = None;
+        match &self.mechanism {
+            Mechanism::ClientSecret(secret) => request.client_secret = Some(secret.read().await?),
+            Mechanism::OneTimeCode(codes) => request.otp_code = Some(codes.next().await?),
+            Mechanism::Assertion(assertion) => {
+                request.grant_type = GrantType::Assertion;
+                request.assertion_type = Some(JWT_BEARER.to_owned());
+                request.assertion = Some(assertion.sign(&self.client_id, server).await?);
+            }
+            Mechanism::ShortTermToken(token) => {
+                let token = token.read().await?;
+                authorization = Some(ShortTermToken::builder(token.expose()).build()?);
+            }
+            Mechanism::OwnToken => {
+                return Err(Error::new(
+                    ErrorKind::Config,
+                    "the provider's own token obtains the next long-term token, not the first \
+                     one; start from a long-term token or from another grant",
+                ));
+            }
+        }
+        Ok((request, authorization))
+    }
+
+    /// A request that a short-term token of the provider's own is to authorize.
+    pub(super) fn request_without_proof(&self) -> LongTokenRequest {
+        let mut request =
+            LongTokenRequest::new(GrantType::ClientCredentials, self.client_id.clone());
+        request.scopes.clone_from(&self.scopes);
+        request.ttl_seconds = self.ttl.map(|ttl| ttl.as_secs());
+        request
+    }
+}
+
+#[cfg(test)]
+mod tests;

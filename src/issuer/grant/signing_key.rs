@@ -1,0 +1,194 @@
+//! Private keys in PEM, which sign on this machine.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use ring::rand::SystemRandom;
+use ring::signature::{
+    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, RSA_PKCS1_SHA256, RsaKeyPair,
+};
+use rustls_pki_types::PrivateKeyDer;
+use rustls_pki_types::pem::PemObject as _;
+use zeroize::Zeroizing;
+
+use super::AssertionSigner;
+use crate::error::{Error, ErrorKind};
+use crate::secret_source::read_file;
+
+/// A private key that signs assertions; needs the feature `assertion`.
+///
+/// The algorithm is the key's: ES256 for a P-256 key, RS256 for an RSA key of 2048 to 4096 bits,
+/// `EdDSA` for an Ed25519 key. The PEM is unencrypted PKCS#8 (`PRIVATE KEY`), or what openssl wrote
+/// before that (`EC PRIVATE KEY`, `RSA PRIVATE KEY`); the first private key in it counts, and
+/// certificates beside it do no harm.
+///
+/// A clone shares the key. What is read of the PEM is zeroized; the key itself is ring's, which
+/// does not zeroize it.
+///
+/// # Examples
+///
+/// ```no_run
+/// use everbearer::{Grant, SigningKey};
+///
+/// # fn main() -> Result<(), everbearer::Error> {
+/// let key = SigningKey::from_pem_file("/etc/my-daemon/key.pem")?;
+/// let grant = Grant::assertion("client_abc123", key)
+///     .key_id("2026-11")
+///     .audience("https://auth.example.com");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct SigningKey(Arc<Pair>);
+
+enum Pair {
+    P256(EcdsaKeyPair),
+    Rsa(RsaKeyPair),
+    Ed25519(Ed25519KeyPair),
+}
+
+impl SigningKey {
+    /// The private key in this PEM.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`] if there is none, or none that can be used; the text says why, and
+    /// quotes nothing.
+    pub fn from_pem(pem: impl AsRef<[u8]>) -> Result<Self, Error> {
+        parse(pem.as_ref()).map_err(|why| refused(&format!("the signing key {why}")))
+    }
+
+    /// The private key in this file, which is read once, now.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`] if the file cannot be read, is no regular file or longer than 64 KiB,
+    /// and as [`from_pem`](Self::from_pem) does.
+    pub fn from_pem_file(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let path = path.as_ref();
+        let pem = read_file(path, "the signing key")?;
+        parse(&pem).map_err(|why| refused(&format!("the signing key {} {why}", path.display())))
+    }
+}
+
+#[async_trait]
+impl AssertionSigner for SigningKey {
+    fn algorithm(&self) -> &str {
+        match &*self.0 {
+            Pair::P256(_) => "ES256",
+            Pair::Rsa(_) => "RS256",
+            Pair::Ed25519(_) => "EdDSA",
+        }
+    }
+
+    async fn sign(&self, signing_input: &[u8]) -> Result<Vec<u8>, Error> {
+        let random = SystemRandom::new();
+        let signature = match &*self.0 {
+            Pair::P256(pair) => pair
+                .sign(&random, signing_input)
+                .map(|signature| signature.as_ref().to_vec()),
+            Pair::Rsa(pair) => {
+                let mut signature = vec![0; pair.public().modulus_len()];
+                pair.sign(&RSA_PKCS1_SHA256, &random, signing_input, &mut signature)
+                    .map(|()| signature)
+            }
+            Pair::Ed25519(pair) => Ok(pair.sign(signing_input).as_ref().to_vec()),
+        };
+        // ring finds out here, and not before, that an RSA key's numbers do not belong together.
+        signature.map_err(|_| refused("the signing key does not sign; check that it is whole"))
+    }
+}
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SigningKey({})", self.algorithm())
+    }
+}
+
+fn refused(text: &str) -> Error {
+    Error::new(ErrorKind::Config, text)
+}
+
+/// The key, or what is wrong with it. The PEM reader's errors quote lines, so they end here.
+fn parse(pem: &[u8]) -> Result<SigningKey, String> {
+    let key = PrivateKeyDer::from_pem_slice(pem).map_err(|_| without_key(pem).to_owned())?;
+    let key = Zeroizing::new(key);
+    let pair = match &*key {
+        PrivateKeyDer::Pkcs8(key) => from_pkcs8(key.secret_pkcs8_der()),
+        PrivateKeyDer::Sec1(key) => from_sec1(key.secret_sec1_der()),
+        PrivateKeyDer::Pkcs1(key) => from_pkcs1(key.secret_pkcs1_der()),
+        _ => Err(OTHER_KIND.to_owned()),
+    };
+    pair.map(|pair| SigningKey(Arc::new(pair))).map_err(|why| {
+        format!(
+            "cannot be used ({why}): it must be a P-256 key, for ES256, an RSA key of 2048 to 4096 \
+             bits, for RS256, or an Ed25519 key, for EdDSA"
+        )
+    })
+}
+
+/// What ring calls a key of another kind than the one that was asked for.
+const OTHER_KIND: &str = "WrongAlgorithm";
+
+/// Each kind in turn. The reasons are ring's: single words, which hold nothing of the key.
+fn from_pkcs8(der: &[u8]) -> Result<Pair, String> {
+    let random = SystemRandom::new();
+    let mut why = OTHER_KIND.to_owned();
+    for attempt in [
+        EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der, &random).map(Pair::P256),
+        Ed25519KeyPair::from_pkcs8_maybe_unchecked(der).map(Pair::Ed25519),
+        RsaKeyPair::from_pkcs8(der).map(Pair::Rsa),
+    ] {
+        match attempt.map_err(|rejected| rejected.to_string()) {
+            Ok(pair) => return Ok(pair),
+            Err(reason) if reason == OTHER_KIND => {}
+            Err(reason) => why = reason,
+        }
+    }
+    Err(why)
+}
+
+/// An `ECPrivateKey` (RFC 5915) of P-256: its lengths are always the same, so both halves lie at
+/// fixed places, and ring checks that they belong together.
+fn from_sec1(der: &[u8]) -> Result<Pair, String> {
+    const VERSION_1_AND_32_BYTES: &[u8] = &[0x02, 0x01, 0x01, 0x04, 0x20];
+    let halves = match der.get(2..7) {
+        Some(VERSION_1_AND_32_BYTES) => der.get(7..39).zip(der.last_chunk::<65>()),
+        _ => None,
+    };
+    let (private, public) = halves.ok_or(OTHER_KIND)?;
+    EcdsaKeyPair::from_private_key_and_public_key(
+        &ECDSA_P256_SHA256_FIXED_SIGNING,
+        private,
+        public,
+        &SystemRandom::new(),
+    )
+    .map(Pair::P256)
+    .map_err(|rejected| rejected.to_string())
+}
+
+fn from_pkcs1(der: &[u8]) -> Result<Pair, String> {
+    RsaKeyPair::from_der(der)
+        .map(Pair::Rsa)
+        .map_err(|rejected| rejected.to_string())
+}
+
+/// Why there is no private key in what should be PEM.
+fn without_key(pem: &[u8]) -> &'static str {
+    let holds = |label: &str| pem.windows(label.len()).any(|at| at == label.as_bytes());
+    if holds("BEGIN ENCRYPTED PRIVATE KEY") || holds("Proc-Type: 4,ENCRYPTED") {
+        "is encrypted, and nobody is there to type its password; decrypt it with `openssl pkey`"
+    } else if holds("BEGIN OPENSSH PRIVATE KEY") {
+        "is in OpenSSH's own format; PKCS#8 in PEM is needed, as `openssl genpkey` writes it"
+    } else if holds("PRIVATE KEY-----") {
+        "is damaged: what stands between its BEGIN and END lines is not whole"
+    } else if holds("BEGIN CERTIFICATE") {
+        "is a certificate; the private key that belongs to it is needed"
+    } else if holds("PUBLIC KEY-----") {
+        "is a public key; the private key that belongs to it is needed"
+    } else {
+        "is not PEM; it must begin with the line -----BEGIN PRIVATE KEY-----"
+    }
+}

@@ -1,0 +1,229 @@
+//! Where a secret comes from, each time that it is needed.
+
+use std::fmt;
+use std::fs::File;
+use std::future::Future;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::str;
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use zeroize::Zeroizing;
+
+use crate::error::{Error, ErrorKind};
+use crate::secret::Secret;
+
+/// The longest file that is read, in bytes.
+const LONGEST_FILE: usize = 64 * 1024;
+
+/// Where a secret comes from: a value, an environment variable, a file, or a callback.
+///
+/// All but the value are asked anew each time that the secret is needed, so a secret that was
+/// replaced is in use from the next time on. What was read is zeroized after its use.
+///
+/// Text is a source too: whoever takes a `SecretSource` takes a `&str`, a `String` or a
+/// [`Secret`].
+///
+/// # Examples
+///
+/// ```
+/// use everbearer::{Grant, SecretSource};
+///
+/// let from_text = Grant::client_secret("client_abc123", "correct-horse");
+/// let from_file = Grant::client_secret(
+///     "client_abc123",
+///     SecretSource::file("/run/secrets/client-secret"),
+/// );
+/// ```
+#[derive(Clone)]
+pub struct SecretSource(Kind);
+
+type Callback = dyn Fn() -> BoxFuture<'static, Result<Secret, Error>> + Send + Sync;
+
+#[derive(Clone)]
+enum Kind {
+    Value(Secret),
+    Env(String),
+    File(PathBuf),
+    Callback(Arc<Callback>),
+}
+
+impl SecretSource {
+    /// The environment variable of this name, whose value is taken as it is.
+    ///
+    /// If it is missing, empty or not UTF-8 when the secret is needed, that is an
+    /// [`ErrorKind::Config`].
+    pub fn env(name: impl Into<String>) -> Self {
+        Self(Kind::Env(name.into()))
+    }
+
+    /// The file at this path, without the line breaks at its end; at most 64 KiB of UTF-8.
+    ///
+    /// If it is missing, longer, empty or not UTF-8 when the secret is needed, or no regular file,
+    /// that is an [`ErrorKind::Config`]. It is read on the thread that asks, so it should lie on
+    /// this machine.
+    pub fn file(path: impl Into<PathBuf>) -> Self {
+        Self(Kind::File(path.into()))
+    }
+
+    /// Whatever this brings: from a vault, from a prompt.
+    ///
+    /// Its error is passed on as it is, and decides what the engine does: after
+    /// [`Error::transient`] it backs off and asks again, after [`Error::terminal`] it stops. An
+    /// empty secret counts as transient. The time that it takes counts towards
+    /// [`RetryPolicy::exchange_timeout`](crate::RetryPolicy::exchange_timeout), at which its
+    /// future is dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use everbearer::{Error, Grant, Secret, SecretSource};
+    ///
+    /// let secret = SecretSource::callback(|| async {
+    ///     let answer = ask_the_vault().await.map_err(Error::transient)?;
+    ///     Ok(Secret::from(answer))
+    /// });
+    /// let grant = Grant::client_secret("client_abc123", secret);
+    /// # async fn ask_the_vault() -> Result<String, std::io::Error> { Ok("hunter2".to_owned()) }
+    /// ```
+    pub fn callback<F, A>(callback: F) -> Self
+    where
+        F: Fn() -> A + Send + Sync + 'static,
+        A: Future<Output = Result<Secret, Error>> + Send + 'static,
+    {
+        Self(Kind::Callback(Arc::new(move || Box::pin(callback()))))
+    }
+
+    /// Checks what can be checked without reading: that it is not empty, of which `what` says what
+    /// it is.
+    pub(crate) fn validate(&self, what: &str) -> Result<(), Error> {
+        let is_empty = match &self.0 {
+            Kind::Value(secret) => secret.expose().is_empty(),
+            Kind::Env(name) => name.is_empty(),
+            Kind::File(path) => path.as_os_str().is_empty(),
+            Kind::Callback(_) => false,
+        };
+        if !is_empty {
+            return Ok(());
+        }
+        Err(config(match &self.0 {
+            Kind::Env(_) => format!("{what} comes from an environment variable without a name"),
+            Kind::File(_) => format!("{what} comes from a file without a path"),
+            Kind::Value(_) | Kind::Callback(_) => format!("{what} is empty"),
+        }))
+    }
+
+    /// The secret as it is now, which is never empty.
+    pub(crate) async fn read(&self) -> Result<Secret, Error> {
+        match &self.0 {
+            Kind::Value(secret) if secret.expose().is_empty() => Err(config("the secret is empty")),
+            Kind::Value(secret) => Ok(secret.clone()),
+            Kind::Env(name) => from_env(name),
+            Kind::File(path) => from_file(path),
+            Kind::Callback(callback) => match callback().await {
+                Ok(secret) if secret.expose().is_empty() => Err(Error::new(
+                    ErrorKind::Issuer,
+                    "the callback brought an empty secret",
+                )),
+                outcome => outcome,
+            },
+        }
+    }
+}
+
+impl From<Secret> for SecretSource {
+    fn from(secret: Secret) -> Self {
+        Self(Kind::Value(secret))
+    }
+}
+
+impl From<String> for SecretSource {
+    fn from(text: String) -> Self {
+        Self::from(Secret::from(text))
+    }
+}
+
+impl From<&str> for SecretSource {
+    fn from(text: &str) -> Self {
+        Self::from(Secret::from(text))
+    }
+}
+
+impl fmt::Debug for SecretSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Kind::Value(_) => f.write_str("SecretSource(..)"),
+            Kind::Env(name) => write!(f, "SecretSource(env {name:?})"),
+            Kind::File(path) => write!(f, "SecretSource(file {path:?})"),
+            Kind::Callback(_) => f.write_str("SecretSource(callback)"),
+        }
+    }
+}
+
+/// What the file holds, in a buffer that does not move while it is filled and is zeroized when it
+/// is dropped; `what` says what the file is.
+///
+/// It blocks the thread, for the length of one read of a small file: there is nothing to spawn
+/// for that. What could block for longer, such as a pipe, is refused.
+pub(crate) fn read_file(path: &Path, what: &str) -> Result<Zeroizing<Vec<u8>>, Error> {
+    let shown = path.display();
+    let unreadable = |error: std::io::Error| {
+        config(format!(
+            "{what} {shown} cannot be read; check that it exists and who may read it"
+        ))
+        .with_source(error)
+    };
+    if !path.metadata().map_err(unreadable)?.is_file() {
+        return Err(config(format!(
+            "{what} {shown} is no regular file; name one, since it may be read more than once"
+        )));
+    }
+    let file = File::open(path).map_err(unreadable)?;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(LONGEST_FILE + 1));
+    file.take(LONGEST_FILE as u64 + 1)
+        .read_to_end(&mut bytes)
+        .map_err(unreadable)?;
+    if bytes.len() > LONGEST_FILE {
+        return Err(config(format!(
+            "{what} {shown} is longer than 64 KiB; check that the path names the right file"
+        )));
+    }
+    Ok(bytes)
+}
+
+fn from_env(name: &str) -> Result<Secret, Error> {
+    use std::env::{VarError, var};
+
+    let refuse = |how: &str| {
+        Err(config(format!(
+            "the environment variable {name} {how}; set it to the secret"
+        )))
+    };
+    match var(name) {
+        Ok(text) if text.is_empty() => refuse("is empty"),
+        Ok(text) => Ok(Secret::from(text)),
+        Err(VarError::NotPresent) => refuse("is not set"),
+        // The error holds the value.
+        Err(VarError::NotUnicode(_)) => refuse("is not UTF-8"),
+    }
+}
+
+fn from_file(path: &Path) -> Result<Secret, Error> {
+    let bytes = read_file(path, "the secret's file")?;
+    let refuse = |how: &str| {
+        let shown = path.display();
+        config(format!(
+            "the secret's file {shown} {how}; write the secret into it as text"
+        ))
+    };
+    let text = str::from_utf8(&bytes).map_err(|_| refuse("is not UTF-8"))?;
+    match text.trim_end_matches(['\r', '\n']) {
+        "" => Err(refuse("is empty")),
+        secret => Ok(Secret::from(secret)),
+    }
+}
+
+fn config(text: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Config, text)
+}

@@ -1,0 +1,7 @@
+//! Rotating the long-term token.
+
+mod at_the_server;
+mod by_time;
+mod crashes;
+mod sharing;
+mod stores;
