@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use everbearer::SecretSource;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, IntoDeserializer, MapAccess, Visitor};
 
@@ -24,6 +25,15 @@ impl fmt::Debug for Source {
 }
 
 impl Source {
+    /// The same for the library, which asks anew each time: a secret that was replaced is taken up.
+    pub(crate) fn source(&self) -> SecretSource {
+        match self {
+            Self::Text(text) => SecretSource::from(text.as_str()),
+            Self::Env(name) => SecretSource::env(name),
+            Self::File(path) => SecretSource::file(path),
+        }
+    }
+
     /// The secret as it is now; or why there is none, in a few words.
     pub(crate) fn read(&self) -> Result<String, String> {
         let text = match self {

@@ -43,10 +43,11 @@ fn grant(config: &Config) -> Result<Option<Grant>, Failure> {
     let (Some(id), Some(secret)) = (&config.auth.client_id, &config.auth.client_secret) else {
         return Ok(None);
     };
-    let secret = secret
+    // Whether it is there is said now, even where it is not needed yet.
+    secret
         .read()
         .map_err(|why| Failure::Config(format!("auth.client_secret: {why}")))?;
-    Ok(Some(Grant::client_secret(id, secret)))
+    Ok(Some(Grant::client_secret(id, secret.source())))
 }
 
 fn file_store(token: &Token) -> Result<FileStore, Failure> {
