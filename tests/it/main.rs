@@ -22,9 +22,10 @@ mod denials;
 #[cfg(feature = "reqwest-middleware")]
 mod destinations;
 mod failing;
-mod grants;
 #[cfg(unix)]
 mod file_store;
+mod grants;
+mod measuring;
 mod observing;
 mod one_flight;
 mod rotating;
