@@ -36,7 +36,7 @@ pub(crate) async fn run(path: &Path) -> Result<bool, Failure> {
         is_over,
     );
     let server = tokio::spawn(server);
-    tracing::info!(%listening, "started");
+    tracing::info!(%listening, pid = std::process::id(), "started");
 
     let (work, to_do) = watch::channel(work);
     let mut jobs = JoinSet::new();

@@ -6,10 +6,11 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 
+use everbearer::Origin;
 use toml::{Table, Value};
 
 use crate::config::Config;
-use crate::failure::Failure;
+use crate::failure::{Failure, one_line};
 
 const PREFIX: &str = "EVERBEARER_";
 
@@ -156,11 +157,8 @@ fn check(path: &Path, config: &Config) -> Result<(), Failure> {
             "job.every and shutdown.deadline must be longer than zero".into(),
         ));
     }
-    reqwest::Url::parse(&config.job.url).map_err(|error| {
-        let url = &config.job.url;
-        Failure::Config(format!(
-            "job.url: {url:?} is no URL ({error}); write one such as \"https://api.example.com/jobs\""
-        ))
-    })?;
+    if let Err(error) = config.job.url.parse::<Origin>() {
+        return Err(Failure::Config(format!("job.url: {}", one_line(&error))));
+    }
     Ok(())
 }

@@ -1,12 +1,13 @@
 //! From its start to its end.
 
+use std::os::unix::net::UnixDatagram;
 use std::time::Instant;
 
 use everbearer::testkit::{AuthServer, Endpoint, Fault, TokenKind};
 use everbearer::{FileStore, LongTermToken, TokenStore};
 
 use super::{Daemon, long_term_token};
-use crate::support::secs;
+use crate::support::{millis, secs};
 
 fn live(server: &AuthServer, kind: TokenKind) -> usize {
     let tokens = server.tokens();
@@ -125,4 +126,50 @@ async fn it_is_not_ready_while_there_is_no_token_and_stops_in_time() {
     assert!(daemon.read("out").contains("NOT revoked"));
     let printed = daemon.read("out") + &daemon.read("err");
     assert!(!printed.contains(&secret), "{printed}");
+}
+
+#[tokio::test]
+async fn it_finishes_the_job_under_way_and_tells_its_supervisor() {
+    let server = AuthServer::start().await.unwrap();
+    server.fault_always(Endpoint::Jobs, Fault::Latency(secs(1)));
+    let mut daemon = Daemon::at(&server);
+    daemon.put_token(long_term_token(&server).await.expose());
+    let supervisor = UnixDatagram::bind(daemon.path("notify")).unwrap();
+    supervisor.set_read_timeout(Some(secs(10))).unwrap();
+    let socket = daemon.path("notify").to_str().unwrap().to_owned();
+    daemon.env.push(("NOTIFY_SOCKET", socket));
+    daemon.start();
+    let told = || {
+        let mut buffer = [0; 100];
+        let length = supervisor.recv(&mut buffer).unwrap();
+        String::from_utf8_lossy(&buffer[..length]).into_owned()
+    };
+    assert_eq!(told(), "READY=1\n");
+    tokio::time::sleep(millis(300)).await;
+    assert_eq!(daemon.stop(), 0);
+    assert_eq!(told(), "STOPPING=1\n");
+    let log = daemon.read("err");
+    assert!(log.contains("did the job"), "{log}");
+    assert!(!log.contains("gave up"), "{log}");
+    // The token was good until the job was done.
+    assert_eq!(server.counts().jobs_outcomes.revoked, 0);
+    assert_eq!(live(&server, TokenKind::ShortTerm), 0);
+}
+
+#[tokio::test]
+async fn it_can_be_stopped_before_it_has_a_token() {
+    let server = AuthServer::start().await.unwrap();
+    server.fault_always(Endpoint::ShortTerm, Fault::Hang);
+    let mut daemon = Daemon::at(&server);
+    daemon.put_token(long_term_token(&server).await.expose());
+    let deadline = "2s".to_owned();
+    daemon.env.push(("EVERBEARER_SHUTDOWN__DEADLINE", deadline));
+    daemon.start();
+    daemon
+        .until_it_answers("/readyz", 503, "not ready: starting: no token yet")
+        .await;
+    let began = Instant::now();
+    // The server may have minted a token that nobody knows.
+    assert_eq!(daemon.stop(), 3);
+    assert!(began.elapsed() < secs(2), "{:?}", began.elapsed());
 }

@@ -65,6 +65,13 @@ async fn it_says_in_one_line_what_is_wrong_and_what_to_do() {
             "RefreshPolicy::fraction is 7",
         ),
         (
+            "[job]\nurl = \"http://127",
+            "[job]\nurl = \"http://93",
+            2,
+            "job.url: a token cannot go to",
+        ),
+        ("[job]\nurl = \"http", "[job]\nurl = \"", 2, "job.url: "),
+        (
             "client_id",
             "client_secret = 12345678\nclient_id",
             2,
