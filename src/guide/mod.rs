@@ -5,3 +5,6 @@ pub mod failures {}
 
 #[doc = include_str!("observation.md")]
 pub mod observation {}
+
+#[doc = include_str!("rotation.md")]
+pub mod rotation {}

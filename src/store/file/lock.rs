@@ -12,20 +12,32 @@ use super::failure::cannot_write;
 use super::target::Target;
 use crate::error::Error;
 
+/// A lock that is given back when this is dropped.
+#[derive(Debug)]
+pub(super) struct Locked(File);
+
+impl Drop for Locked {
+    /// Closing the file would do, but for a process that another thread is starting just now: until
+    /// it runs its program, it has the file, too.
+    fn drop(&mut self) {
+        let _ = flock(&self.0, FlockOperation::Unlock);
+    }
+}
+
 /// Waits until nobody else writes: for the length of a write.
-pub(super) fn wait_for(target: &Target) -> Result<File, Error> {
+pub(super) fn wait_for(target: &Target) -> Result<Locked, Error> {
     let locked = open(&target.beside("lock")).and_then(|file| {
         retry_on_intr(|| flock(&file, FlockOperation::LockExclusive))?;
-        Ok(file)
+        Ok(Locked(file))
     });
     locked.map_err(|error| cannot_write(target.path(), error))
 }
 
 /// The lease, or `None` if another descriptor has it, be it of this process.
-pub(super) fn lease(target: &Target) -> Result<Option<File>, Error> {
+pub(super) fn lease(target: &Target) -> Result<Option<Locked>, Error> {
     let file = open(&target.beside("lease")).map_err(|error| cannot_write(target.path(), error))?;
     match retry_on_intr(|| flock(&file, FlockOperation::NonBlockingLockExclusive)) {
-        Ok(()) => Ok(Some(file)),
+        Ok(()) => Ok(Some(Locked(file))),
         Err(Errno::WOULDBLOCK) => Ok(None),
         Err(error) => Err(cannot_write(target.path(), error.into())),
     }

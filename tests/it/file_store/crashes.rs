@@ -149,6 +149,26 @@ async fn l10_the_lease_comes_back_when_its_holder_is_killed() {
     assert!(store.lease().await.unwrap().is_some());
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn l10_the_lease_comes_back_while_other_processes_are_started() {
+    let (_directory, path) = place();
+    let store = FileStore::new(&path);
+    let starting = tokio::task::spawn_blocking(|| {
+        for _ in 0..100 {
+            // With something to do before its program runs, it is forked.
+            let mut command = Command::new("true");
+            command.current_dir("/").status().unwrap();
+        }
+    });
+    let mut had = 0;
+    while !starting.is_finished() {
+        let lease = store.lease().await.unwrap();
+        assert!(lease.is_some(), "after {had}");
+        had += 1;
+    }
+    starting.await.unwrap();
+}
+
 /// A process whose files may not grow: what a full disk does to a write, without one.
 #[tokio::test]
 async fn l8_a_write_that_fails_half_way_leaves_the_old_record_and_nothing_else() {

@@ -1,0 +1,51 @@
+//! The process that is killed.
+
+use std::io::{Write, stdout};
+use std::time::Duration;
+
+use everbearer::{
+    AuthApi, Credential, FileStore, Grant, RetryPolicy, RotationPolicy, TokenProvider,
+};
+
+use super::Result;
+
+pub(crate) const FLAG: &str = "--victim";
+/// It has a short-term token.
+pub(crate) const READY: &str = "ready";
+/// How long a superseded token lives on.
+const GRACE: Duration = Duration::from_millis(30);
+
+/// Starts from the file, says that it is ready, and rotates until it is killed. With a last
+/// argument it rotates once and stops, as it should at the end of its days.
+pub(crate) async fn run(mut args: impl Iterator<Item = String>) -> Result<()> {
+    let mut argument = || args.next().ok_or("an argument is missing");
+    let (base_url, client_id, path) = (argument()?, argument()?, argument()?);
+    let stops = args.next().is_some();
+    let policy = RotationPolicy::default()
+        .grace(GRACE)
+        .delays(Duration::from_millis(5), Duration::from_millis(20));
+    // Responses may be lost: that is no reason to give up at the start.
+    let retries = RetryPolicy::default()
+        .delays(Duration::from_millis(5), Duration::from_millis(20))
+        .start_timeout(Duration::from_secs(10));
+    let provider = TokenProvider::builder(AuthApi::new(base_url)?, Credential::Stored)
+        .store(FileStore::new(path))
+        .rotate_with(Grant::own_token(client_id))
+        .rotation_policy(policy)
+        .retry_policy(retries)
+        .build()?;
+    provider.ready().await?;
+    writeln!(stdout(), "{READY}")?;
+    stdout().flush()?;
+    if stops {
+        while provider.rotate().await.is_err() {}
+        // For what is left over of the lives before.
+        tokio::time::sleep(GRACE * 10).await;
+        provider.shutdown().await;
+        return Ok(());
+    }
+    loop {
+        // A lost response is a failure here, and goes on by itself.
+        let _ = provider.rotate().await;
+    }
+}
