@@ -83,6 +83,7 @@ impl Rules {
         let limit = request.timeout().copied();
         let (header, _) = wait_for_header(provider, generation, limit).await.ok()?;
         request.headers_mut().insert(AUTHORIZATION, header);
+        provider.note_resend();
         Some(request)
     }
 

@@ -1,6 +1,10 @@
-//! What happened, as values; the same values become tracing events.
+//! What happened, as values; the same values become tracing events and metrics.
 
 mod log;
+#[cfg(feature = "metrics")]
+mod metrics;
+#[cfg(not(feature = "metrics"))]
+mod no_metrics;
 mod status;
 
 use std::sync::Arc;
@@ -8,6 +12,10 @@ use std::time::Duration;
 
 use tokio::sync::broadcast;
 
+#[cfg(feature = "metrics")]
+pub(crate) use metrics::Metrics;
+#[cfg(not(feature = "metrics"))]
+pub(crate) use no_metrics::Metrics;
 pub use status::{LongTermStatus, State, Status};
 
 use crate::error::Error;
@@ -175,13 +183,15 @@ impl Subscription {
 /// Where happenings are told.
 #[derive(Debug)]
 pub(crate) struct Observers {
+    /// Told of what is no happening.
+    pub(crate) metrics: Metrics,
     sender: broadcast::Sender<Happening>,
 }
 
 impl Observers {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(metrics: Metrics) -> Self {
         let (sender, _) = broadcast::channel(BACKLOG);
-        Self { sender }
+        Self { metrics, sender }
     }
 
     pub(crate) fn subscribe(&self) -> Subscription {
@@ -192,6 +202,7 @@ impl Observers {
 
     pub(crate) fn tell(&self, happening: Happening) {
         log::log(&happening);
+        self.metrics.note(&happening);
         // That nobody listens is no failure.
         let _ = self.sender.send(happening);
     }

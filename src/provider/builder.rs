@@ -18,6 +18,7 @@ use crate::store::{MemoryStore, TokenStore};
 #[derive(Debug)]
 #[must_use]
 pub struct TokenProviderBuilder {
+    name: String,
     issuer: Arc<dyn TokenIssuer>,
     credential: Credential,
     scopes: Vec<String>,
@@ -34,6 +35,7 @@ pub struct TokenProviderBuilder {
 impl TokenProviderBuilder {
     pub(super) fn new(issuer: Arc<dyn TokenIssuer>, credential: Credential) -> Self {
         Self {
+            name: "default".to_owned(),
             issuer,
             credential,
             scopes: Vec::new(),
@@ -46,6 +48,13 @@ impl TokenProviderBuilder {
             recover_with: None,
             seed: None,
         }
+    }
+
+    /// Tells this provider apart from others of the same process: in its `Debug`, and as the label
+    /// `provider` of its [metrics](crate::guide::observation). Default: `default`.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
     }
 
     /// What the short-term tokens are to be good for. Default: all that the long-term token
@@ -226,6 +235,7 @@ impl TokenProviderBuilder {
             None => self.issuer.origin().into_iter().collect(),
         };
         let settings = Settings {
+            name: self.name,
             issuer: self.issuer,
             recover_with,
             rotate_with,

@@ -15,6 +15,7 @@ use super::ledger::unfinished;
 use super::rotation;
 use super::shared::Shared;
 use super::shutdown;
+use super::status;
 use crate::clock::Moment;
 use crate::error::{Error, ErrorKind};
 use crate::machine::{Action, Event, Failure, LaneId};
@@ -138,6 +139,7 @@ async fn run(driving: Driving) {
                 }
             }
             Action::Sleep(until) => {
+                status::measure(shared);
                 let pause = until.map_or(HEARTBEAT, |until| until.since(now).min(HEARTBEAT));
                 tokio::select! {
                     Some(ended) = calls.next() => {
@@ -152,7 +154,7 @@ async fn run(driving: Driving) {
                 }
             }
             Action::Drain { deadline } => shutdown::drain(shared, &mut calls, deadline).await,
-            Action::Stop => return,
+            Action::Stop => return status::measure(shared),
         }
     }
 }
@@ -172,7 +174,10 @@ fn begin(shared: &Arc<Shared>, calls: &mut Calls, lane: LaneId) {
     let shared = Arc::clone(shared);
     let span = observe::exchange_span(&lane.scopes);
     let exchange = async move {
-        let outcome = flight::exchange(shared, Arc::clone(&lane)).await;
+        let began = shared.now();
+        let outcome = flight::exchange(Arc::clone(&shared), Arc::clone(&lane)).await;
+        let took = shared.now().since(began);
+        shared.observers.metrics.exchange_took(&lane.scopes, took);
         Ended::Exchange(lane, outcome)
     };
     calls.minting += 1;

@@ -419,6 +419,11 @@ impl TokenProvider {
         ))
     }
 
+    /// Notes that a request is sent again with a newer token.
+    pub(crate) fn note_resend(&self) {
+        self.shared.observers.metrics.resent(&self.lane.scopes);
+    }
+
     /// Notes that a resource server refused this generation, and says whether a newer one is
     /// there or on its way.
     pub(crate) fn deny(&self, generation: Generation) -> bool {
@@ -448,6 +453,7 @@ impl fmt::Debug for TokenProvider {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let status = self.status();
         f.debug_struct("TokenProvider")
+            .field("name", &self.shared.settings.name)
             .field("issuer", &self.shared.settings.issuer)
             .field("scopes", &self.lane.scopes)
             .field("state", &status.state)

@@ -11,7 +11,7 @@ use super::report::ShutdownReport;
 use crate::clock::{Clock, Moment};
 use crate::issuer::{Grant, TokenIssuer};
 use crate::machine::{Event, Policies, Window};
-use crate::observe::Observers;
+use crate::observe::{Metrics, Observers};
 use crate::origin::Origin;
 use crate::policy::ShutdownPolicy;
 use crate::store::TokenStore;
@@ -20,6 +20,7 @@ use crate::token::LongTermToken;
 /// What the builder puts together, and nobody changes afterwards.
 #[derive(Debug)]
 pub(super) struct Settings {
+    pub(super) name: String,
     pub(super) issuer: Arc<dyn TokenIssuer>,
     /// How another long-term token is obtained when there is none, or it is refused.
     pub(super) recover_with: Option<Grant>,
@@ -62,9 +63,10 @@ impl Shared {
         let engine = Engine::new(settings.policies.clone(), root, in_use, seed, now);
         let (report, _) = watch::channel(None);
         let (rotated, _) = watch::channel(());
+        let metrics = Metrics::new(&settings.name, settings.policies.scopes.most);
         Self {
             settings,
-            observers: Observers::new(),
+            observers: Observers::new(metrics),
             keeper: tokio::sync::Mutex::new(Keeper::new(long_term)),
             rotated,
             wake: Notify::new(),

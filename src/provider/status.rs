@@ -3,7 +3,7 @@
 use super::lane::Lane;
 use super::shared::Shared;
 use crate::machine::{LaneId, Machine};
-use crate::observe::{LongTermStatus, State, Status};
+use crate::observe::{LongTermStatus, Metrics, State, Status};
 
 pub(super) fn of(shared: &Shared, lane: &Lane) -> Status {
     let (now, wall) = (shared.now(), shared.settings.clock.wall());
@@ -33,6 +33,19 @@ pub(super) fn of(shared: &Shared, lane: &Lane) -> Status {
             last_error: engine.rotation_failures.1.clone(),
         }),
         store_error: engine.store_error.clone(),
+    }
+}
+
+/// Has the metrics say how every set of scopes is.
+pub(super) fn measure(shared: &Shared) {
+    if !Metrics::ON {
+        return;
+    }
+    let wall = shared.settings.clock.wall();
+    let lanes: Vec<_> = shared.engine().open_lanes().cloned().collect();
+    for lane in lanes {
+        let status = of(shared, &lane);
+        shared.observers.metrics.read(&lane.scopes, &status, wall);
     }
 }
 

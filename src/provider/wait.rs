@@ -52,7 +52,7 @@ async fn wait(
         give_up_at: shared.now() + shared.settings.policies.retry.wait_timeout,
         seen: None,
     };
-    let mut starts = 0;
+    let (mut starts, mut waiting) = (0, None);
     loop {
         ticks.borrow_and_update();
         starts += u32::from(driver::ensure(shared)?);
@@ -62,7 +62,10 @@ async fn wait(
         match service {
             Service::Token(published) => return Ok(published),
             Service::Wait if starts > STARTS => return Err(runtime_is_going()),
-            Service::Wait => ticks.changed().await.map_err(|_| shut_down())?,
+            Service::Wait => {
+                waiting.get_or_insert_with(|| shared.observers.metrics.waiting(&lane.scopes));
+                ticks.changed().await.map_err(|_| shut_down())?;
+            }
         }
     }
 }

@@ -15,6 +15,8 @@ mod support;
 mod answers;
 mod auth_server;
 mod contract;
+#[cfg(all(unix, feature = "reqwest-middleware"))]
+mod daemon;
 #[cfg(feature = "reqwest-middleware")]
 mod denials;
 #[cfg(feature = "reqwest-middleware")]
@@ -23,6 +25,7 @@ mod failing;
 #[cfg(unix)]
 mod file_store;
 mod grants;
+mod measuring;
 mod observing;
 mod one_flight;
 mod rotating;

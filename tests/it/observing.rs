@@ -87,7 +87,7 @@ fn documented() -> Seen {
         .collect()
 }
 
-async fn everything_that_can_happen() {
+pub(crate) async fn everything_that_can_happen() {
     let issuer = ScriptedIssuer::new();
     let down = Answer::error(Error::transient("down"));
     issuer.script([

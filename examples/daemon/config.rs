@@ -1,0 +1,215 @@
+//! What can be configured. Every value that may be left out has the library's default.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use everbearer::{RefreshPolicy, RetryPolicy, RotationPolicy, ShutdownPolicy};
+use serde::Deserialize;
+
+use crate::duration::Time;
+use crate::secret::Source;
+
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Config {
+    pub(crate) auth: Auth,
+    pub(crate) token: Token,
+    pub(crate) job: Job,
+    pub(crate) http: Http,
+    pub(crate) refresh: Refresh,
+    pub(crate) rotation: Rotation,
+    pub(crate) retry: Retry,
+    pub(crate) shutdown: Shutdown,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Auth {
+    pub(crate) base_url: String,
+    /// Without it, the long-term token is not rotated.
+    pub(crate) client_id: Option<String>,
+    /// Without it, the long-term token obtains the next one, and there must be one to begin with.
+    pub(crate) client_secret: Option<Source>,
+    pub(crate) scopes: Vec<String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Token {
+    pub(crate) file: PathBuf,
+    pub(crate) accept_group_readable: bool,
+    pub(crate) sealing_key: Option<Source>,
+}
+
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Job {
+    pub(crate) url: String,
+    pub(crate) every: Time,
+    pub(crate) timeout: Time,
+}
+
+impl Default for Job {
+    fn default() -> Self {
+        Self {
+            url: String::new(),
+            every: Time::seconds(30),
+            timeout: Time::seconds(10),
+        }
+    }
+}
+
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Http {
+    pub(crate) listen: SocketAddr,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 9464)),
+        }
+    }
+}
+
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Refresh {
+    fraction: Option<f64>,
+    before_end: Option<Time>,
+    jitter: Option<f64>,
+    margin: Option<Time>,
+}
+
+impl Refresh {
+    pub(crate) fn policy(&self) -> RefreshPolicy {
+        let mut policy = RefreshPolicy::default();
+        if let Some(fraction) = self.fraction {
+            policy = policy.fraction(fraction);
+        }
+        if let Some(Time(lead)) = self.before_end {
+            policy = policy.before_end(lead);
+        }
+        if let Some(jitter) = self.jitter {
+            policy = policy.jitter(jitter);
+        }
+        if let Some(Time(margin)) = self.margin {
+            policy = policy.margin(margin);
+        }
+        policy
+    }
+}
+
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Rotation {
+    fraction: Option<f64>,
+    before_end: Option<Time>,
+    jitter: Option<f64>,
+    grace: Option<Time>,
+    on_demand_only: bool,
+}
+
+impl Rotation {
+    pub(crate) fn policy(&self) -> RotationPolicy {
+        let mut policy = RotationPolicy::default().on_demand_only(self.on_demand_only);
+        if let Some(fraction) = self.fraction {
+            policy = policy.fraction(fraction);
+        }
+        if let Some(Time(lead)) = self.before_end {
+            policy = policy.before_end(lead);
+        }
+        if let Some(jitter) = self.jitter {
+            policy = policy.jitter(jitter);
+        }
+        if let Some(Time(grace)) = self.grace {
+            policy = policy.grace(grace);
+        }
+        policy
+    }
+}
+
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Retry {
+    first_delay: Time,
+    longest_delay: Time,
+    exchange_timeout: Option<Time>,
+    wait_timeout: Option<Time>,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self {
+            first_delay: Time::seconds(1),
+            longest_delay: Time::seconds(60),
+            exchange_timeout: None,
+            wait_timeout: None,
+        }
+    }
+}
+
+impl Retry {
+    pub(crate) fn policy(&self) -> RetryPolicy {
+        let mut policy = RetryPolicy::default().delays(self.first_delay.0, self.longest_delay.0);
+        if let Some(Time(timeout)) = self.exchange_timeout {
+            policy = policy.exchange_timeout(timeout);
+        }
+        if let Some(Time(timeout)) = self.wait_timeout {
+            policy = policy.wait_timeout(timeout);
+        }
+        policy
+    }
+}
+
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Shutdown {
+    /// Of the whole daemon. A tenth is left over for what is neither job nor revocation.
+    pub(crate) deadline: Time,
+    pub(crate) revoke_long_term: bool,
+}
+
+impl Default for Shutdown {
+    fn default() -> Self {
+        Self {
+            deadline: Time::seconds(10),
+            revoke_long_term: false,
+        }
+    }
+}
+
+impl Shutdown {
+    /// Half of the time is for the job under way.
+    pub(crate) fn for_job(&self) -> std::time::Duration {
+        self.deadline.0 / 2
+    }
+
+    pub(crate) fn for_http(&self) -> std::time::Duration {
+        self.deadline.0 / 10
+    }
+
+    pub(crate) fn policy(&self) -> ShutdownPolicy {
+        ShutdownPolicy::default()
+            .deadline(self.deadline.0 * 4 / 10)
+            .revoke_long_term(self.revoke_long_term)
+    }
+}
+
+impl Config {
+    /// The sections that differ and are only looked at when the daemon starts.
+    pub(crate) fn needs_restart(&self, other: &Self) -> Vec<&'static str> {
+        let differs = [
+            ("auth", self.auth != other.auth),
+            ("token", self.token != other.token),
+            ("http", self.http != other.http),
+            ("refresh", self.refresh != other.refresh),
+            ("rotation", self.rotation != other.rotation),
+            ("retry", self.retry != other.retry),
+            ("shutdown", self.shutdown != other.shutdown),
+        ];
+        let differs = differs.into_iter().filter(|(_, differs)| *differs);
+        differs.map(|(name, _)| name).collect()
+    }
+}

@@ -1,0 +1,172 @@
+//! The daemon from its start to its end.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use everbearer::TokenProvider;
+use sd_notify::NotifyState;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+
+use crate::config::Config;
+use crate::failure::{Failure, one_line};
+use crate::job::Work;
+use crate::{http, job, load, report, service};
+
+/// Whether every token is revoked that was to be.
+pub(crate) async fn run(path: &Path) -> Result<bool, Failure> {
+    let mut config = load::load(path)?;
+    let mut signals = Signals::new()?;
+    let metrics = http::recorder()?;
+    job::describe();
+    let listener = http::bind(config.http.listen).await?;
+    let listening = listener.local_addr().unwrap_or(config.http.listen);
+
+    let nudge = Arc::new(Notify::new());
+    let provider = service::start(&config, Arc::clone(&nudge)).await?;
+    let work = Arc::new(Work::new(&provider, config.job.clone())?);
+    let (stop, stopping) = watch::channel(false);
+    let (over, is_over) = watch::channel(false);
+    let server = http::serve(
+        listener,
+        provider.clone(),
+        metrics,
+        stopping.clone(),
+        is_over,
+    );
+    let server = tokio::spawn(server);
+    tracing::info!(%listening, pid = std::process::id(), "started");
+
+    let (work, to_do) = watch::channel(work);
+    let mut jobs = JoinSet::new();
+    if begin(&config, &provider, &mut signals).await? {
+        jobs.spawn(job::run(to_do, stopping));
+        tell_supervisor(&NotifyState::Ready);
+        while signals.next().await == Asked::Reload {
+            reload(path, &mut config, &provider, &work);
+            nudge.notify_one();
+            tracing::info!("reading the token file again");
+        }
+    }
+
+    tell_supervisor(&NotifyState::Stopping);
+    let _ = stop.send(true);
+    tracing::info!(deadline = ?config.shutdown.deadline.0, "stopping");
+    // The job that is under way is finished if it can be.
+    let for_job = config.shutdown.for_job();
+    let finished = tokio::time::timeout(for_job, jobs.join_next()).await;
+    if finished.is_err() {
+        tracing::warn!("gave up the job under way: it took too long");
+    }
+    drop(jobs); // which ends what is left of them
+    let outcome = provider.shutdown().await;
+    let _ = over.send(true);
+    let _ = tokio::time::timeout(config.shutdown.for_http(), server).await;
+    report::print(&outcome);
+    Ok(outcome.is_clean())
+}
+
+/// Waits for the first token. One that may still come is waited for at work; `false` if somebody
+/// stops the daemon meanwhile.
+async fn begin(
+    config: &Config,
+    provider: &TokenProvider,
+    signals: &mut Signals,
+) -> Result<bool, Failure> {
+    let outcome = tokio::select! {
+        outcome = provider.ready() => outcome,
+        () = signals.stop() => return Ok(false),
+    };
+    let Err(error) = outcome else {
+        return Ok(true);
+    };
+    if let Some(failure) = service::refusal(config, &error) {
+        provider.shutdown().await;
+        return Err(failure);
+    }
+    let error = one_line(&error);
+    tracing::warn!(error, "there is no token yet; the attempts go on");
+    Ok(true)
+}
+
+/// Takes up what can be taken up while it runs. A config that is wrong changes nothing.
+fn reload(
+    path: &Path,
+    config: &mut Config,
+    provider: &TokenProvider,
+    work: &watch::Sender<Arc<Work>>,
+) {
+    let taken_up = load::load(path).and_then(|new| {
+        let work = Work::new(provider, new.job.clone())?;
+        Ok((new, Arc::new(work)))
+    });
+    let (new, new_work) = match taken_up {
+        Ok(taken_up) => taken_up,
+        Err(failure) => {
+            tracing::error!(%failure, "the config stays as it was");
+            return;
+        }
+    };
+    let restart = config.needs_restart(&new);
+    if !restart.is_empty() {
+        tracing::warn!(
+            sections = restart.join(", "),
+            "changed, but needs a restart"
+        );
+    }
+    if config.job == new.job {
+        tracing::info!("nothing to take up from the config");
+    } else {
+        tracing::info!(url = new.job.url, every = ?new.job.every.0, "took up the job's section");
+        config.job = new.job;
+        let _ = work.send(new_work);
+    }
+}
+
+/// Tells systemd, if it is there and wants to know.
+fn tell_supervisor(state: &NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(std::slice::from_ref(state)) {
+        tracing::warn!(%error, "could not tell the supervisor");
+    }
+}
+
+#[derive(PartialEq)]
+enum Asked {
+    Reload,
+    Stop,
+}
+
+struct Signals {
+    hup: Signal,
+    int: Signal,
+    term: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Failure> {
+        let watch = |kind| {
+            signal(kind).map_err(|error| Failure::Start(format!("cannot watch signals: {error}")))
+        };
+        Ok(Self {
+            hup: watch(SignalKind::hangup())?,
+            int: watch(SignalKind::interrupt())?,
+            term: watch(SignalKind::terminate())?,
+        })
+    }
+
+    async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.int.recv() => {}
+            _ = self.term.recv() => {}
+        }
+    }
+
+    async fn next(&mut self) -> Asked {
+        tokio::select! {
+            _ = self.hup.recv() => Asked::Reload,
+            _ = self.int.recv() => Asked::Stop,
+            _ = self.term.recv() => Asked::Stop,
+        }
+    }
+}

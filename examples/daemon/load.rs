@@ -1,0 +1,164 @@
+//! The config from its file and the environment, or one line that says what is wrong, where, and
+//! what to do.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+
+use everbearer::Origin;
+use toml::{Table, Value};
+
+use crate::config::Config;
+use crate::failure::{Failure, one_line};
+
+const PREFIX: &str = "EVERBEARER_";
+
+pub(crate) fn load(path: &Path) -> Result<Config, Failure> {
+    let text = fs::read_to_string(path).map_err(|error| unreadable(path, &error))?;
+    let config: Config = toml::from_str(&text).map_err(|error| located(path, &text, &error))?;
+    let mut table = text.parse().unwrap_or_else(|_| Table::new());
+    let config = override_by(&mut table, config, std::env::vars_os())?;
+    check(path, &config)?;
+    Ok(config)
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
+    let path = path.display();
+    Failure::Config(match error.kind() {
+        ErrorKind::NotFound => format!(
+            "the config file {path} is not there: copy examples/daemon/daemon.toml, or correct \
+             the path"
+        ),
+        ErrorKind::PermissionDenied => format!(
+            "the config file {path} may not be read by this user: change its owner or its mode"
+        ),
+        ErrorKind::InvalidData => format!("the config file {path} is no UTF-8 text: save it so"),
+        _ => format!("the config file {path} cannot be read: {error}"),
+    })
+}
+
+/// The error with its line and its key. TOML's own text would take several lines, and show the
+/// value that it is about.
+fn located(path: &Path, text: &str, error: &toml::de::Error) -> Failure {
+    let message = error.message().replace('\n', ", ");
+    let place = path.display();
+    let Some(span) = error.span() else {
+        return Failure::Config(format!("{place}: {message}"));
+    };
+    let before = text.get(..span.start).unwrap_or(text);
+    let number = before.matches('\n').count();
+    let key = key_at(text, number).map_or_else(String::new, |key| format!("{key}: "));
+    Failure::Config(format!("{place}:{}: {key}{message}", number + 1))
+}
+
+/// The key in this line, with its section.
+fn key_at(text: &str, number: usize) -> Option<String> {
+    let line = text.lines().nth(number)?;
+    let (key, _) = line.split_once('=')?;
+    let key = key.trim();
+    let above: Vec<&str> = text.lines().take(number).map(str::trim).collect();
+    let mut headers = above.iter().rev().filter(|line| line.starts_with('['));
+    let section = headers.next().and_then(|line| line.split(']').next());
+    Some(match section {
+        Some(section) => format!("{}.{key}", section.trim_matches('[')),
+        None => key.to_owned(),
+    })
+}
+
+/// Each `EVERBEARER_SECTION__KEY` takes the place of what the file says, one after the other, so
+/// that the one that is wrong can be named.
+fn override_by(
+    table: &mut Table,
+    mut config: Config,
+    variables: impl Iterator<Item = (OsString, OsString)>,
+) -> Result<Config, Failure> {
+    for (name, value) in variables {
+        let Some(name) = name.to_str().filter(|name| name.contains("__")) else {
+            continue;
+        };
+        let Some(rest) = name.strip_prefix(PREFIX) else {
+            continue;
+        };
+        let Some(value) = value.to_str() else {
+            let text = format!("the environment variable {name} is no UTF-8 text");
+            return Err(Failure::Config(text));
+        };
+        let key = rest.to_lowercase();
+        let keys: Vec<&str> = key.split("__").collect();
+        config = with(table, &keys, value).map_err(|message| {
+            let key = keys.join(".");
+            Failure::Config(format!("the environment variable {name}: {key}: {message}"))
+        })?;
+    }
+    Ok(config)
+}
+
+/// With this value for the key: as text, or else as what TOML reads in it.
+fn with(table: &mut Table, keys: &[&str], value: &str) -> Result<Config, String> {
+    let as_text = Value::String(value.to_owned());
+    let as_toml = format!("it = {value}").parse::<Table>().ok();
+    let as_toml = as_toml.and_then(|mut table| table.remove("it"));
+    let mut outcome = Err(String::new());
+    for value in [as_text].into_iter().chain(as_toml) {
+        let mut changed = table.clone();
+        set(&mut changed, keys, value);
+        match changed.clone().try_into::<Config>() {
+            Ok(config) => {
+                *table = changed;
+                return Ok(config);
+            }
+            Err(error) => outcome = Err(error.message().replace('\n', ", ")),
+        }
+    }
+    outcome
+}
+
+fn set(table: &mut Table, keys: &[&str], value: Value) {
+    match keys {
+        [] => {}
+        [key] => {
+            table.insert((*key).to_owned(), value);
+        }
+        [key, rest @ ..] => {
+            let inner = table.entry(*key).or_insert_with(|| Table::new().into());
+            if !inner.is_table() {
+                *inner = Table::new().into(); // the environment goes first
+            }
+            if let Value::Table(inner) = inner {
+                set(inner, rest, value);
+            }
+        }
+    }
+}
+
+/// What is to be said about values that are well formed.
+fn check(path: &Path, config: &Config) -> Result<(), Failure> {
+    let missing = [
+        ("auth", "base_url", config.auth.base_url.is_empty()),
+        ("token", "file", config.token.file.as_os_str().is_empty()),
+        ("job", "url", config.job.url.is_empty()),
+    ];
+    let first = missing.iter().find(|(.., is_missing)| *is_missing);
+    if let Some((section, key, _)) = first {
+        let variable = format!("{PREFIX}{section}__{key}").to_uppercase();
+        return Err(Failure::Config(format!(
+            "{}: {section}.{key} is missing: add it under [{section}], or set {variable}",
+            path.display()
+        )));
+    }
+    if config.auth.client_secret.is_some() && config.auth.client_id.is_none() {
+        return Err(Failure::Config(
+            "auth.client_secret is of no use without auth.client_id: add the client's ID".into(),
+        ));
+    }
+    if config.job.every.0.is_zero() || config.shutdown.deadline.0.is_zero() {
+        return Err(Failure::Config(
+            "job.every and shutdown.deadline must be longer than zero".into(),
+        ));
+    }
+    if let Err(error) = config.job.url.parse::<Origin>() {
+        return Err(Failure::Config(format!("job.url: {}", one_line(&error))));
+    }
+    Ok(())
+}

@@ -1,0 +1,48 @@
+//! What became of each token, for whoever reads the journal.
+
+use std::time::{Duration, SystemTime};
+
+use everbearer::{Fate, ShutdownReport, Tier, TokenReport};
+
+use crate::duration::show;
+use crate::failure::one_line;
+
+pub(crate) fn print(report: &ShutdownReport) {
+    println!("Stopped; the tokens took {:.1?}.", report.took);
+    for token in &report.tokens {
+        println!("  {}", line(token));
+    }
+    if report.tokens.is_empty() {
+        println!("  there was none left to revoke");
+    }
+}
+
+fn line(token: &TokenReport) -> String {
+    let tier = match token.tier {
+        Tier::ShortTerm => "short-term",
+        Tier::LongTerm => "long-term",
+        _ => "other",
+    };
+    let id = token.token_id.as_deref().unwrap_or("(without ID)");
+    let fate = match &token.fate {
+        Fate::Revoked => "revoked".to_owned(),
+        Fate::Kept => format!("kept{}", left(token.ends_at)),
+        Fate::NotRevoked(error) => {
+            format!("NOT revoked{}: {}", left(token.ends_at), one_line(error))
+        }
+        _ => "see the log".to_owned(),
+    };
+    format!("{tier:<10}  {id}  {fate}")
+}
+
+fn left(ends_at: Option<SystemTime>) -> String {
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "an example is not the library: it reads the clock where it likes"
+    )]
+    let now = SystemTime::now();
+    match ends_at.map(|at| at.duration_since(now)) {
+        Some(Ok(left)) if left > Duration::ZERO => format!(", lives for {} at most", show(left)),
+        _ => String::new(),
+    }
+}

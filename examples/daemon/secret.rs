@@ -1,0 +1,104 @@
+//! A secret of the config: the text itself, or where it stands. No error and no log line shows it.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use everbearer::SecretSource;
+use serde::Deserialize;
+use serde::de::{Deserializer, Error, IntoDeserializer, MapAccess, Visitor};
+
+#[derive(Clone, PartialEq)]
+pub(crate) enum Source {
+    Text(String),
+    Env(String),
+    File(PathBuf),
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(_) => f.write_str("Text(..)"),
+            Self::Env(name) => write!(f, "Env({name:?})"),
+            Self::File(path) => write!(f, "File({})", path.display()),
+        }
+    }
+}
+
+impl Source {
+    /// The same for the library, which asks anew each time: a secret that was replaced is taken up.
+    pub(crate) fn source(&self) -> SecretSource {
+        match self {
+            Self::Text(text) => SecretSource::from(text.as_str()),
+            Self::Env(name) => SecretSource::env(name),
+            Self::File(path) => SecretSource::file(path),
+        }
+    }
+
+    /// The secret as it is now; or why there is none, in a few words.
+    pub(crate) fn read(&self) -> Result<String, String> {
+        let text = match self {
+            Self::Text(text) => text.clone(),
+            Self::Env(name) => std::env::var(name)
+                .map_err(|_| format!("the environment variable {name} is not set"))?,
+            Self::File(path) => std::fs::read_to_string(path)
+                .map_err(|error| format!("{} cannot be read: {error}", path.display()))?,
+        };
+        let text = text.trim_end_matches(['\r', '\n']);
+        if text.is_empty() {
+            return Err(format!("{self:?} is empty"));
+        }
+        Ok(text.to_owned())
+    }
+}
+
+impl<'de> Deserialize<'de> for Source {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(TextOrTable)
+    }
+}
+
+/// The table's only key.
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Place {
+    Env,
+    File,
+}
+
+struct TextOrTable;
+
+impl<'de> Visitor<'de> for TextOrTable {
+    type Value = Source;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the text in quotes, { env = \"NAME\" } or { file = \"PATH\" }")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Source, E> {
+        Ok(Source::Text(text.to_owned()))
+    }
+
+    // The usual refusal would show the number, which may be the secret.
+    fn visit_i64<E: Error>(self, _: i64) -> Result<Source, E> {
+        Err(E::custom("a number is no secret: put it in quotes"))
+    }
+
+    fn visit_f64<E: Error>(self, _: f64) -> Result<Source, E> {
+        self.visit_i64(0)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Source, A::Error> {
+        let one = "name one place: { env = \"NAME\" } or { file = \"PATH\" }";
+        let Some(key) = map.next_key::<String>()? else {
+            return Err(A::Error::custom(one));
+        };
+        let source = match Place::deserialize(key.as_str().into_deserializer())? {
+            Place::Env => Source::Env(map.next_value()?),
+            Place::File => Source::File(map.next_value()?),
+        };
+        match map.next_key::<String>()? {
+            None => Ok(source),
+            Some(_) => Err(A::Error::custom(one)),
+        }
+    }
+}

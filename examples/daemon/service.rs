@@ -1,0 +1,102 @@
+//! The provider, as the config wants it.
+
+use std::sync::Arc;
+
+use everbearer::{
+    AuthApi, Credential, Error, ErrorKind, FileStore, Grant, SealingKey, TokenProvider, TokenStore,
+};
+use tokio::sync::Notify;
+
+use crate::config::{Config, Token};
+use crate::failure::{Failure, one_line};
+use crate::store::Nudged;
+
+/// Starts the provider. After each nudge it looks at the token file again.
+pub(crate) async fn start(config: &Config, nudge: Arc<Notify>) -> Result<TokenProvider, Failure> {
+    let auth = &config.auth;
+    let api = AuthApi::new(&auth.base_url)
+        .map_err(|error| Failure::Config(format!("auth.base_url: {}", one_line(&error))))?;
+    let grant = grant(config)?;
+    let store = file_store(&config.token)?;
+    check(config, &store, grant.is_some()).await?;
+
+    let credential = grant.map_or(Credential::Stored, Credential::Grant);
+    let mut builder = TokenProvider::builder(api, credential)
+        .name("daemon")
+        .scopes(auth.scopes.clone())
+        .origins([config.job.url.clone()])
+        .store(Nudged::new(store, nudge))
+        .refresh_policy(config.refresh.policy())
+        .rotation_policy(config.rotation.policy())
+        .retry_policy(config.retry.policy())
+        .shutdown_policy(config.shutdown.policy());
+    if let (Some(id), None) = (&auth.client_id, &auth.client_secret) {
+        builder = builder.rotate_with(Grant::own_token(id));
+    }
+    builder
+        .build()
+        .map_err(|error| Failure::Config(one_line(&error)))
+}
+
+/// How a long-term token is obtained when there is none, and how the next one is.
+fn grant(config: &Config) -> Result<Option<Grant>, Failure> {
+    let (Some(id), Some(secret)) = (&config.auth.client_id, &config.auth.client_secret) else {
+        return Ok(None);
+    };
+    // Whether it is there is said now, even where it is not needed yet.
+    secret
+        .read()
+        .map_err(|why| Failure::Config(format!("auth.client_secret: {why}")))?;
+    Ok(Some(Grant::client_secret(id, secret.source())))
+}
+
+fn file_store(token: &Token) -> Result<FileStore, Failure> {
+    let store = FileStore::new(&token.file).accept_group_readable(token.accept_group_readable);
+    let Some(key) = &token.sealing_key else {
+        return Ok(store);
+    };
+    let refuse = |why| Failure::Config(format!("token.sealing_key: {why}"));
+    let key = key.read().map_err(refuse)?;
+    let key = SealingKey::parse(&key).map_err(|error| refuse(one_line(&error)))?;
+    Ok(store.sealed_with(key))
+}
+
+/// What a person can mend is said before anything begins. Later, the daemon goes on with the token
+/// that it has.
+async fn check(config: &Config, store: &FileStore, has_grant: bool) -> Result<(), Failure> {
+    let stored = store
+        .load()
+        .await
+        .map_err(|error| Failure::Start(format!("token.file: {}", one_line(&error))))?;
+    if stored.is_none() && !has_grant {
+        return Err(Failure::Start(format!(
+            "token.file: {} is not there or empty: write a long-term token into it, or set \
+             auth.client_id and auth.client_secret",
+            config.token.file.display()
+        )));
+    }
+    Ok(())
+}
+
+/// Whether there is no use in going on after this error at the start.
+pub(crate) fn refusal(config: &Config, error: &Error) -> Option<Failure> {
+    if error.is_retryable() {
+        return None;
+    }
+    let text = one_line(error);
+    let what_to_do = match (error.kind(), &config.auth.client_secret) {
+        (ErrorKind::Denied, None) => format!(
+            "write a good long-term token into {}, or set auth.client_id and auth.client_secret",
+            config.token.file.display()
+        ),
+        (ErrorKind::Denied, Some(_)) => {
+            "correct auth.client_id and auth.client_secret, or ask whoever runs the auth server"
+                .to_owned()
+        }
+        (ErrorKind::Config, _) => return Some(Failure::Config(text)),
+        _ => "see whether auth.base_url and auth.scopes are right".to_owned(),
+    };
+    Some(Failure::Start(format!(
+        "there is no token to be had: {text}: {what_to_do}"
+    )))
+}

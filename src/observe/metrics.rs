@@ -1,0 +1,259 @@
+//! What happens, and how a provider is, as metrics of the crate `metrics`. `guide::observation`
+//! lists them.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use metrics::{
+    Gauge, Label, SharedString, Unit, counter, describe_counter, describe_gauge,
+    describe_histogram, gauge, histogram,
+};
+
+use super::{Happening, State, Status};
+use crate::error::Error;
+
+const EXCHANGES: &str = "everbearer_exchanges_total";
+const EXCHANGE_DURATION: &str = "everbearer_exchange_duration_seconds";
+const EXPIRY: &str = "everbearer_token_expiry_timestamp_seconds";
+const EXPIRES_IN: &str = "everbearer_token_expires_in_seconds";
+const GENERATION: &str = "everbearer_token_generation";
+const FAILURES: &str = "everbearer_consecutive_failures";
+const BACKOFF: &str = "everbearer_backoff_seconds";
+const WAITING: &str = "everbearer_waiting_callers";
+const DENIALS: &str = "everbearer_denials_total";
+const RESENDS: &str = "everbearer_resends_total";
+const LONG_TERM_EXPIRY: &str = "everbearer_long_term_token_expiry_timestamp_seconds";
+const ROTATIONS: &str = "everbearer_rotations_total";
+const REVOCATIONS: &str = "everbearer_revocations_total";
+const STORE_FAILURES: &str = "everbearer_store_failures_total";
+
+const SUCCESS: &str = "success";
+/// In the place of the scopes of a set beyond those that have a label of their own.
+const OTHER: &str = "other";
+
+/// Tells the recorder of the process, which may also be none.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    provider: SharedString,
+    /// So many sets of scopes have a label of their own: what a recorder has seen once, it keeps.
+    most: usize,
+    known: Mutex<HashSet<Arc<[String]>>>,
+}
+
+/// A caller that waits, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Waiting(Gauge);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.decrement(1.0);
+    }
+}
+
+impl Metrics {
+    /// Whether anything is measured at all.
+    pub(crate) const ON: bool = true;
+
+    /// The metrics of the provider of this name, which may have so many sets of scopes beside its
+    /// own.
+    pub(crate) fn new(provider: &str, most: usize) -> Self {
+        describe();
+        Self {
+            provider: SharedString::from(provider.to_owned()),
+            most: most.saturating_add(1),
+            known: Mutex::default(),
+        }
+    }
+
+    pub(super) fn note(&self, happening: &Happening) {
+        match happening {
+            Happening::Swapped { scopes, .. } => {
+                counter!(EXCHANGES, self.ended(scopes, None)).increment(1);
+            }
+            Happening::ExchangeFailed { scopes, error, .. } => {
+                counter!(EXCHANGES, self.ended(scopes, Some(error))).increment(1);
+            }
+            Happening::Denied { scopes, .. } => {
+                counter!(DENIALS, self.of(scopes)).increment(1);
+            }
+            Happening::ScopesRetired { scopes } => self.retire(scopes),
+            Happening::Rotated { .. } => {
+                counter!(ROTATIONS, self.with_outcome(None)).increment(1);
+            }
+            Happening::RotationFailed { error, .. } => {
+                counter!(ROTATIONS, self.with_outcome(Some(error))).increment(1);
+            }
+            Happening::Revocation { error, .. } => {
+                counter!(REVOCATIONS, self.with_outcome(error.as_ref())).increment(1);
+            }
+            Happening::StoreFailed { .. } => {
+                counter!(STORE_FAILURES, self.of_provider()).increment(1);
+            }
+            _ => {}
+        }
+    }
+
+    /// Notes how long an exchange took, whatever came of it.
+    pub(crate) fn exchange_took(&self, scopes: &Arc<[String]>, took: Duration) {
+        histogram!(EXCHANGE_DURATION, self.of(scopes)).record(took.as_secs_f64());
+    }
+
+    /// Notes that a request was sent again with a newer token.
+    pub(crate) fn resent(&self, scopes: &Arc<[String]>) {
+        counter!(RESENDS, self.of(scopes)).increment(1);
+    }
+
+    pub(crate) fn waiting(&self, scopes: &Arc<[String]>) -> Waiting {
+        let gauge = gauge!(WAITING, self.of(scopes));
+        gauge.increment(1.0);
+        Waiting(gauge)
+    }
+
+    /// Says how a set of scopes is. What has not happened yet is told as 0, so that its first time
+    /// can be seen as a change.
+    pub(crate) fn read(&self, scopes: &Arc<[String]>, status: &Status, wall: SystemTime) {
+        counter!(EXCHANGES, self.ended(scopes, None)).increment(0);
+        counter!(ROTATIONS, self.with_outcome(None)).increment(0);
+        counter!(REVOCATIONS, self.with_outcome(None)).increment(0);
+        counter!(DENIALS, self.of(scopes)).increment(0);
+        counter!(RESENDS, self.of(scopes)).increment(0);
+        counter!(STORE_FAILURES, self.of_provider()).increment(0);
+
+        let long_term = status.long_term.as_ref().and_then(|it| it.expires_at);
+        let long_term = long_term.map_or(f64::NAN, timestamp);
+        gauge!(LONG_TERM_EXPIRY, self.of_provider()).set(long_term);
+        if !self.has_label(scopes) {
+            return; // sets that share a label would overwrite each other
+        }
+        gauge!(WAITING, self.of(scopes)).increment(0.0);
+        let expires_at = status.expires_at.map_or(0.0, timestamp);
+        let expires_in = status.expires_at.map(|at| at.duration_since(wall));
+        let expires_in = expires_in.and_then(Result::ok).unwrap_or_default();
+        gauge!(EXPIRY, self.of(scopes)).set(expires_at);
+        gauge!(EXPIRES_IN, self.of(scopes)).set(expires_in.as_secs_f64());
+        gauge!(FAILURES, self.of(scopes)).set(f64::from(status.consecutive_failures));
+        gauge!(BACKOFF, self.of(scopes)).set(backoff(status));
+        #[allow(
+            clippy::cast_precision_loss,
+            reason = "it would take 2^53 exchanges to make a difference"
+        )]
+        gauge!(GENERATION, self.of(scopes)).set(status.generation as f64);
+    }
+
+    /// A recorder forgets nothing, so the gauges of the set say that there is nothing to say.
+    fn retire(&self, scopes: &Arc<[String]>) {
+        if self.has_label(scopes) {
+            for name in [EXPIRY, EXPIRES_IN, GENERATION, FAILURES, BACKOFF] {
+                gauge!(name, self.of(scopes)).set(f64::NAN);
+            }
+        }
+    }
+
+    fn of_provider(&self) -> Vec<Label> {
+        vec![Label::new("provider", self.provider.clone())]
+    }
+
+    fn of(&self, scopes: &Arc<[String]>) -> Vec<Label> {
+        let scopes = if self.has_label(scopes) {
+            SharedString::from(scopes.join(" "))
+        } else {
+            SharedString::const_str(OTHER)
+        };
+        let mut labels = self.of_provider();
+        labels.push(Label::new("scopes", scopes));
+        labels
+    }
+
+    fn ended(&self, scopes: &Arc<[String]>, error: Option<&Error>) -> Vec<Label> {
+        let mut labels = self.of(scopes);
+        labels.push(outcome(error));
+        labels
+    }
+
+    fn with_outcome(&self, error: Option<&Error>) -> Vec<Label> {
+        let mut labels = self.of_provider();
+        labels.push(outcome(error));
+        labels
+    }
+
+    /// Whether this set is among the first ones, as many as the policy allows at the same time.
+    fn has_label(&self, scopes: &Arc<[String]>) -> bool {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.contains(scopes) || (known.len() < self.most && known.insert(Arc::clone(scopes)))
+    }
+}
+
+fn outcome(error: Option<&Error>) -> Label {
+    Label::from_static_parts(
+        "outcome",
+        error.map_or(SUCCESS, |error| error.kind().as_str()),
+    )
+}
+
+fn timestamp(at: SystemTime) -> f64 {
+    let since = at.duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0.0, |since| since.as_secs_f64())
+}
+
+fn backoff(status: &Status) -> f64 {
+    if status.consecutive_failures == 0 {
+        return 0.0;
+    }
+    match status.next_exchange_in {
+        Some(pause) => pause.as_secs_f64(),
+        None if status.state == State::Refused => f64::INFINITY,
+        None => 0.0, // it is under way
+    }
+}
+
+/// Tells the recorder what each is about. The texts are the guide's.
+fn describe() {
+    let count = Unit::Count;
+    describe_counter!(EXCHANGES, count, "Exchanges that have ended");
+    describe_histogram!(
+        EXCHANGE_DURATION,
+        Unit::Seconds,
+        "How long an exchange took, whatever came of it"
+    );
+    describe_gauge!(
+        EXPIRY,
+        Unit::Seconds,
+        "When the token in use ends, in Unix time; 0 without one"
+    );
+    describe_gauge!(
+        EXPIRES_IN,
+        Unit::Seconds,
+        "How much longer the token in use lives; 0 without one"
+    );
+    describe_gauge!(
+        GENERATION,
+        count,
+        "Counts the tokens of the provider; 0 if the set had none yet"
+    );
+    describe_gauge!(FAILURES, count, "Exchanges that have failed in a row");
+    describe_gauge!(
+        BACKOFF,
+        Unit::Seconds,
+        "Pause before the next attempt after a failure; 0 when all is well"
+    );
+    describe_gauge!(WAITING, count, "Callers that wait for a token");
+    describe_counter!(DENIALS, count, "Tokens that a resource server refused");
+    describe_counter!(
+        RESENDS,
+        count,
+        "Requests that were sent again with a newer token after a 401"
+    );
+    describe_gauge!(
+        LONG_TERM_EXPIRY,
+        Unit::Seconds,
+        "When the long-term token ends, in Unix time; NaN if nobody knows"
+    );
+    describe_counter!(ROTATIONS, count, "Rotations that have ended");
+    describe_counter!(REVOCATIONS, count, "Revocations that have ended");
+    describe_counter!(
+        STORE_FAILURES,
+        count,
+        "Failures to read or write the token store"
+    );
+}

@@ -1,0 +1,191 @@
+//! What it says when it does not run.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use everbearer::testkit::AuthServer;
+use everbearer::{FileStore, Record, SealingKey, TokenStore};
+
+use super::{Daemon, long_term_token};
+
+const KEY: &str = "Ca7vXn6mB1xvUe5J9sSYt0hP3kQzR8wDfL2gTiOyM4c=";
+const OTHER_KEY: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+
+#[tokio::test]
+async fn it_says_in_one_line_what_is_wrong_and_what_to_do() {
+    let server = AuthServer::start().await.unwrap();
+    let fine = Daemon::at(&server).read("daemon.toml");
+    let base_url = format!("base_url = {:?}", server.base_url());
+    let in_config = [
+        ("[auth]", "[auth", 2, "daemon.toml:1: "),
+        (
+            "every",
+            "evry",
+            2,
+            "daemon.toml:10: job.evry: unknown field `evry`, expected one of",
+        ),
+        (
+            "\"50ms\"",
+            "\"50 parsecs\"",
+            2,
+            "daemon.toml:10: job.every: \"50 parsecs\" is no duration",
+        ),
+        ("\"50ms\"", "50", 2, "a duration in quotes, such as"),
+        ("[http]", "[htp]", 2, "daemon.toml:12: unknown field `htp`"),
+        (
+            "127.0.0.1:0",
+            "localhost",
+            2,
+            "daemon.toml:13: http.listen: invalid socket address",
+        ),
+        (
+            &base_url,
+            "",
+            2,
+            "auth.base_url is missing: add it under [auth], or set EVERBEARER_AUTH__BASE_URL",
+        ),
+        (&base_url, "base_url = \"example\"", 2, "auth.base_url: "),
+        (
+            &base_url,
+            "base_url = \"http://example.com\"",
+            2,
+            "auth.base_url: ",
+        ),
+        (
+            "/jobs\"",
+            "/jobs\"\ntimeout = \"0ks\"",
+            2,
+            "job.timeout: \"0ks\" is no duration",
+        ),
+        (
+            "[token]",
+            "client_secret = \"any\"\n[refresh]\nfraction = 7.0\n[token]",
+            2,
+            "RefreshPolicy::fraction is 7",
+        ),
+        (
+            "[job]\nurl = \"http://127",
+            "[job]\nurl = \"http://93",
+            2,
+            "job.url: a token cannot go to",
+        ),
+        ("[job]\nurl = \"http", "[job]\nurl = \"", 2, "job.url: "),
+        (
+            "client_id",
+            "client_secret = 12345678\nclient_id",
+            2,
+            "auth.client_secret: a number is no secret",
+        ),
+        (
+            "client_id",
+            "client_secret = { env = \"NOWHERE\" }\nclient_id",
+            2,
+            "NOWHERE is not set",
+        ),
+        (
+            "client_id",
+            "client_secret = { file = \"/nowhere\" }\nclient_id",
+            2,
+            "/nowhere cannot be read",
+        ),
+        (
+            "client_id",
+            "client_secret = \"wrong\"\nclient_id",
+            1,
+            "correct auth.client_id and auth.client_secret",
+        ),
+        (
+            "[auth]",
+            "[auth]",
+            1,
+            "/token is not there or empty: write a long-term token into it, or set auth.client_id",
+        ),
+    ];
+    for (from, to, code, part) in in_config {
+        let daemon = Daemon::at(&server);
+        daemon.configure(&fine.replace(fine_token_dir(&fine), daemon.dir.path().to_str().unwrap()));
+        daemon.change(from, to);
+        let (is, line) = daemon.refusal();
+        assert!(is == code && line.contains(part), "{part}: {is}, {line}");
+        assert!(!line.contains("12345678"), "{line}");
+    }
+
+    let env = |name, value: &str| {
+        let mut daemon = Daemon::at(&server);
+        daemon.env.push((name, value.to_owned()));
+        daemon.refusal()
+    };
+    let (code, line) = env("EVERBEARER_JOB__EVERY", "often");
+    assert!(
+        code == 2 && line.contains("variable EVERBEARER_JOB__EVERY: job.every: \"often\" is no")
+    );
+    let (code, line) = env("EVERBEARER_JOB__EVRY", "1s");
+    assert!(code == 2 && line.contains("unknown field `evry`"), "{line}");
+
+    let daemon = Daemon::at(&server);
+    fs::remove_file(daemon.path("daemon.toml")).unwrap();
+    let (code, line) = daemon.refusal();
+    assert!(
+        code == 2 && line.contains("daemon.toml is not there: copy"),
+        "{line}"
+    );
+
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken
+        .local_addr()
+        .map(|it| (it.to_string(), taken))
+        .unwrap();
+    let (code, line) = env("EVERBEARER_HTTP__LISTEN", &taken.0);
+    assert!(code == 1 && line.contains("cannot listen on") && line.contains("choose another"));
+}
+
+/// The directory that a config names.
+fn fine_token_dir(config: &str) -> &str {
+    let path = config.split("file = \"").nth(1).unwrap().split('"').next();
+    Path::new(path.unwrap()).parent().unwrap().to_str().unwrap()
+}
+
+#[tokio::test]
+async fn it_says_what_is_wrong_with_the_token_file() {
+    let server = AuthServer::start().await.unwrap();
+    let long_term = long_term_token(&server).await;
+    let mut daemon = Daemon::at(&server);
+    daemon.put_token(long_term.expose());
+
+    fs::set_permissions(daemon.path("token"), fs::Permissions::from_mode(0o644)).unwrap();
+    let (code, line) = daemon.refusal();
+    assert!(code == 1 && line.contains("chmod 600"), "{line}");
+
+    daemon.put_token("two words");
+    let (code, line) = daemon.refusal();
+    assert!(
+        code == 1 && line.starts_with("error: token.file: "),
+        "{line}"
+    );
+
+    fs::remove_file(daemon.path("token")).unwrap();
+    let sealed = FileStore::new(daemon.path("token")).sealed_with(SealingKey::parse(KEY).unwrap());
+    sealed
+        .store(&Record::from(long_term.clone()), None)
+        .await
+        .unwrap();
+    let (code, line) = daemon.refusal();
+    assert!(code == 1 && line.contains("sealed"), "{line}");
+    daemon
+        .env
+        .push(("EVERBEARER_TOKEN__SEALING_KEY", OTHER_KEY.to_owned()));
+    let (code, line) = daemon.refusal();
+    assert!(code == 1 && line.contains("key"), "{line}");
+    daemon.env.clear();
+
+    for record in server.tokens() {
+        server.revoke(&record.token_id);
+    }
+    daemon.put_token(long_term.expose());
+    let (code, line) = daemon.refusal();
+    assert!(
+        code == 1 && line.contains("write a good long-term token into"),
+        "{line}"
+    );
+}
