@@ -206,14 +206,12 @@ async fn first(shared: &Shared, lane: &Lane) -> Result<Found, Error> {
     };
     let mut keeper = shared.keeper.lock().await;
     let loaded = keeper.ensure_loaded(shared).await;
-    match search.at_hand(shared, &keeper) {
-        // One that was handed in does not have to wait for the store.
-        Some(token) => Ok(Found::at_hand(token)),
-        None => {
-            loaded?;
-            search.find(shared, &mut keeper, None).await
-        }
+    // One that was handed in does not have to wait for the store.
+    if let Some(token) = search.at_hand(shared, &keeper) {
+        return Ok(Found::at_hand(token));
     }
+    loaded?;
+    search.find(shared, &mut keeper, None).await
 }
 
 /// Where each exchange puts an end to the long-term token, nobody else may be about to exchange

@@ -1,6 +1,5 @@
 //! What is kept of a long-term token, and the form in which it is kept.
 
-use std::fmt;
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
@@ -35,7 +34,7 @@ const FORMAT: u32 = 1;
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Record {
     pub(crate) current: Dated,
     /// With what a next token is asked for. While it lives it can ask again, also after the
@@ -152,17 +151,6 @@ impl From<LongTermToken> for Record {
             ends_at: token.expires_at(),
             token,
         })
-    }
-}
-
-impl fmt::Debug for Record {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Record")
-            .field("current", &self.current)
-            .field("asking_with", &self.asking_with)
-            .field("next", &self.next)
-            .field("retiring", &self.retiring)
-            .finish()
     }
 }
 
