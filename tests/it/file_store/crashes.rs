@@ -94,7 +94,7 @@ fn threads() -> usize {
 }
 
 #[tokio::test]
-async fn l8_a_process_that_is_killed_while_it_writes_leaves_a_whole_record() {
+async fn l3_a_process_that_is_killed_while_it_writes_leaves_a_whole_record() {
     let (directory, path) = place();
     let store = FileStore::new(&path);
     store.store(&large("lt_odd"), None).await.unwrap();
@@ -123,7 +123,7 @@ async fn l8_a_process_that_is_killed_while_it_writes_leaves_a_whole_record() {
 }
 
 #[tokio::test]
-async fn l8_what_a_killed_writer_left_behind_goes_with_the_next_write() {
+async fn l3_what_a_killed_writer_left_behind_goes_with_the_next_write() {
     let (directory, path) = place();
     let store = FileStore::new(&path);
     let version = store.store(&record("lt_1"), None).await.unwrap();
@@ -139,7 +139,7 @@ async fn l8_what_a_killed_writer_left_behind_goes_with_the_next_write() {
 }
 
 #[tokio::test]
-async fn l10_the_lease_comes_back_when_its_holder_is_killed() {
+async fn l8_the_lease_comes_back_when_its_holder_is_killed() {
     let (_directory, path) = place();
     let store = FileStore::new(&path);
     let mut child = start("holder", &path);
@@ -150,7 +150,7 @@ async fn l10_the_lease_comes_back_when_its_holder_is_killed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn l10_the_lease_comes_back_while_other_processes_are_started() {
+async fn l8_the_lease_comes_back_while_other_processes_are_started() {
     let (_directory, path) = place();
     let store = FileStore::new(&path);
     let starting = tokio::task::spawn_blocking(|| {
@@ -171,7 +171,7 @@ async fn l10_the_lease_comes_back_while_other_processes_are_started() {
 
 /// A process whose files may not grow: what a full disk does to a write, without one.
 #[tokio::test]
-async fn l8_a_write_that_fails_half_way_leaves_the_old_record_and_nothing_else() {
+async fn l10_a_write_that_fails_half_way_leaves_the_old_record_and_nothing_else() {
     let (directory, path) = place();
     let store = FileStore::new(&path);
     store.store(&record("lt_1"), None).await.unwrap();

@@ -63,7 +63,7 @@ async fn l3_what_was_stored_is_there_after_a_restart() {
 }
 
 #[tokio::test]
-async fn s7_only_the_owner_has_a_right_to_what_is_written() {
+async fn l3_only_the_owner_has_a_right_to_what_is_written() {
     let (directory, path) = place();
     let store = FileStore::new(&path);
     let version = store.store(&record("lt_1"), None).await.unwrap();
@@ -93,7 +93,7 @@ async fn a_token_that_an_agent_wrote_is_read_and_replaced_by_a_record() {
 }
 
 #[tokio::test]
-async fn l10_whoever_saw_an_older_version_overwrites_nothing() {
+async fn l8_whoever_saw_an_older_version_overwrites_nothing() {
     let (_directory, path) = place();
     let (one, two) = (FileStore::new(&path), FileStore::new(&path));
     let first = one.store(&record("lt_1"), None).await.unwrap();
@@ -127,7 +127,7 @@ async fn increment(store: &FileStore) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn l10_two_stores_on_one_file_lose_no_update() {
+async fn l8_two_stores_on_one_file_lose_no_update() {
     let (directory, path) = place();
     let store = FileStore::new(&path);
     store.store(&record("0"), None).await.unwrap();
@@ -146,7 +146,7 @@ async fn l10_two_stores_on_one_file_lose_no_update() {
 }
 
 #[tokio::test]
-async fn l10_the_lease_is_had_by_one_store_at_a_time() {
+async fn l8_the_lease_is_had_by_one_store_at_a_time() {
     let (_directory, path) = place();
     let (one, two) = (FileStore::new(&path), FileStore::new(&path));
     let lease = one.lease().await.unwrap().unwrap();

@@ -18,7 +18,7 @@ fn check(error: &Error, path: &Path) -> String {
 }
 
 #[tokio::test]
-async fn s7_a_file_that_others_may_read_is_refused() {
+async fn l3_a_file_that_others_may_read_is_refused() {
     let (_directory, path) = place();
     write(&path, "lt_secret");
     let strict = FileStore::new(&path);
@@ -113,7 +113,7 @@ async fn what_is_no_file_is_refused_without_waiting_for_it() {
 }
 
 #[tokio::test]
-async fn l8_a_directory_that_cannot_be_written_to_is_named() {
+async fn l10_a_directory_that_cannot_be_written_to_is_named() {
     let (directory, path) = place();
     let below_nothing = directory.path().join("missing/token");
     let store = FileStore::new(&below_nothing);

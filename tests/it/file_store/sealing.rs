@@ -74,7 +74,7 @@ async fn the_same_record_is_sealed_differently_each_time() {
 }
 
 #[test]
-fn s7_a_key_comes_from_a_file_that_only_its_owner_may_read() {
+fn a_key_comes_from_a_file_that_only_its_owner_may_read() {
     let (_directory, path) = place();
     let error = SealingKey::from_file(&path).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Config);
