@@ -6,7 +6,7 @@ use std::sync::Arc;
 use everbearer::TokenProvider;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::config::Config;
@@ -23,8 +23,7 @@ pub(crate) async fn run(path: &Path) -> Result<bool, Failure> {
     let listener = http::bind(config.http.listen).await?;
     let listening = listener.local_addr().unwrap_or(config.http.listen);
 
-    let nudge = Arc::new(Notify::new());
-    let provider = service::start(&config, Arc::clone(&nudge)).await?;
+    let provider = service::start(&config).await?;
     let work = Arc::new(Work::new(&provider, config.job.clone())?);
     let (stop, stopping) = watch::channel(false);
     let (over, is_over) = watch::channel(false);
@@ -45,8 +44,13 @@ pub(crate) async fn run(path: &Path) -> Result<bool, Failure> {
         tell_supervisor(&NotifyState::Ready);
         while signals.next().await == Asked::Reload {
             reload(path, &mut config, &provider, &work);
-            nudge.notify_one();
-            tracing::info!("reading the token file again");
+            match provider.reload().await {
+                Ok(()) => tracing::info!("read the token file again"),
+                Err(error) => {
+                    let error = one_line(&error);
+                    tracing::error!(error, "the long-term token stays as it was");
+                }
+            }
         }
     }
 

@@ -27,8 +27,6 @@ mod secret;
 #[cfg(unix)]
 mod service;
 #[cfg(unix)]
-mod store;
-
 #[cfg(unix)]
 use std::path::PathBuf;
 use std::process::ExitCode;

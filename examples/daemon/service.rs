@@ -1,18 +1,14 @@
 //! The provider, as the config wants it.
 
-use std::sync::Arc;
-
 use everbearer::{
     AuthApi, Credential, Error, ErrorKind, FileStore, Grant, SealingKey, TokenProvider, TokenStore,
 };
-use tokio::sync::Notify;
 
 use crate::config::{Config, Token};
 use crate::failure::{Failure, one_line};
-use crate::store::Nudged;
 
-/// Starts the provider. After each nudge it looks at the token file again.
-pub(crate) async fn start(config: &Config, nudge: Arc<Notify>) -> Result<TokenProvider, Failure> {
+/// Starts the provider.
+pub(crate) async fn start(config: &Config) -> Result<TokenProvider, Failure> {
     let auth = &config.auth;
     let api = AuthApi::new(&auth.base_url)
         .map_err(|error| Failure::Config(format!("auth.base_url: {}", one_line(&error))))?;
@@ -25,7 +21,7 @@ pub(crate) async fn start(config: &Config, nudge: Arc<Notify>) -> Result<TokenPr
         .name("daemon")
         .scopes(auth.scopes.clone())
         .origins([config.job.url.clone()])
-        .store(Nudged::new(store, nudge))
+        .store(store)
         .refresh_policy(config.refresh.policy())
         .rotation_policy(config.rotation.policy())
         .retry_policy(config.retry.policy())

@@ -323,6 +323,22 @@ impl TokenProvider {
         self.shared.observers.tell(happening);
     }
 
+    /// Reads the [store](TokenProviderBuilder::store) now, and takes up what somebody else has put
+    /// there, as a daemon does on SIGHUP. A store that [tells of
+    /// changes](crate::TokenStore::changed) needs nobody to ask for it.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Store`] if it cannot be read; what was read last stays in use. As
+    /// [`rotate`](Self::rotate), [`ErrorKind::ShutDown`] and [`ErrorKind::NoRuntime`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves all as it was, or as the store has it.
+    pub async fn reload(&self) -> Result<(), Error> {
+        wait::for_reload(&self.shared).await
+    }
+
     /// Rotates the long-term token now: returns when the next one is durably stored, was proven by
     /// an exchange, and has taken the other's place. If another one comes into use meanwhile, because
     /// another process has rotated it or somebody has handed one in, that will do.

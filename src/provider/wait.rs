@@ -28,12 +28,7 @@ pub(super) async fn for_token(
     if let Err(error) = driver::current_runtime() {
         return lane.cell.good(shared.now(), newer_than).ok_or(error);
     }
-    if flight::is_within(shared) {
-        return Err(Error::new(
-            ErrorKind::Config,
-            "the token issuer asks its own provider for a token, and would wait for itself",
-        ));
-    }
+    refuse_within(shared)?;
     let patience = shared.settings.policies.retry.wait_timeout;
     match tokio::time::timeout(patience, wait(shared, lane, newer_than)).await {
         Ok(outcome) => outcome,
@@ -70,15 +65,22 @@ async fn wait(
     }
 }
 
+/// Takes up what the store holds by now.
+pub(super) async fn for_reload(shared: &Arc<Shared>) -> Result<(), Error> {
+    driver::current_runtime()?;
+    refuse_within(shared)?;
+    if !shared.engine().machine.is_running() {
+        return Err(shut_down());
+    }
+    shared.keeper.lock().await.reload(shared).await?;
+    driver::ensure(shared)?;
+    Ok(())
+}
+
 /// Has the long-term token rotated, and waits until another one is in use.
 pub(super) async fn for_rotation(shared: &Arc<Shared>) -> Result<(), Error> {
     driver::current_runtime()?;
-    if flight::is_within(shared) {
-        return Err(Error::new(
-            ErrorKind::Config,
-            "the token issuer asks its own provider for a rotation, and would wait for itself",
-        ));
-    }
+    refuse_within(shared)?;
     if shared.settings.rotate_with.is_none() {
         return Err(Error::new(
             ErrorKind::Config,
@@ -130,6 +132,16 @@ async fn rotation(shared: &Arc<Shared>) -> Result<(), Error> {
         }
         ticks.changed().await.map_err(|_| shut_down())?;
     }
+}
+
+fn refuse_within(shared: &Arc<Shared>) -> Result<(), Error> {
+    if flight::is_within(shared) {
+        return Err(Error::new(
+            ErrorKind::Config,
+            "the token issuer, or the store, calls its own provider, and would wait for itself",
+        ));
+    }
+    Ok(())
 }
 
 pub(super) fn runtime_is_going() -> Error {

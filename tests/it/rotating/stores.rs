@@ -318,3 +318,31 @@ async fn the_age_of_a_stored_token_survives_a_restart() {
         "{due:?} {left:?}"
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn l9_a_reload_takes_up_what_nobody_has_told_of() {
+    let (store, issuer) = (Shelf::default(), ScriptedIssuer::new());
+    store.hand_in("lt-a").await;
+    let provider = TokenProvider::builder(issuer.clone(), Credential::Stored)
+        .clock(ManualClock::new())
+        .store(store.blind())
+        .build()
+        .unwrap();
+    provider.ready().await.unwrap();
+    store.hand_in("lt-b").await;
+    provider.refresh().await.unwrap();
+    provider.reload().await.unwrap();
+    provider.refresh().await.unwrap();
+    assert_eq!(issuer.exchanged(), ["lt-a", "lt-a", "lt-b"]);
+    store.jam(true);
+    assert_eq!(
+        provider.reload().await.unwrap_err().kind(),
+        ErrorKind::Store
+    );
+    provider.refresh().await.unwrap();
+    provider.shutdown().await;
+    assert_eq!(
+        provider.reload().await.unwrap_err().kind(),
+        ErrorKind::ShutDown
+    );
+}
