@@ -51,6 +51,11 @@ pub(crate) enum Event {
         age: Duration,
         left: Option<Duration>,
     },
+    /// The same, after the wall clock that its dates are read by has stepped.
+    LongTermDated {
+        age: Duration,
+        left: Option<Duration>,
+    },
     /// The long-term token is to be rotated now.
     RotationDemanded,
     /// Something about the long-term token is to be seen to then.

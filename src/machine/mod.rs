@@ -78,6 +78,10 @@ impl Machine {
                 self.rotation
                     .began(&self.policies.rotation, (age, left), now);
             }
+            Event::LongTermDated { age, left } => {
+                self.rotation
+                    .dated(&self.policies.rotation, (age, left), now);
+            }
             Event::RotationDemanded => self.rotation.demanded(),
             Event::Chore { at } => self.rotation.chore(at),
             Event::Urgent => self.rotation.urgent(now),

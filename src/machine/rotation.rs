@@ -51,14 +51,23 @@ impl Rotation {
         (age, left): (Duration, Option<Duration>),
         now: Moment,
     ) {
-        let draw = self.random.f64();
         self.has_begun = true;
-        self.due_at = left
-            .filter(|_| !policy.on_demand_only)
-            .map(|left| now + schedule::rotation_in(policy, age, left, draw));
+        self.dated(policy, (age, left), now);
         self.demanded = false;
         self.failures = 0;
         self.retry_at = None;
+    }
+
+    pub(super) fn dated(
+        &mut self,
+        policy: &RotationPolicy,
+        (age, left): (Duration, Option<Duration>),
+        now: Moment,
+    ) {
+        let draw = self.random.f64();
+        self.due_at = left
+            .filter(|_| !policy.on_demand_only)
+            .map(|left| now + schedule::rotation_in(policy, age, left, draw));
     }
 
     pub(super) fn demanded(&mut self) {

@@ -129,7 +129,12 @@ async fn run(driving: Driving) {
     }
     loop {
         let now = shared.now();
-        let (action, retired) = shared.engine().poll(now);
+        let wall = shared.settings.clock.wall();
+        let (action, retired) = {
+            let mut engine = shared.engine();
+            engine.mind_the_wall_clock(now, wall);
+            engine.poll(now)
+        };
         match action {
             Action::Exchange(lane) => begin(shared, &mut calls, lane),
             Action::Attend { rotate } => attend(shared, &mut calls, rotate),

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
+use std::time::{Duration, SystemTime};
 
 use super::cell::Published;
 use super::lane::Lane;
@@ -13,6 +14,8 @@ use crate::token::{LongTermToken, ShortTermToken};
 
 /// So many tokens whose end nobody states are kept for revocation: memory must not grow for ever.
 const MOST_WITHOUT_END: usize = 1_000;
+/// By less than this a wall clock may wander without anybody minding.
+const LEAST_STEP: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
 pub(super) struct Engine {
@@ -21,6 +24,8 @@ pub(super) struct Engine {
     pub(super) long_term: Option<Held>,
     /// How often another long-term token has taken the place of the one before.
     pub(super) long_term_changes: u64,
+    /// When the dates of the long-term token were last read, by both clocks.
+    pub(super) dated_at: Option<(Moment, SystemTime)>,
     /// A next long-term token, which no exchange has proven yet.
     pub(super) next: Option<LongTermToken>,
     /// What an exchange has shown of the next token, which is to be acted upon.
@@ -111,6 +116,7 @@ impl Engine {
             driven: false,
             long_term: long_term.map(|token| Held { token, since: now }),
             long_term_changes: 0,
+            dated_at: None,
             next: None,
             verdict: None,
             beside: Vec::new(),
@@ -129,6 +135,22 @@ impl Engine {
             .known
             .insert(Arc::clone(&root.scopes), Arc::downgrade(root));
         engine
+    }
+
+    /// Has the dates of the long-term token read again if the wall clock has stepped since.
+    pub(super) fn mind_the_wall_clock(&mut self, now: Moment, wall: SystemTime) {
+        let Some((then, wall_then)) = self.dated_at else {
+            return;
+        };
+        let passed = now.since(then);
+        let step = match wall.duration_since(wall_then) {
+            Ok(by_wall) => by_wall.abs_diff(passed),
+            Err(back) => back.duration() + passed,
+        };
+        if step > LEAST_STEP {
+            self.dated_at = None;
+            self.machine.handle(Event::Chore { at: now }, now);
+        }
     }
 
     /// Takes this long-term token into use.

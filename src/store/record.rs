@@ -425,6 +425,24 @@ mod tests {
         assert!(!format!("{:?}", whole()).contains("st_9f3d"));
     }
 
+    proptest::proptest! {
+        /// Whatever somebody leaves in a file: an error or a record, and no panic.
+        #[test]
+        fn l9_any_text_is_read_or_refused(text: String, at: proptest::sample::Index, bit in 0_u8..7) {
+            let _ = Record::decode(&text);
+            let _ = Record::decode(&format!("{{{text}"));
+            let mut damaged = whole().encode().expose().as_bytes().to_vec();
+            let at = at.index(damaged.len());
+            damaged[at] ^= 1 << bit;
+            if let Ok(damaged) = String::from_utf8(damaged)
+                && let Ok(record) = Record::decode(&damaged)
+            {
+                let again = record.encode();
+                proptest::prop_assert!(Record::decode(again.expose()).is_ok());
+            }
+        }
+    }
+
     #[test]
     fn a_later_format_is_refused_by_its_number() {
         let text = r#"{"format":7,"anything":true}"#;

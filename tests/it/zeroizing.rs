@@ -5,8 +5,8 @@ use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use everbearer::{
-    Bearer, Error, Exchanged, Grant, LongTermToken, MemoryStore, Record, RotationPolicy,
-    ShortTermToken, ShutdownPolicy, TokenIssuer, TokenProvider,
+    Bearer, Error, Exchanged, FileStore, Grant, LongTermToken, MemoryStore, Record, RotationPolicy,
+    SealingKey, ShortTermToken, ShutdownPolicy, TokenIssuer, TokenProvider, TokenStore,
 };
 
 use crate::support::{millis, secs};
@@ -150,6 +150,29 @@ async fn a_life() {
     assert!(occurrences(400) > 0);
     drop((record, text, again));
     assert_eq!(occurrences(400), 0, "a record leaves traces");
+
+    // Nor does a file, sealed or not, that was written and read.
+    let directory = tempfile::tempdir().unwrap();
+    for (number, key) in [(500, None), (501, Some(SealingKey::new(&[7; 32])))] {
+        let path = directory.path().join(number.to_string());
+        let store = FileStore::new(&path);
+        let store = match key {
+            Some(key) => store.sealed_with(key),
+            None => store,
+        };
+        let record = with_secret(number, |text| {
+            Record::from(LongTermToken::new(text).unwrap())
+        });
+        store.store(&record, None).await.unwrap();
+        let stored = store.load().await.unwrap().unwrap();
+        assert!(occurrences(number) > 0);
+        drop((record, stored, store));
+        assert_eq!(
+            occurrences(number),
+            0,
+            "the file store leaves traces of {number}"
+        );
+    }
 }
 
 #[test]

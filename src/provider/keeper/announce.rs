@@ -36,17 +36,19 @@ impl Keeper {
                     engine.hold(current.token.clone(), now);
                     engine.machine.handle(Event::Renewed, now);
                 }
-                if !self
-                    .announced
-                    .as_ref()
-                    .is_some_and(|it| is_alike(it, current))
-                {
+                let is_told = |told: &Dated| is_alike(told, current);
+                let is_new = !self.announced.as_ref().is_some_and(is_told);
+                if is_new || engine.dated_at.is_none() {
                     self.announced = Some(current.clone());
+                    engine.dated_at = Some((now, wall));
                     let (age, left) = age_and_rest(current, wall);
                     let left = left.filter(|_| shared.settings.rotate_with.is_some());
-                    engine
-                        .machine
-                        .handle(Event::LongTermBegan { age, left }, now);
+                    let event = if is_new {
+                        Event::LongTermBegan { age, left }
+                    } else {
+                        Event::LongTermDated { age, left }
+                    };
+                    engine.machine.handle(event, now);
                 }
             }
             if let Some(pause) = self.chore_in(shared, record, wall) {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use everbearer::testkit::{Answer, ManualClock, ScriptedIssuer};
 use everbearer::{Error, ErrorKind, Grant, RotationPolicy, TokenProvider, TokenProviderBuilder};
 
+use crate::shelf::Shelf;
 use crate::support::{secs, settle};
 
 const DAY: Duration = secs(24 * 60 * 60);
@@ -194,4 +195,30 @@ async fn d1_a_rotation_under_way_is_finished_by_the_shutdown_and_its_token_revok
     );
     assert!(!issuer.revoked().contains(&"lt-1".to_owned()));
     assert!(rotating.await.unwrap().is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn l1_a_wall_clock_that_was_wrong_at_the_start_delays_no_rotation() {
+    let (issuer, clock, store) = (issuer(LONG), ManualClock::new(), Shelf::default());
+    let begin = || {
+        builder(&issuer, &clock)
+            .store(store.clone())
+            .build()
+            .unwrap()
+    };
+    let provider = begin();
+    provider.ready().await.unwrap();
+    drop(provider);
+    // Fifteen days later the machine starts with the time of a year before.
+    clock.advance(15 * DAY).await;
+    clock.step_wall_back(365 * DAY);
+    let provider = begin();
+    provider.ready().await.unwrap();
+    let due = |provider: &TokenProvider| provider.status().long_term.unwrap().rotates_in.unwrap();
+    assert!(due(&provider) <= LONG);
+    clock.step_wall_forward(365 * DAY);
+    hours(&clock, 1).await;
+    assert!(due(&provider) < 8 * DAY, "{:?}", due(&provider));
+    hours(&clock, 8 * 24).await;
+    assert_eq!(issuer.obtained(), 2);
 }
