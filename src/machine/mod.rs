@@ -187,6 +187,11 @@ impl Machine {
         self.rotation.has_begun
     }
 
+    /// Whether the long-term token is to be rotated at this moment.
+    pub(crate) fn is_rotation_due(&self, now: Moment) -> bool {
+        self.rotation.is_due(now)
+    }
+
     /// When the long-term token is rotated, if nothing else happens.
     pub(crate) fn rotates_at(&self) -> Option<Moment> {
         self.rotation.rotates_at()

@@ -22,6 +22,8 @@ pub(super) struct Rotation {
     chore_at: Option<Moment>,
     demanded: bool,
     in_flight: bool,
+    /// Whether what is in flight is to rotate.
+    rotating: bool,
     /// The next token is there, and wants an exchange that proves it.
     pub(super) proving: bool,
     failures: u32,
@@ -38,6 +40,7 @@ impl Rotation {
             chore_at: None,
             demanded: false,
             in_flight: false,
+            rotating: false,
             proving: false,
             failures: 0,
             retry_at: None,
@@ -86,7 +89,8 @@ impl Rotation {
 
     pub(super) fn attended(&mut self, policy: &RotationPolicy, now: Moment) {
         self.in_flight = false;
-        if self.is_due(now) {
+        let has_chore = self.chore_at.is_some_and(|at| at <= now);
+        if self.rotating && self.is_due(now) && !has_chore {
             // Nothing came of it, and nothing failed: no reason to try again at once.
             self.retry_at = Some(now + policy.first_delay);
         }
@@ -126,7 +130,8 @@ impl Rotation {
     pub(super) fn begin(&mut self, now: Moment) -> bool {
         self.in_flight = true;
         self.chore_at = None;
-        self.is_due(now)
+        self.rotating = self.is_due(now);
+        self.rotating
     }
 
     pub(super) fn next_attempt(&self, now: Moment) -> Option<Moment> {
@@ -149,7 +154,7 @@ impl Rotation {
             .map(|due_at| due_at.max(self.retry_at.unwrap_or(due_at)))
     }
 
-    fn is_due(&self, now: Moment) -> bool {
+    pub(super) fn is_due(&self, now: Moment) -> bool {
         !self.proving && (self.demanded || self.due_at.is_some_and(|due_at| due_at <= now))
     }
 }

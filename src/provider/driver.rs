@@ -12,7 +12,7 @@ use super::engine::{Engine, Minted, Retired};
 use super::flight::{self, Failed, Fresh};
 use super::lane::Lane;
 use super::ledger::unfinished;
-use super::rotation;
+use super::rotation::{self, Attended, Setback};
 use super::shared::Shared;
 use super::shutdown;
 use super::status;
@@ -43,7 +43,7 @@ impl Calls {
         while let Some(ended) = self.tasks.join_next().await {
             // Panics are caught within; what else fails is a runtime that ends the task.
             let Ok(ended) = ended else { continue };
-            if matches!(ended, Ended::Exchange(..) | Ended::Attendance) {
+            if matches!(ended, Ended::Exchange(..) | Ended::Attendance(_)) {
                 self.minting -= 1;
             }
             return Some(ended);
@@ -62,7 +62,7 @@ impl Calls {
 #[derive(Debug)]
 pub(super) enum Ended {
     Exchange(Arc<Lane>, Result<Fresh, Failed>),
-    Attendance,
+    Attendance(Result<Attended, Setback>),
     StoreChanged,
     Revocation(ShortTermToken, Result<(), Error>),
 }
@@ -117,6 +117,7 @@ impl Drop for Driving {
         for lane in lanes {
             lane.wake_callers();
         }
+        self.0.rotated.send_modify(|()| {});
         self.0.report.send_modify(|_| {});
     }
 }
@@ -191,10 +192,7 @@ fn begin(shared: &Arc<Shared>, calls: &mut Calls, lane: LaneId) {
 
 fn attend(shared: &Arc<Shared>, calls: &mut Calls, rotate: bool) {
     let attendance = rotation::attend(Arc::clone(shared), rotate);
-    let attendance = async move {
-        attendance.await;
-        Ended::Attendance
-    };
+    let attendance = async move { Ended::Attendance(attendance.await) };
     calls.minting += 1;
     calls
         .tasks
@@ -244,7 +242,8 @@ pub(super) fn land(shared: &Shared, ended: Ended) {
     match ended {
         Ended::Exchange(lane, Ok(fresh)) => accept(shared, &lane, fresh, now),
         Ended::Exchange(lane, Err(failed)) => fail(shared, &lane, failed, now),
-        Ended::Attendance | Ended::StoreChanged => {} // they have told the machine themselves
+        Ended::Attendance(outcome) => rotation::land(shared, outcome),
+        Ended::StoreChanged => {} // the keeper has told the machine
         Ended::Revocation(token, outcome) => revoked(shared, &token, outcome),
     }
 }

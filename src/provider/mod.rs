@@ -308,6 +308,8 @@ impl TokenProvider {
     pub fn renew(&self, long_term: LongTermToken) {
         let now = self.shared.now();
         let token_id = long_term.token_id().map(str::to_owned);
+        // Whatever was due or asked for was so of the one before.
+        let began = self.shared.began(&self.shared.handed_in(long_term.clone()));
         {
             let mut engine = self.shared.engine();
             if !engine.machine.is_running() {
@@ -315,6 +317,7 @@ impl TokenProvider {
             }
             engine.hold(long_term.clone(), now);
             engine.handed_in = Some(long_term);
+            engine.machine.handle(began, now);
             engine.machine.handle(Event::Renewed, now);
             engine.machine.handle(Event::Urgent, now);
         }

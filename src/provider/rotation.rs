@@ -20,14 +20,16 @@ const TOKENS_WRITE: &str = "tokens:write";
 /// How soon to look again when somebody else is at it.
 pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
-enum Attended {
+#[derive(Debug)]
+pub(super) enum Attended {
     Done,
     /// Somebody else has the lease.
     Deferred,
 }
 
 /// Why it could not be done, and what that means for the next attempt.
-struct Setback {
+#[derive(Debug)]
+pub(super) struct Setback {
     error: Error,
     failure: Failure,
     at_most: Option<Duration>,
@@ -43,10 +45,16 @@ impl From<Error> for Setback {
     }
 }
 
-/// Does what is to be done about the long-term token, and tells the machine.
-pub(super) async fn attend(shared: Arc<Shared>, rotate: bool) {
+/// Does what is to be done about the long-term token.
+pub(super) async fn attend(shared: Arc<Shared>, rotate: bool) -> Result<Attended, Setback> {
     let work = working_for(&shared, steps(&shared, rotate));
-    match catching_panics(work).await {
+    catching_panics(work).await
+}
+
+/// Tells the machine how that ended. Only the driver that began it does so: what one has begun
+/// that is gone says nothing about what the next one does.
+pub(super) fn land(shared: &Shared, outcome: Result<Attended, Setback>) {
+    match outcome {
         Ok(Attended::Done) => {
             shared.engine().rotation_failures.1 = None;
             shared.signal(Event::Attended);
@@ -54,7 +62,7 @@ pub(super) async fn attend(shared: Arc<Shared>, rotate: bool) {
         Ok(Attended::Deferred) => shared.signal(Event::AttendingDeferred {
             until: shared.now() + LOOK_AGAIN,
         }),
-        Err(setback) => has_failed(&shared, setback),
+        Err(setback) => has_failed(shared, setback),
     }
 }
 
@@ -121,6 +129,8 @@ async fn see_to(shared: &Shared, keeper: &mut Keeper, rotate: bool) -> Result<At
             Ok(Attended::Done)
         };
     };
+    // Another token may have come since it was decided.
+    let rotate = rotate && shared.engine().machine.is_rotation_due(shared.now());
     let rotates = rotate || shared.is_unfinished(record);
     let is_judged = shared.engine().verdict.is_some();
     if !rotates && !is_judged && due(shared, record).next().is_none() {
@@ -184,6 +194,7 @@ pub(super) async fn ask(
     };
     let issuer = &shared.settings.issuer;
     let asked_at = shared.settings.clock.wall();
+    let present = record.current().clone();
     let token = if grant.is_own_token() {
         let grant = grant.or_scopes(record.current().scopes());
         let (authority, is_old) = match &record.asking_with {
@@ -200,9 +211,19 @@ pub(super) async fn ask(
     } else {
         bounded_call(shared, issuer.obtain(grant)).await?
     };
+    keeper.take_handed_in(shared);
     let Some(mut record) = keeper.record().cloned() else {
         return Ok(token);
     };
+    if !record.current().reads_like(&present) {
+        // It was to follow another one than what has been handed in by now.
+        spend(keeper, &mut record);
+        record
+            .retiring
+            .push(retiring(shared, token.clone(), Duration::ZERO));
+        keeper.keep(shared, record).await?;
+        return Ok(token);
+    }
     let next = dated(token.clone(), asked_at);
     if token.is_same(record.current()) {
         if next.ends_at <= record.current.ends_at {

@@ -65,6 +65,7 @@ fn begin(shared: &Shared, now: Moment, deadline: Moment) {
     for lane in lanes {
         lane.wake_callers();
     }
+    shared.rotated.send_modify(|()| {});
     shared.wake.notify_one();
 }
 

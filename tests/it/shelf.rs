@@ -1,7 +1,8 @@
 //! A store that other hands reach into, and that can be jammed.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
 
 use everbearer::{Error, Lease, LongTermToken, MemoryStore, Record, Stored, TokenStore, Version};
 
@@ -11,6 +12,8 @@ pub(crate) struct Shelf {
     unreadable: Arc<AtomicBool>,
     /// So many writes are still taken.
     writes: Arc<AtomicU32>,
+    /// So many milliseconds pass between a write and its answer.
+    slowness: Arc<AtomicU64>,
     is_blind: bool,
 }
 
@@ -20,6 +23,7 @@ impl Default for Shelf {
             store: MemoryStore::new(),
             unreadable: Arc::default(),
             writes: Arc::new(AtomicU32::new(u32::MAX)),
+            slowness: Arc::default(),
             is_blind: false,
         }
     }
@@ -50,6 +54,17 @@ impl Shelf {
 
     pub(crate) fn refuse_writes_after(&self, writes: u32) {
         self.writes.store(writes, Ordering::SeqCst);
+    }
+
+    /// From now on each write is answered so much later than it is done.
+    pub(crate) fn slow_down(&self, by: Duration) {
+        let millis = u64::try_from(by.as_millis()).unwrap();
+        self.slowness.store(millis, Ordering::SeqCst);
+    }
+
+    /// Another hand puts this text there, whatever was there.
+    pub(crate) async fn put_text(&self, text: &str) {
+        self.put(&Record::decode(text).unwrap()).await;
     }
 
     /// Another hand puts this token there, whatever was there.
@@ -96,7 +111,12 @@ impl TokenStore for Shelf {
         if taken.is_err() {
             return Err(Error::store("the drawer is jammed"));
         }
-        self.store.store(record, expected).await
+        let outcome = self.store.store(record, expected).await;
+        let slowness = self.slowness.load(Ordering::SeqCst);
+        if slowness > 0 {
+            tokio::time::sleep(Duration::from_millis(slowness)).await;
+        }
+        outcome
     }
 
     async fn changed(&self) {

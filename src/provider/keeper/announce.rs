@@ -2,7 +2,6 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::dates::age_and_rest;
 use super::{Keeper, Shared};
 use crate::machine::Event;
 use crate::observe::Happening;
@@ -41,11 +40,10 @@ impl Keeper {
                 if is_new || engine.dated_at.is_none() {
                     self.announced = Some(current.clone());
                     engine.dated_at = Some((now, wall));
-                    let (age, left) = age_and_rest(current, wall);
-                    let left = left.filter(|_| shared.settings.rotate_with.is_some());
                     let event = if is_new {
-                        Event::LongTermBegan { age, left }
+                        shared.began(current)
                     } else {
+                        let (age, left) = shared.age_and_rest(current);
                         Event::LongTermDated { age, left }
                     };
                     engine.machine.handle(event, now);

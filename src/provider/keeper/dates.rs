@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use super::Shared;
+use crate::machine::Event;
 use crate::store::{Dated, Record, Retiring};
 use crate::token::{Lifetime, LongTermToken};
 
@@ -33,24 +34,33 @@ pub(in crate::provider) fn retiring(
     }
 }
 
-/// How old the token is, and how much of its life is left: no more than all of it, however wrong
-/// the clock is.
-pub(super) fn age_and_rest(dated: &Dated, wall: SystemTime) -> (Duration, Option<Duration>) {
-    let between = |from: SystemTime, to: SystemTime| to.duration_since(from).unwrap_or_default();
-    let rest = dated.ends_at.map(|ends_at| {
-        let left = between(wall, ends_at);
-        match dated.obtained_at {
-            Some(obtained_at) => left.min(between(obtained_at, ends_at)),
-            None => left,
-        }
-    });
-    let age = dated
-        .obtained_at
-        .map(|obtained_at| between(obtained_at, wall));
-    (age.unwrap_or_default(), rest)
-}
-
 impl Shared {
+    /// What the machine is to know of a token that is in use from now on.
+    pub(in crate::provider) fn began(&self, dated: &Dated) -> Event {
+        let (age, left) = self.age_and_rest(dated);
+        Event::LongTermBegan { age, left }
+    }
+
+    /// How old the token is, and how much of its life is left, if it is ever to be rotated: no more
+    /// than all of it, however wrong the clock is.
+    pub(super) fn age_and_rest(&self, dated: &Dated) -> (Duration, Option<Duration>) {
+        let wall = self.settings.clock.wall();
+        let between =
+            |from: SystemTime, to: SystemTime| to.duration_since(from).unwrap_or_default();
+        let rest = dated.ends_at.map(|ends_at| {
+            let left = between(wall, ends_at);
+            match dated.obtained_at {
+                Some(obtained_at) => left.min(between(obtained_at, ends_at)),
+                None => left,
+            }
+        });
+        let age = dated
+            .obtained_at
+            .map(|obtained_at| between(obtained_at, wall));
+        let rest = rest.filter(|_| self.settings.rotate_with.is_some());
+        (age.unwrap_or_default(), rest)
+    }
+
     /// A token that somebody else has obtained, with the dates that it states; or else as if it
     /// had been asked for just now.
     pub(in crate::provider) fn handed_in(&self, token: LongTermToken) -> Dated {

@@ -206,6 +206,8 @@ impl Keeper {
             }
             self.spent.extend(present.asking_with);
         }
+        // The machine knows of it already, and perhaps of a rotation that was asked for since.
+        self.announced = Some(record.current.clone());
         self.record = Some(record.tidy());
         self.unsaved = true;
         self.is_handed_in = true;

@@ -6,6 +6,7 @@ mod ending;
 mod flights;
 mod issuer;
 mod readers;
+mod rotating;
 mod shutting_down;
 mod support;
 mod waiters;
