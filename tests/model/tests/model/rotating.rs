@@ -132,8 +132,12 @@ async fn rotations_beside_all_else(issuer: Issuer) {
         read(&provider, &newest),
         read(&provider, &newest),
     ];
+    // While the next token is on its way, another one is in use, if the server still accepts it.
+    issuer.was_asked().await;
+    let amid = refresh(&provider, &newest);
     all_rotated(rotating).await;
     all(others).await;
+    all([amid]).await;
     let asked = issuer.book().long_term_minted;
     assert!((1..=2).contains(&asked), "{asked}");
     comes_to_rest(&store, &issuer).await;
