@@ -9,9 +9,10 @@ use tokio::task::JoinSet;
 use tracing::Instrument;
 
 use super::engine::{Engine, Minted, Retired};
-use super::flight::{self, Failed, Fresh};
+use super::flight::{self, Failed};
 use super::lane::Lane;
 use super::ledger::unfinished;
+use super::minting::Fresh;
 use super::rotation::{self, Attended, Setback};
 use super::shared::Shared;
 use super::shutdown;

@@ -3,36 +3,21 @@
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
 use futures_util::future::FutureExt;
 
 use super::engine::Verdict;
-use super::keeper::{Keeper, dated};
 use super::lane::Lane;
+use super::minting::{Fresh, kept, mint, replace};
 use super::recovery::{self, Found, Search};
-use super::rotation;
 use super::shared::Shared;
-use crate::clock::Moment;
 use crate::error::{Error, ErrorKind};
-use crate::issuer::Exchanged;
 use crate::machine::Failure;
-use crate::token::{Lifetime, LongTermToken, ShortTermToken, UnixMillis};
+use crate::token::LongTermToken;
 
 /// So many long-term tokens are tried in one exchange: the next, the current, and one that is
 /// obtained.
 const MOST_REFUSED: usize = 3;
-
-/// The short-term token that a successful exchange brought.
-#[derive(Debug)]
-pub(super) struct Fresh {
-    pub(super) token: ShortTermToken,
-    /// When the request was sent. The token is used as if its life began here.
-    pub(super) sent: Moment,
-    pub(super) life: Duration,
-    /// Whether the life is only assumed.
-    pub(super) is_assumed: bool,
-}
 
 /// Why an exchange brought nothing, and with which long-term token.
 #[derive(Debug)]
@@ -45,13 +30,6 @@ impl From<Error> for Failed {
     fn from(error: Error) -> Self {
         Self { error, used: None }
     }
-}
-
-/// All that an exchange brought.
-struct Minting {
-    fresh: Fresh,
-    replacement: Option<LongTermToken>,
-    asked_at: SystemTime,
 }
 
 tokio::task_local! {
@@ -252,46 +230,6 @@ async fn one_at_a_time(shared: &Shared, lane: &Lane) -> Result<Fresh, Failed> {
     Ok(replace(shared, keeper, &next.token, minting).await?)
 }
 
-/// What was minted; the long-term token that came with it, if one did, is written down before.
-async fn kept(
-    shared: &Shared,
-    exchanged: &LongTermToken,
-    minting: Minting,
-) -> Result<Fresh, Error> {
-    if minting.replacement.is_none() {
-        return Ok(minting.fresh);
-    }
-    // To be revoked with the rest, whatever becomes of it.
-    rotation::note_minted(shared, &minting.fresh.token);
-    let keeper = &mut *shared.keeper.lock().await;
-    replace(shared, keeper, exchanged, minting).await
-}
-
-async fn replace(
-    shared: &Shared,
-    keeper: &mut Keeper,
-    replaced: &LongTermToken,
-    minting: Minting,
-) -> Result<Fresh, Error> {
-    let Minting {
-        fresh,
-        replacement,
-        asked_at,
-    } = minting;
-    let (Some(replacement), Some(mut record)) = (replacement, keeper.record().cloned()) else {
-        return Ok(fresh);
-    };
-    if record.current().reads_like(replaced) && !replacement.reads_like(replaced) {
-        record.current = dated(replacement, asked_at);
-        if let Err(error) = keeper.keep(shared, record).await {
-            // Not to be used before the other is durable; but to be revoked with the rest.
-            rotation::note_minted(shared, &fresh.token);
-            return Err(error);
-        }
-    }
-    Ok(fresh)
-}
-
 /// Whether another long-term token came meanwhile, which may be accepted where this one was not.
 fn is_renewed(shared: &Shared, held: &LongTermToken, error: &Error) -> bool {
     let engine = shared.engine();
@@ -312,38 +250,6 @@ pub(super) fn is_refused(error: &Error) -> bool {
         Some(code) => matches!(code, "invalid_token" | "token_expired" | "invalid_grant"),
         None => error.kind() == ErrorKind::Denied && error.status().is_none(),
     }
-}
-
-async fn mint(shared: &Shared, lane: &Lane, long_term: &LongTermToken) -> Result<Minting, Error> {
-    let settings = &shared.settings;
-    let (sent, asked_at) = (shared.now(), settings.clock.wall());
-    let exchange = settings.issuer.exchange(long_term, &lane.scopes);
-    let Exchanged { token, replacement } = exchange.await?;
-    let lifetime = token.lifetime();
-    let life = match lifetime {
-        Lifetime::For(life) => life,
-        Lifetime::Until(end) => end.since(UnixMillis::from(settings.clock.wall())),
-        Lifetime::Unknown => {
-            let life = settings.policies.refresh.life_if_unknown;
-            tracing::warn!(
-                target: "everbearer",
-                assumed_life_ms = u64::try_from(life.as_millis()).unwrap_or(u64::MAX),
-                "neither the answer nor the token says when the token ends"
-            );
-            life
-        }
-    };
-    let fresh = Fresh {
-        token,
-        sent,
-        life,
-        is_assumed: lifetime == Lifetime::Unknown,
-    };
-    Ok(Minting {
-        fresh,
-        replacement,
-        asked_at,
-    })
 }
 
 fn address_of(shared: &Shared) -> usize {

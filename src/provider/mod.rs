@@ -8,6 +8,7 @@ mod flight;
 mod keeper;
 mod lane;
 mod ledger;
+mod minting;
 mod recovery;
 mod report;
 mod rotation;

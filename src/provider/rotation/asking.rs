@@ -1,0 +1,134 @@
+//! Asking for the next long-term token.
+
+use std::future::Future;
+use std::time::Duration;
+
+use crate::error::{Error, ErrorKind};
+use crate::machine::LaneId;
+use crate::provider::engine::Minted;
+use crate::provider::flight::is_refused;
+use crate::provider::keeper::{Keeper, dated, retiring};
+use crate::provider::shared::Shared;
+use crate::store::{Lease, Record};
+use crate::token::{Lifetime, LongTermToken, ShortTermToken};
+
+/// What a short-term token needs to obtain a long-term one.
+const TOKENS_WRITE: &str = "tokens:write";
+
+/// Asks for the next token, and writes it down. The lease sees to it that nobody else does.
+pub(in crate::provider) async fn ask(
+    shared: &Shared,
+    keeper: &mut Keeper,
+    _lease: &Lease,
+) -> Result<LongTermToken, Error> {
+    let (Some(grant), Some(record)) = (&shared.settings.rotate_with, keeper.record()) else {
+        return Err(Error::new(
+            ErrorKind::Config,
+            "there is no grant to obtain the next long-term token with; see \
+             TokenProviderBuilder::rotate_with",
+        ));
+    };
+    let issuer = &shared.settings.issuer;
+    let asked_at = shared.settings.clock.wall();
+    let present = record.current().clone();
+    let token = if grant.is_own_token() {
+        let grant = grant.or_scopes(record.current().scopes());
+        let (authority, is_old) = match &record.asking_with {
+            Some(authority) => (authority.clone(), true),
+            None => (authorize(shared, keeper).await?, false),
+        };
+        match bounded_call(shared, issuer.rotate(&grant, &authority)).await {
+            Err(error) if is_old && is_refused(&error) => {
+                let authority = authorize(shared, keeper).await?;
+                bounded_call(shared, issuer.rotate(&grant, &authority)).await?
+            }
+            outcome => outcome?,
+        }
+    } else {
+        bounded_call(shared, issuer.obtain(grant)).await?
+    };
+    keeper.take_handed_in(shared);
+    let Some(mut record) = keeper.record().cloned() else {
+        return Ok(token);
+    };
+    if !record.current().reads_like(&present) {
+        // It was to follow another one than what has been handed in by now.
+        spend(keeper, &mut record);
+        record
+            .retiring
+            .push(retiring(shared, token.clone(), Duration::ZERO));
+        keeper.keep(shared, record).await?;
+        return Ok(token);
+    }
+    let next = dated(token.clone(), asked_at);
+    if token.is_same(record.current()) {
+        if next.ends_at <= record.current.ends_at {
+            return Err(Error::new(
+                ErrorKind::Protocol,
+                "the auth server handed out the long-term token in use instead of a next one",
+            ));
+        }
+        record.current = next;
+        spend(keeper, &mut record);
+        shared.engine().long_term_changes += 1;
+    } else {
+        record.next = Some(next);
+    }
+    keeper.keep(shared, record).await?;
+    Ok(token)
+}
+
+/// A short-term token that may obtain a long-term one, written down before it is used: it can
+/// ask again if the answer is lost.
+async fn authorize(shared: &Shared, keeper: &mut Keeper) -> Result<ShortTermToken, Error> {
+    let Some(record) = keeper.record() else {
+        return Err(Error::new(ErrorKind::Config, "there is no long-term token"));
+    };
+    let (current, scopes) = (record.current().clone(), [TOKENS_WRITE.to_owned()]);
+    let asked_at = shared.settings.clock.wall();
+    let exchange = shared.settings.issuer.exchange(&current, &scopes);
+    let exchanged = bounded_call(shared, exchange).await?;
+    note_minted(shared, &exchanged.token);
+    let Some(mut record) = keeper.record().cloned() else {
+        return Ok(exchanged.token);
+    };
+    if let Some(replacement) = exchanged.replacement {
+        record.current = dated(replacement, asked_at);
+    }
+    record.asking_with = Some(exchanged.token.clone());
+    keeper.keep(shared, record).await?;
+    Ok(exchanged.token)
+}
+
+fn spend(keeper: &mut Keeper, record: &mut Record) {
+    keeper.spent.extend(record.asking_with.take());
+}
+
+/// A call of the issuer that is given up when it takes too long.
+pub(in crate::provider) async fn bounded_call<T>(
+    shared: &Shared,
+    call: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    let limit = shared.settings.policies.retry.exchange_timeout;
+    let outcome = tokio::time::timeout(limit, call).await;
+    outcome.unwrap_or_else(|_| {
+        Err(Error::new(
+            ErrorKind::Timeout,
+            format!("the auth server has not answered within {limit:?}"),
+        ))
+    })
+}
+
+pub(in crate::provider) fn note_minted(shared: &Shared, token: &ShortTermToken) {
+    let now = shared.now();
+    let ends_at = match token.lifetime() {
+        Lifetime::For(life) => Some(now + life),
+        Lifetime::Until(_) | Lifetime::Unknown => None,
+    };
+    let minted = Minted {
+        lane: LaneId::ROOT,
+        token: token.clone(),
+        ends_at,
+    };
+    shared.engine().note_minted(minted, now);
+}

@@ -1,0 +1,220 @@
+//! The rotation of the long-term token, step by step. Each step is written down before the next
+//! begins, and whoever comes after a crash goes on from what is written.
+
+mod asking;
+mod revoking;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::engine::Verdict;
+use super::flight::{catching_panics, failure, working_for};
+use super::keeper::{Keeper, bounded, retiring};
+use super::shared::Shared;
+use crate::error::{Error, ErrorKind};
+use crate::issuer::Grant;
+use crate::machine::{Event, Failure};
+use crate::observe::Happening;
+use crate::store::Record;
+
+pub(super) use asking::{ask, bounded_call, note_minted};
+use revoking::{due, revoke_retiring, revoke_spent};
+
+/// How soon to look again when somebody else is at it.
+pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(250);
+
+#[derive(Debug)]
+pub(super) enum Attended {
+    Done,
+    /// Somebody else has the lease.
+    Deferred,
+}
+
+/// Why it could not be done, and what that means for the next attempt.
+#[derive(Debug)]
+pub(super) struct Setback {
+    error: Error,
+    failure: Failure,
+    at_most: Option<Duration>,
+}
+
+impl From<Error> for Setback {
+    fn from(error: Error) -> Self {
+        Self {
+            failure: failure(&error),
+            error,
+            at_most: None,
+        }
+    }
+}
+
+/// Does what is to be done about the long-term token.
+pub(super) async fn attend(shared: Arc<Shared>, rotate: bool) -> Result<Attended, Setback> {
+    let work = working_for(&shared, steps(&shared, rotate));
+    catching_panics(work).await
+}
+
+/// Tells the machine how that ended. Only the driver that began it does so: what one has begun
+/// that is gone says nothing about what the next one does.
+pub(super) fn land(shared: &Shared, outcome: Result<Attended, Setback>) {
+    match outcome {
+        Ok(Attended::Done) => {
+            shared.engine().rotation_failures.1 = None;
+            shared.signal(Event::Attended);
+        }
+        Ok(Attended::Deferred) => shared.signal(Event::AttendingDeferred {
+            until: shared.now() + LOOK_AGAIN,
+        }),
+        Err(setback) => has_failed(shared, setback),
+    }
+}
+
+/// Tells everybody that the rotation has failed for now.
+fn has_failed(shared: &Shared, setback: Setback) {
+    let Setback {
+        error,
+        failure,
+        at_most,
+    } = setback;
+    let now = shared.now();
+    let (repeats, retry_in) = {
+        let mut engine = shared.engine();
+        let machine = &mut engine.machine;
+        machine.handle(Event::AttendingFailed { failure, at_most }, now);
+        let retry_in = machine.attends_at(now).map(|at| at.since(now));
+        let (count, last) = &mut engine.rotation_failures;
+        *count += 1;
+        let last = last.replace(error.clone());
+        let is_alike = |last: &Error| last.kind() == error.kind() && last.code() == error.code();
+        (last.as_ref().is_some_and(is_alike), retry_in)
+    };
+    shared.observers.tell(Happening::RotationFailed {
+        error,
+        repeats,
+        retry_in,
+    });
+    shared.rotated.send_modify(|()| {});
+    shared.wake.notify_one();
+}
+
+async fn steps(shared: &Shared, rotate: bool) -> Result<Attended, Setback> {
+    let keeper = &mut *shared.keeper.lock().await;
+    let outcome = see_to(shared, keeper, rotate).await;
+    // What is to be done later is not forgotten, whatever came of this.
+    keeper.announce(shared);
+    outcome.map_err(|setback| Setback {
+        at_most: patience(shared, keeper),
+        ..setback
+    })
+}
+
+/// What the next token is asked for with ends: it must have several chances until then.
+fn patience(shared: &Shared, keeper: &Keeper) -> Option<Duration> {
+    let asking_with = keeper.record()?.asking_with.as_ref()?;
+    let left = asking_with
+        .expires_at()?
+        .duration_since(shared.settings.clock.wall());
+    Some(left.ok()? / 4)
+}
+
+async fn see_to(shared: &Shared, keeper: &mut Keeper, rotate: bool) -> Result<Attended, Setback> {
+    keeper.ensure_loaded(shared).await?;
+    keeper.fill_if_missing(shared).await?;
+    keeper.save(shared).await?;
+    revoke_spent(shared, keeper).await;
+    let Some(record) = keeper.record() else {
+        return if rotate {
+            Err(Setback::from(Error::new(
+                ErrorKind::Config,
+                "there is no long-term token yet that could be rotated",
+            )))
+        } else {
+            Ok(Attended::Done)
+        };
+    };
+    // Another token may have come since it was decided.
+    let rotate = rotate && shared.engine().machine.is_rotation_due(shared.now());
+    let rotates = rotate || shared.is_unfinished(record);
+    let is_judged = shared.engine().verdict.is_some();
+    if !rotates && !is_judged && due(shared, record).next().is_none() {
+        return Ok(Attended::Done);
+    }
+    let present = record.current().clone();
+    let store = &shared.settings.store;
+    let Some(lease) = bounded(shared, store.lease()).await? else {
+        return Ok(Attended::Deferred);
+    };
+    if shared.settings.shares_store {
+        keeper.reload(shared).await?;
+    }
+    revoke_retiring(shared, keeper).await;
+    let verdict = shared.engine().verdict.clone();
+    match verdict {
+        Some(Verdict {
+            refusal: Some(error),
+            ..
+        }) => {
+            discard(shared, keeper).await?;
+            return Err(Setback {
+                failure: Failure::Transient { retry_after: None },
+                ..Setback::from(error)
+            });
+        }
+        Some(Verdict { refusal: None, .. }) => make_current(shared, keeper).await?,
+        None => {}
+    }
+    let is_as_it_was =
+        |record: &Record| record.next.is_none() && record.current().reads_like(&present);
+    if rotates && keeper.record().is_some_and(is_as_it_was) {
+        shared.observers.tell(Happening::RotationBegan);
+        ask(shared, keeper, &lease).await?;
+    }
+    Ok(Attended::Done)
+}
+
+impl Shared {
+    /// Whether a rotation was begun whose answer is not known, and which can be gone on with.
+    pub(super) fn is_unfinished(&self, record: &Record) -> bool {
+        let grant = self.settings.rotate_with.as_ref();
+        record.asking_with.is_some()
+            && record.next.is_none()
+            && grant.is_some_and(Grant::is_own_token)
+    }
+}
+
+/// The next token was refused where the current one was not: it is revoked. What asked for it asks
+/// again, in a while.
+async fn discard(shared: &Shared, keeper: &mut Keeper) -> Result<(), Error> {
+    let Some(mut record) = keeper.record().cloned() else {
+        return Ok(());
+    };
+    if let Some(next) = record.next.take() {
+        let retiring = retiring(shared, next.token, Duration::ZERO);
+        record.retiring.push(retiring);
+    }
+    keeper.keep(shared, record).await
+}
+
+/// An exchange has succeeded with the next token: it is the current one from now on.
+async fn make_current(shared: &Shared, keeper: &mut Keeper) -> Result<(), Error> {
+    let Some(mut record) = keeper.record().cloned() else {
+        return Ok(());
+    };
+    let Some(next) = record.next.take() else {
+        return Ok(());
+    };
+    let token = next.token.clone();
+    let superseded = std::mem::replace(&mut record.current, next).token;
+    let previous_id = superseded.token_id().map(str::to_owned);
+    let grace = shared.settings.policies.rotation.grace;
+    let retiring = retiring(shared, superseded, grace);
+    record.retiring.push(retiring);
+    let asked_with = record.asking_with.take();
+    keeper.keep_if_written(shared, record).await?;
+    keeper.spent.extend(asked_with);
+    shared.observers.tell(Happening::Rotated {
+        token_id: token.token_id().map(str::to_owned),
+        previous_id,
+    });
+    Ok(())
+}

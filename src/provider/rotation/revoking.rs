@@ -1,0 +1,82 @@
+//! Revoking what is of no further use: superseded long-term tokens, and what has asked for others.
+
+use super::bounded_call;
+use crate::error::Error;
+use crate::observe::Happening;
+use crate::provider::flight::is_refused;
+use crate::provider::keeper::{Keeper, retiring};
+use crate::provider::shared::Shared;
+use crate::store::Record;
+use crate::token::{Bearer, LongTermToken};
+
+/// Tokens that could obtain a long-term one have no further use. If that fails, they end by
+/// themselves, or with the shutdown.
+pub(super) async fn revoke_spent(shared: &Shared, keeper: &mut Keeper) {
+    for token in std::mem::take(&mut keeper.spent) {
+        let outcome = revoke(shared, Bearer::ShortTerm(&token)).await;
+        if outcome.is_ok() {
+            shared.engine().forget(&token);
+        }
+        tell_revocation(shared, token.token_id(), outcome.err());
+    }
+}
+
+pub(super) fn due<'a>(
+    shared: &Shared,
+    record: &'a Record,
+) -> impl Iterator<Item = &'a LongTermToken> {
+    let wall = shared.settings.clock.wall();
+    record
+        .retiring
+        .iter()
+        .filter(move |retiring| retiring.revoke_at <= wall)
+        .map(|retiring| &retiring.token)
+}
+
+/// Revokes the superseded tokens whose time has come. One that the server does not accept any more
+/// is as good as revoked; one that it refuses to revoke is reported and given up.
+pub(super) async fn revoke_retiring(shared: &Shared, keeper: &mut Keeper) {
+    let Some(mut record) = keeper.record().cloned() else {
+        return;
+    };
+    let tokens: Vec<LongTermToken> = due(shared, &record).cloned().collect();
+    let is_changed = !tokens.is_empty();
+    let mut is_down = false;
+    for token in tokens {
+        if !is_down {
+            let outcome = match revoke(shared, Bearer::LongTerm(&token)).await {
+                Err(error) if is_refused(&error) => Ok(()),
+                outcome => outcome,
+            };
+            is_down = outcome.as_ref().is_err_and(Error::is_retryable);
+            tell_revocation(shared, token.token_id(), outcome.err());
+        }
+        record
+            .retiring
+            .retain(|retiring| !retiring.token.reads_like(&token));
+        if is_down && lives(shared, &token) {
+            let pause = shared.settings.policies.rotation.first_delay;
+            record.retiring.push(retiring(shared, token, pause));
+        }
+    }
+    if is_changed {
+        // If it is not written, the tokens are revoked a second time, which does no harm.
+        let _ = keeper.keep(shared, record).await;
+    }
+}
+
+fn lives(shared: &Shared, token: &LongTermToken) -> bool {
+    let wall = shared.settings.clock.wall();
+    token.expires_at().is_none_or(|ends_at| ends_at > wall)
+}
+
+async fn revoke(shared: &Shared, token: Bearer<'_>) -> Result<(), Error> {
+    bounded_call(shared, shared.settings.issuer.revoke(token)).await
+}
+
+fn tell_revocation(shared: &Shared, token_id: Option<&str>, error: Option<Error>) {
+    shared.observers.tell(Happening::Revocation {
+        token_id: token_id.map(str::to_owned),
+        error,
+    });
+}
