@@ -32,10 +32,15 @@ pub(super) struct Engine {
     pub(super) verdict: Option<Verdict>,
     /// The long-term tokens beside the one in use: the next one, and those that are superseded.
     pub(super) beside: Vec<LongTermToken>,
+    /// The long-term tokens that were obtained here and that the store does not hold: nobody will
+    /// know of them.
+    pub(super) unwritten: Vec<LongTermToken>,
     /// A long-term token that was handed in and is not written down yet.
     pub(super) handed_in: Option<LongTermToken>,
     /// How many attempts to see to the long-term token have failed, and why the last one did.
     pub(super) rotation_failures: (u64, Option<Error>),
+    /// Whether a rotation was begun that has neither succeeded nor failed yet.
+    pub(super) is_rotating: bool,
     /// Why the store cannot be used, if it cannot.
     pub(super) store_error: Option<Error>,
     pub(super) minted: Vec<Minted>,
@@ -120,8 +125,10 @@ impl Engine {
             next: None,
             verdict: None,
             beside: Vec::new(),
+            unwritten: Vec::new(),
             handed_in: None,
             rotation_failures: (0, None),
+            is_rotating: false,
             store_error: None,
             minted: Vec::new(),
             shutdown_began: None,

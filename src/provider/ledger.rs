@@ -80,13 +80,14 @@ impl Ledger {
     }
 
     /// Adds the long-term tokens that are there and not in the book yet. Superseded ones are
-    /// revoked, unless the store keeps them for whoever comes next.
+    /// revoked, unless the store keeps them for whoever comes next; and so is one that was obtained
+    /// here and could not be stored, for nobody will know of it.
     pub(super) fn add_long_term(&mut self, shared: &Shared) {
         let revoke = shared.settings.shutdown.revoke_long_term;
-        let (in_use, beside) = {
+        let (in_use, beside, unwritten) = {
             let engine = shared.engine();
             let in_use = engine.long_term.as_ref().map(|held| held.token.clone());
-            (in_use, engine.beside.clone())
+            (in_use, engine.beside.clone(), engine.unwritten.clone())
         };
         let revokes_beside = revoke || !shared.settings.shares_store;
         let is_in_use = |token: &LongTermToken| in_use.as_ref().is_some_and(|it| it.is_same(token));
@@ -99,7 +100,8 @@ impl Ledger {
             .into_iter()
             .chain(in_use.map(|token| (token, revoke)))
         {
-            if !self.long_term.iter().any(|known| known.reads_like(&token)) {
+            let revoke = revoke || token.reads_like_any(&unwritten);
+            if !token.reads_like_any(&self.long_term) {
                 self.long_term.push(token.clone());
                 let ends_at = token.expires_at();
                 self.add(Token::LongTerm(token), ends_at, revoke);

@@ -98,8 +98,8 @@ pub(super) async fn replace(
         return Ok(fresh);
     };
     if record.current().reads_like(replaced) && !replacement.reads_like(replaced) {
-        record.current = dated(replacement, asked_at);
-        if let Err(error) = keeper.keep(shared, record).await {
+        record.current = dated(replacement.clone(), asked_at);
+        if let Err(error) = keeper.keep_obtained(shared, &replacement, record).await {
             // Not to be used before the other is durable; but to be revoked with the rest.
             rotation::note_minted(shared, &fresh.token);
             return Err(error);

@@ -334,7 +334,8 @@ impl TokenProvider {
     /// # Errors
     ///
     /// [`ErrorKind::Store`] if it cannot be read; what was read last stays in use. As
-    /// [`rotate`](Self::rotate), [`ErrorKind::ShutDown`] and [`ErrorKind::NoRuntime`].
+    /// [`rotate`](Self::rotate), [`ErrorKind::WaitTimeout`], [`ErrorKind::ShutDown`] and
+    /// [`ErrorKind::NoRuntime`].
     ///
     /// # Cancel safety
     ///
@@ -392,7 +393,9 @@ impl TokenProvider {
     }
 
     /// Stops refreshing, revokes every live short-term token that was minted here, then the
-    /// long-term token if the policy says so, and says what became of each.
+    /// long-term token if the policy says so, and says what became of each. A long-term token that
+    /// was obtained here and that the [store](TokenProviderBuilder::store) could not be made to
+    /// take is revoked in any case: nobody will know of it.
     ///
     /// It ends within [`ShutdownPolicy::deadline`](crate::ShutdownPolicy::deadline) of the first
     /// call, whatever the server does. However often and from wherever it is called, there is one

@@ -165,7 +165,7 @@ async fn obtain(
         record.retiring.extend(retiring);
     }
     // Whether or not it can be written down at the moment, it is good.
-    let _ = keeper.keep(shared, record).await;
+    let _ = keeper.keep_obtained(shared, &token, record).await;
     shared.observers.tell(Happening::LongTermObtained {
         token_id: token.token_id().map(str::to_owned),
     });

@@ -95,15 +95,19 @@ pub(super) async fn drain(shared: &Arc<Shared>, calls: &mut Calls, deadline: Mom
     });
     let budget = deadline.since(shared.now());
     let work = async {
-        let for_short_term = if shared.settings.shutdown.revoke_long_term {
+        let settings = &shared.settings;
+        let for_short_term = if settings.shutdown.revoke_long_term || settings.shares_store {
             budget * 3 / 4
         } else {
             budget
         };
-        let short_term = revoke_short_term(shared, calls, &mut ledger, deadline);
-        let _ = tokio::time::timeout(for_short_term, short_term).await;
-        give_up(shared, calls, &mut ledger);
         // What only this process knows must not end with it.
+        let save = async { shared.keeper.lock().await.save(shared).await };
+        let short_term = revoke_short_term(shared, calls, &mut ledger, deadline);
+        let short_term = tokio::time::timeout(for_short_term, short_term);
+        let _ = tokio::join!(short_term, tokio::time::timeout(for_short_term, save));
+        give_up(shared, calls, &mut ledger);
+        // What the last call has brought, or held up.
         let save = async { shared.keeper.lock().await.save(shared).await };
         let _ = tokio::time::timeout(deadline.since(shared.now()) / 2, save).await;
         ledger.add_short_term(shared);
@@ -127,6 +131,7 @@ pub(super) async fn drain(shared: &Arc<Shared>, calls: &mut Calls, deadline: Mom
         engine.long_term = None;
         engine.next = None;
         engine.beside = Vec::new();
+        engine.unwritten = Vec::new();
         engine.handed_in = None;
     }
     shared.report.send_modify(|slot| *slot = Some(report));

@@ -72,7 +72,16 @@ pub(super) async fn for_reload(shared: &Arc<Shared>) -> Result<(), Error> {
     if !shared.engine().machine.is_running() {
         return Err(shut_down());
     }
-    shared.keeper.lock().await.reload(shared).await?;
+    let patience = shared.settings.policies.retry.wait_timeout;
+    let reload = async { shared.keeper.lock().await.reload(shared).await };
+    tokio::time::timeout(patience, reload)
+        .await
+        .unwrap_or_else(|_| {
+            Err(Error::new(
+                ErrorKind::WaitTimeout,
+                format!("the store was not read within {patience:?}: a rotation is under way"),
+            ))
+        })?;
     driver::ensure(shared)?;
     Ok(())
 }

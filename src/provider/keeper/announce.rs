@@ -23,6 +23,10 @@ impl Keeper {
             let mut engine = shared.engine();
             engine.next = record.next.as_ref().map(|next| next.token.clone());
             engine.beside = record.tokens().skip(1).cloned().collect();
+            // A private store ends with the process, and nobody expects otherwise.
+            if shared.settings.shares_store {
+                engine.unwritten.clone_from(&self.unwritten);
+            }
             engine.forget_outdated_verdict();
             let is_proving = record.next.is_some() && !self.unsaved && engine.verdict.is_none();
             engine.machine.handle(Event::Proving(is_proving), now);

@@ -39,6 +39,8 @@ pub(super) struct Keeper {
     /// The token that the provider was built with: what an empty store begins with, and what is
     /// tried when the stored one is refused.
     given: Option<LongTermToken>,
+    /// The tokens that were obtained here and are not written yet.
+    unwritten: Vec<LongTermToken>,
     /// Short-term tokens that have served to ask for a long-term one.
     pub(super) spent: Vec<ShortTermToken>,
 }
@@ -91,6 +93,17 @@ impl Keeper {
             self.tell_reloaded(shared);
         }
         Ok(())
+    }
+
+    /// Keeps this record with the token that was obtained for it, as [`keep`](Self::keep) does.
+    pub(super) async fn keep_obtained(
+        &mut self,
+        shared: &Shared,
+        token: &LongTermToken,
+        record: Record,
+    ) -> Result<(), Error> {
+        self.unwritten.push(token.clone());
+        self.keep(shared, record).await
     }
 
     /// Keeps this record: here in any case, and in the store, or else as soon as it can be
@@ -220,6 +233,8 @@ impl Keeper {
         self.is_missing = false;
         self.is_handed_in = false;
         self.is_loaded = true;
+        self.unwritten.clear();
+        shared.engine().unwritten.clear();
         shared.tell_store_well();
     }
 }

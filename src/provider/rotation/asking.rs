@@ -74,7 +74,7 @@ pub(in crate::provider) async fn ask(
     } else {
         record.next = Some(next);
     }
-    keeper.keep(shared, record).await?;
+    keeper.keep_obtained(shared, &token, record).await?;
     Ok(token)
 }
 

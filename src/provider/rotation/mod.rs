@@ -77,7 +77,7 @@ fn has_failed(shared: &Shared, setback: Setback) {
         at_most,
     } = setback;
     let now = shared.now();
-    let (repeats, retry_in) = {
+    let (repeats, retry_in, is_told) = {
         let mut engine = shared.engine();
         let machine = &mut engine.machine;
         machine.handle(Event::AttendingFailed { failure, at_most }, now);
@@ -86,13 +86,19 @@ fn has_failed(shared: &Shared, setback: Setback) {
         *count += 1;
         let last = last.replace(error.clone());
         let is_alike = |last: &Error| last.kind() == error.kind() && last.code() == error.code();
-        (last.as_ref().is_some_and(is_alike), retry_in)
+        let is_alike = last.as_ref().is_some_and(is_alike);
+        // That the store fails was told as such.
+        let is_told = error.kind() == ErrorKind::Store && !engine.is_rotating;
+        engine.is_rotating = false;
+        (is_alike, retry_in, is_told)
     };
-    shared.observers.tell(Happening::RotationFailed {
-        error,
-        repeats,
-        retry_in,
-    });
+    if !is_told {
+        shared.observers.tell(Happening::RotationFailed {
+            error,
+            repeats,
+            retry_in,
+        });
+    }
     shared.rotated.send_modify(|()| {});
     shared.wake.notify_one();
 }
@@ -166,6 +172,7 @@ async fn see_to(shared: &Shared, keeper: &mut Keeper, rotate: bool) -> Result<At
     let is_as_it_was =
         |record: &Record| record.next.is_none() && record.current().reads_like(&present);
     if rotates && keeper.record().is_some_and(is_as_it_was) {
+        shared.engine().is_rotating = true;
         shared.observers.tell(Happening::RotationBegan);
         ask(shared, keeper, &lease).await?;
     }
@@ -212,6 +219,7 @@ async fn make_current(shared: &Shared, keeper: &mut Keeper) -> Result<(), Error>
     let asked_with = record.asking_with.take();
     keeper.keep_if_written(shared, record).await?;
     keeper.spent.extend(asked_with);
+    shared.engine().is_rotating = false;
     shared.observers.tell(Happening::Rotated {
         token_id: token.token_id().map(str::to_owned),
         previous_id,

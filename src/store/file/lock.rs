@@ -4,13 +4,15 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::thread::sleep;
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::{Errno, retry_on_intr};
 
 use super::failure::cannot_write;
 use super::target::Target;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 
 /// A lock that is given back when this is dropped.
 #[derive(Debug)]
@@ -24,13 +26,31 @@ impl Drop for Locked {
     }
 }
 
+/// So often, and after such pauses, it is looked whether somebody else still writes: 5 seconds in
+/// all. Whoever takes longer hangs, and must not take others along.
+const LOOKS: u32 = 500;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
+
 /// Waits until nobody else writes: for the length of a write.
 pub(super) fn wait_for(target: &Target) -> Result<Locked, Error> {
-    let locked = open(&target.beside("lock")).and_then(|file| {
-        retry_on_intr(|| flock(&file, FlockOperation::LockExclusive))?;
-        Ok(Locked(file))
-    });
-    locked.map_err(|error| cannot_write(target.path(), error))
+    let path = target.beside("lock");
+    let file = open(&path).map_err(|error| cannot_write(target.path(), error))?;
+    for _ in 0..LOOKS {
+        match retry_on_intr(|| flock(&file, FlockOperation::NonBlockingLockExclusive)) {
+            Ok(()) => return Ok(Locked(file)),
+            Err(Errno::WOULDBLOCK) => sleep(BETWEEN_LOOKS),
+            Err(error) => return Err(cannot_write(target.path(), error.into())),
+        }
+    }
+    Err(Error::new(
+        ErrorKind::Store,
+        format!(
+            "{} cannot be written: another process has held {} for {:?}; see whether one hangs",
+            target.path().display(),
+            path.display(),
+            BETWEEN_LOOKS * LOOKS
+        ),
+    ))
 }
 
 /// The lease, or `None` if another descriptor has it, be it of this process.

@@ -54,6 +54,9 @@ use crate::error::Error;
 /// within 10 seconds: on a network file system, for example, and behind a symlink that leads out
 /// of the directory.
 ///
+/// A write that was begun is finished, also when nobody waits for it any more: a tokio runtime that
+/// is dropped waits for it, unless it is ended by `shutdown_background` or `shutdown_timeout`.
+///
 /// A store notices changes for one provider. Give each provider a store of its own, on the same
 /// path.
 ///

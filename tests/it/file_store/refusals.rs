@@ -162,3 +162,31 @@ fn s6_the_store_shows_where_it_is_and_no_more() {
     let shown = format!("{:?}", FileStore::new(&path));
     assert!(shown.contains("token"), "{shown}");
 }
+
+#[tokio::test]
+async fn l10_a_process_that_hangs_with_the_lock_is_not_waited_for_for_ever() {
+    let (directory, path) = place();
+    let store = FileStore::new(&path);
+    store.store(&record("lt_secret"), None).await.unwrap();
+    let mut names = fs::read_dir(directory.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let lock = names
+        .find(|name| name.extension().is_some_and(|it| it == "lock"))
+        .unwrap();
+    let mut holder = std::process::Command::new("flock")
+        .arg(&lock)
+        .args(["sleep", "60"])
+        .spawn()
+        .expect("flock is of util-linux");
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    let version = store.load().await.unwrap().unwrap().version;
+    let error = store
+        .store(&record("lt_other"), Some(&version))
+        .await
+        .unwrap_err();
+    let text = check(&error, &path);
+    assert!(text.contains(lock.to_str().unwrap()), "{text}");
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+}

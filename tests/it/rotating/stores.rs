@@ -346,3 +346,49 @@ async fn l9_a_reload_takes_up_what_nobody_has_told_of() {
         ErrorKind::ShutDown
     );
 }
+
+#[tokio::test]
+async fn d2_a_token_that_could_not_be_stored_does_not_outlive_the_process() {
+    let server = AuthServer::start().await.unwrap();
+    let store = Shelf::default();
+    store.refuse_writes(true);
+    let api = AuthApi::new(server.base_url()).unwrap();
+    let provider = TokenProvider::builder(api, secret(&server))
+        .store(store.clone())
+        .build()
+        .unwrap();
+    provider.ready().await.unwrap();
+    assert_eq!(live(&server).len(), 1);
+    let report = provider.shutdown().await;
+    assert!(report.is_clean(), "{report:?}");
+    assert_eq!(live(&server).len(), 0, "nobody knows of it any more");
+}
+
+#[tokio::test]
+async fn d4_a_server_that_hangs_does_not_keep_the_shutdown_from_writing() {
+    let server = AuthServer::start().await.unwrap();
+    let store = Shelf::default();
+    store.refuse_writes(true);
+    let api = AuthApi::new(server.base_url()).unwrap();
+    let provider = TokenProvider::builder(api, secret(&server))
+        .store(store.clone())
+        .shutdown_policy(everbearer::ShutdownPolicy::default().deadline(millis(500)))
+        .build()
+        .unwrap();
+    provider.ready().await.unwrap();
+    store.refuse_writes(false);
+    server.fault_always(
+        everbearer::testkit::Endpoint::Revoke,
+        everbearer::testkit::Fault::Hang,
+    );
+    let report = provider.shutdown().await;
+    assert!(!report.is_clean());
+    assert_eq!(store.current().await, live_token(&server, &store).await);
+}
+
+async fn live_token(server: &AuthServer, store: &Shelf) -> String {
+    let id = live(server)[0].token_id.clone();
+    let text = store.text().await;
+    assert!(text.contains(&id), "{text}");
+    store.current().await
+}
