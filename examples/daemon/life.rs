@@ -44,7 +44,12 @@ pub(crate) async fn run(path: &Path) -> Result<bool, Failure> {
         tell_supervisor(&NotifyState::Ready);
         while signals.next().await == Asked::Reload {
             reload(path, &mut config, &provider, &work);
-            match provider.reload().await {
+            // A stop does not wait for a reload.
+            let reloaded = tokio::select! {
+                reloaded = provider.reload() => reloaded,
+                () = signals.stop() => break,
+            };
+            match reloaded {
                 Ok(()) => tracing::info!("read the token file again"),
                 Err(error) => {
                     let error = one_line(&error);

@@ -13,6 +13,8 @@ use crate::config::Config;
 use crate::failure::{Failure, one_line};
 
 const PREFIX: &str = "EVERBEARER_";
+/// `accept_group_readable`.
+const LONGEST_KEY: usize = 21;
 
 pub(crate) fn load(path: &Path) -> Result<Config, Failure> {
     let text = fs::read_to_string(path).map_err(|error| unreadable(path, &error))?;
@@ -41,7 +43,7 @@ fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
 /// The error with its line and its key. TOML's own text would take several lines, and show the
 /// value that it is about.
 fn located(path: &Path, text: &str, error: &toml::de::Error) -> Failure {
-    let message = error.message().replace('\n', ", ");
+    let message = without_values(error.message());
     let place = path.display();
     let Some(span) = error.span() else {
         return Failure::Config(format!("{place}: {message}"));
@@ -52,11 +54,31 @@ fn located(path: &Path, text: &str, error: &toml::de::Error) -> Failure {
     Failure::Config(format!("{place}:{}: {key}{message}", number + 1))
 }
 
-/// The key in this line, with its section.
+/// What TOML says, in one line. Where a value is of the wrong kind it would show the value, which
+/// may be a secret in the wrong place.
+fn without_values(message: &str) -> String {
+    let message = message.replace('\n', ", ");
+    let names_a_value = ["invalid type: ", "invalid value: ", "invalid length "]
+        .iter()
+        .any(|start| message.starts_with(start));
+    match message.rsplit_once(", expected ") {
+        Some((_, expected)) if names_a_value => {
+            format!("that is the wrong kind of value: write {expected}")
+        }
+        _ => message,
+    }
+}
+
+/// The key in this line, with its section; unless it looks like anything but a key: it may be a
+/// part of a value, and thus of a secret.
 fn key_at(text: &str, number: usize) -> Option<String> {
     let line = text.lines().nth(number)?;
     let (key, _) = line.split_once('=')?;
     let key = key.trim();
+    let is_like_a_key = |char: char| char.is_ascii_lowercase() || char == '_';
+    if key.is_empty() || key.len() > LONGEST_KEY || !key.chars().all(is_like_a_key) {
+        return None;
+    }
     let above: Vec<&str> = text.lines().take(number).map(str::trim).collect();
     let mut headers = above.iter().rev().filter(|line| line.starts_with('['));
     let section = headers.next().and_then(|line| line.split(']').next());
@@ -74,12 +96,16 @@ fn override_by(
     variables: impl Iterator<Item = (OsString, OsString)>,
 ) -> Result<Config, Failure> {
     for (name, value) in variables {
-        let Some(name) = name.to_str().filter(|name| name.contains("__")) else {
-            continue;
-        };
+        let Some(name) = name.to_str() else { continue };
         let Some(rest) = name.strip_prefix(PREFIX) else {
             continue;
         };
+        if !rest.contains("__") {
+            return Err(Failure::Config(format!(
+                "the environment variable {name} is no key of the config: write \
+                 {PREFIX}<SECTION>__<KEY>, with two underscores between them, or unset it"
+            )));
+        }
         let Some(value) = value.to_str() else {
             let text = format!("the environment variable {name} is no UTF-8 text");
             return Err(Failure::Config(text));
@@ -108,7 +134,7 @@ fn with(table: &mut Table, keys: &[&str], value: &str) -> Result<Config, String>
                 *table = changed;
                 return Ok(config);
             }
-            Err(error) => outcome = Err(error.message().replace('\n', ", ")),
+            Err(error) => outcome = Err(without_values(error.message())),
         }
     }
     outcome

@@ -27,7 +27,6 @@ mod secret;
 #[cfg(unix)]
 mod service;
 #[cfg(unix)]
-#[cfg(unix)]
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -38,14 +37,13 @@ Calls a URL at an interval, with a token that stays fresh.
 Usage: daemon CONFIG.toml
 
 Each key of the file can be given as EVERBEARER_<SECTION>__<KEY> in the environment instead, such as
-EVERBEARER_AUTH__BASE_URL. SIGHUP reads the file again; SIGTERM and SIGINT stop it.
+EVERBEARER_AUTH__BASE_URL. RUST_LOG=debug, or another level, says how much is logged. SIGHUP reads the file again; SIGTERM and SIGINT stop it.
 
 It exits with 0 when all that was to be revoked is revoked, 1 when it cannot run, 2 when the config
 is wrong, and 3 when it stopped and a token may live on.";
 
 #[cfg(unix)]
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let mut args = std::env::args_os().skip(1);
     let path = match (args.next(), args.next()) {
         (Some(path), None) if path == "--help" || path == "-h" => {
@@ -58,11 +56,24 @@ async fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    let level = std::env::var("RUST_LOG").ok();
+    let level = level.and_then(|level| level.parse().ok());
     tracing_subscriber::fmt()
+        .with_max_level(level.unwrap_or(tracing::Level::INFO))
         .with_writer(std::io::stderr)
         .with_ansi(false)
         .init();
-    match life::run(&path).await {
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: the system gives no threads to run on: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let outcome = runtime.block_on(life::run(&path));
+    // A disk that hangs must not keep a process that has said its last word.
+    runtime.shutdown_background();
+    match outcome {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(3),
         Err(failure) => {

@@ -1,5 +1,6 @@
 //! What became of each token, for whoever reads the journal.
 
+use std::io::{Write, stdout};
 use std::time::{Duration, SystemTime};
 
 use everbearer::{Fate, ShutdownReport, Tier, TokenReport};
@@ -8,13 +9,17 @@ use crate::duration::show;
 use crate::failure::one_line;
 
 pub(crate) fn print(report: &ShutdownReport) {
-    println!("Stopped; the tokens took {:.1?}.", report.took);
+    let mut text = format!("Stopped; the tokens took {:.1?}.\n", report.took);
     for token in &report.tokens {
-        println!("  {}", line(token));
+        text += "  ";
+        text += &line(token);
+        text += "\n";
     }
     if report.tokens.is_empty() {
-        println!("  there was none left to revoke");
+        text += "  there was none left to revoke\n";
     }
+    // That nobody reads it is no reason to fail.
+    let _ = stdout().write_all(text.as_bytes());
 }
 
 fn line(token: &TokenReport) -> String {

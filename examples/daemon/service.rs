@@ -64,9 +64,14 @@ async fn check(config: &Config, store: &FileStore, has_grant: bool) -> Result<()
         .load()
         .await
         .map_err(|error| Failure::Start(format!("token.file: {}", one_line(&error))))?;
+    // Where something is to be written, that it can be is seen now and not in a month.
+    if config.auth.client_id.is_some() {
+        let lease = store.lease().await;
+        lease.map_err(|error| Failure::Start(format!("token.file: {}", one_line(&error))))?;
+    }
     if stored.is_none() && !has_grant {
         return Err(Failure::Start(format!(
-            "token.file: {} is not there or empty: write a long-term token into it, or set \
+            "token.file: {} is not there: write a long-term token into it, or set \
              auth.client_id and auth.client_secret",
             config.token.file.display()
         )));
@@ -93,6 +98,7 @@ pub(crate) fn refusal(config: &Config, error: &Error) -> Option<Failure> {
         _ => "see whether auth.base_url and auth.scopes are right".to_owned(),
     };
     Some(Failure::Start(format!(
-        "there is no token to be had: {text}: {what_to_do}"
+        "there is no token to be had: {}: {what_to_do}",
+        text.trim_end_matches('.')
     )))
 }

@@ -324,7 +324,8 @@ fn system_time(timestamp: jiff::Timestamp) -> Option<SystemTime> {
 /// Where the text stops making sense; JSON errors themselves quote what they choke on.
 fn not_whole(error: &serde_json::Error) -> Error {
     Error::unreadable(&format!(
-        "is no whole record: it stops making sense at line {}, column {}",
+        "is no whole record: it stops making sense at line {}, column {}; restore it, or put \
+         nothing but a token in its place",
         error.line(),
         error.column()
     ))

@@ -19,7 +19,7 @@ pub(super) fn cannot_read(path: &Path, error: io::Error) -> Error {
             "this process may not: let it run as the file's owner, or give it the file"
         }
         io::ErrorKind::NotADirectory => "a part of its path is a file and no directory",
-        _ => "the cause says why",
+        _ => return failed(path, "read", &error.to_string(), error),
     };
     failed(path, "read", what_to_do, error)
 }
@@ -40,7 +40,7 @@ pub(super) fn cannot_write(path: &Path, error: io::Error) -> Error {
             "the disk is full: free some space; what was there is as it was"
         }
         io::ErrorKind::InvalidFilename => "its name, with what is added to it, is too long",
-        _ => "the cause says why",
+        _ => return failed(path, "written", &error.to_string(), error),
     };
     failed(path, "written", what_to_do, error)
 }
@@ -82,7 +82,7 @@ mod tests {
             (Errno::NOENT, "create it"),
             (Errno::NOTDIR, "no directory"),
             (Errno::NAMETOOLONG, "too long"),
-            (Errno::IO, "the cause"),
+            (Errno::IO, "Input/output error"),
         ] {
             let error = cannot_write(Path::new("/srv/token"), errno.into());
             assert_eq!(error.kind(), ErrorKind::Store);

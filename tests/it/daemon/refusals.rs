@@ -99,7 +99,7 @@ async fn it_says_in_one_line_what_is_wrong_and_what_to_do() {
             "[auth]",
             "[auth]",
             1,
-            "/token is not there or empty: write a long-term token into it, or set auth.client_id",
+            "/token is not there: write a long-term token into it, or set auth.client_id",
         ),
     ];
     for (from, to, code, part) in in_config {
@@ -188,4 +188,26 @@ async fn it_says_what_is_wrong_with_the_token_file() {
         code == 1 && line.contains("write a good long-term token into"),
         "{line}"
     );
+}
+
+#[tokio::test]
+async fn s6_a_secret_in_the_wrong_place_is_not_shown() {
+    let server = AuthServer::start().await.unwrap();
+    for config in [
+        "[token]\nsealing_key: \"c2VjcmV0LXNlY3JldA==\"\n",
+        "[token]\nsealing_key = \"\"\"\nc2VjcmV0LXNlY3JldA==\n\"\"\" slip\n",
+        "[token]\nsealing_key = 123456789012345678901234567890123\n",
+        "[auth]\nclient_secret = 18446744073709551615\n",
+        "[auth]\nclient_secret = 1234567890123456789\n",
+        "auth = \"c2VjcmV0LXNlY3JldA\"\n",
+        "[auth]\nscopes = \"c2VjcmV0LXNlY3JldA\"\n",
+    ] {
+        let daemon = Daemon::at(&server);
+        daemon.configure(config);
+        let (code, line) = daemon.refusal();
+        assert_eq!(code, 2, "{line}");
+        for secret in ["c2VjcmV0", "123456789", "18446744"] {
+            assert!(!line.contains(secret), "{line}");
+        }
+    }
 }
