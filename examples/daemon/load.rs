@@ -13,6 +13,9 @@ use crate::config::Config;
 use crate::failure::{Failure, one_line};
 
 const PREFIX: &str = "EVERBEARER_";
+const SECTIONS: [&str; 8] = [
+    "AUTH", "TOKEN", "JOB", "HTTP", "REFRESH", "ROTATION", "RETRY", "SHUTDOWN",
+];
 /// `accept_group_readable`.
 const LONGEST_KEY: usize = 21;
 
@@ -101,6 +104,11 @@ fn override_by(
             continue;
         };
         if !rest.contains("__") {
+            // Kubernetes has variables of its own for a Service whose name begins like this.
+            let is_like_a_key = |section: &str| rest.starts_with(&format!("{section}_"));
+            if !SECTIONS.iter().any(|section| is_like_a_key(section)) {
+                continue;
+            }
             return Err(Failure::Config(format!(
                 "the environment variable {name} is no key of the config: write \
                  {PREFIX}<SECTION>__<KEY>, with two underscores between them, or unset it"

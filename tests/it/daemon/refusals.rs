@@ -120,6 +120,11 @@ async fn it_says_in_one_line_what_is_wrong_and_what_to_do() {
     assert!(
         code == 2 && line.contains("variable EVERBEARER_JOB__EVERY: job.every: \"often\" is no")
     );
+    let (code, line) = env("EVERBEARER_TOKEN_FILE", "/srv/token");
+    assert!(code == 2 && line.contains("two underscores"), "{line}");
+    // What Kubernetes sets for a Service of that name is no mistake of anybody's.
+    let (code, line) = env("EVERBEARER_DAEMON_PORT", "tcp://10.0.0.1:80");
+    assert!(code == 1 && line.contains("/token is not there"), "{line}");
     let (code, line) = env("EVERBEARER_JOB__EVRY", "1s");
     assert!(code == 2 && line.contains("unknown field `evry`"), "{line}");
 
