@@ -4,6 +4,7 @@
 mod file;
 mod memory;
 mod record;
+mod wire;
 
 use std::any::Any;
 use std::fmt;
