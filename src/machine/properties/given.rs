@@ -1,0 +1,158 @@
+//! What may happen to a machine, in any order.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::super::Policies;
+use crate::policy::{RefreshPolicy, RetryPolicy, RotationPolicy, ScopePolicy};
+
+/// One thing that happens to a machine, this long after the one before.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Step {
+    /// The clock goes on, as when nothing happens or the machine sleeps.
+    Pass,
+    /// Whatever is in flight for the lane ends so.
+    Land(u8, Answer),
+    Demand(u8, Newer),
+    Deny(u8, Newer),
+    Use(u8),
+    Renew,
+    /// Another long-term token is in use: this old, with so much left.
+    Begin(Duration, Option<Duration>),
+    Rotate,
+    Chore(Duration),
+    /// What was under way about the long-term token ends so.
+    Attend(Attendance),
+    Interrupt,
+    ShutDown,
+    Drained,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Answer {
+    Token(Duration),
+    Transient(Option<Duration>),
+    Terminal,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Attendance {
+    Done { proving: bool },
+    Deferred,
+    Transient(Option<Duration>),
+    Terminal,
+}
+
+/// A generation relative to what is there.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Newer {
+    Any,
+    Present,
+    Past,
+}
+
+pub(super) fn durations() -> impl Strategy<Value = Duration> {
+    prop_oneof![
+        Just(Duration::ZERO),
+        (1_u64..1_000).prop_map(Duration::from_micros),
+        (1_u64..2_000).prop_map(Duration::from_millis),
+        (1_u64..100_000).prop_map(Duration::from_secs),
+        Just(Duration::from_secs(u64::MAX)),
+        Just(Duration::MAX),
+    ]
+}
+
+pub(super) fn passing() -> impl Strategy<Value = Duration> {
+    prop_oneof![
+        3 => Just(Duration::ZERO),
+        4 => (0_u64..5_000).prop_map(Duration::from_millis),
+        3 => (0_u64..10_000).prop_map(Duration::from_secs),
+    ]
+}
+
+pub(super) fn answers() -> impl Strategy<Value = Answer> {
+    prop_oneof![
+        4 => durations().prop_map(Answer::Token),
+        3 => proptest::option::of(durations()).prop_map(Answer::Transient),
+        1 => Just(Answer::Terminal),
+    ]
+}
+
+pub(super) fn attendances() -> impl Strategy<Value = Attendance> {
+    prop_oneof![
+        any::<bool>().prop_map(|proving| Attendance::Done { proving }),
+        Just(Attendance::Deferred),
+        proptest::option::of(durations()).prop_map(Attendance::Transient),
+        Just(Attendance::Terminal),
+    ]
+}
+
+pub(super) fn rotations() -> impl Strategy<Value = RotationPolicy> {
+    let shares = (0.01_f64..0.99, 0.0_f64..0.25);
+    let delays = (1_u64..5_000, 1_u32..100);
+    let lead = durations().prop_map(|lead| lead.min(crate::policy::LONGEST));
+    (shares, lead, any::<bool>(), delays).prop_map(
+        |((fraction, jitter), lead, on_demand_only, (first, times))| {
+            let first = Duration::from_millis(first);
+            RotationPolicy::default()
+                .fraction(fraction)
+                .jitter(jitter)
+                .before_end(lead)
+                .on_demand_only(on_demand_only)
+                .delays(first, first * times)
+        },
+    )
+}
+
+pub(super) fn newer() -> impl Strategy<Value = Newer> {
+    prop_oneof![Just(Newer::Any), Just(Newer::Present), Just(Newer::Past)]
+}
+
+pub(super) fn steps() -> impl Strategy<Value = Step> {
+    let lane = 0_u8..4;
+    prop_oneof![
+        6 => Just(Step::Pass),
+        8 => (lane.clone(), answers()).prop_map(|(lane, answer)| Step::Land(lane, answer)),
+        4 => (lane.clone(), newer()).prop_map(|(lane, newer)| Step::Demand(lane, newer)),
+        2 => (lane.clone(), newer()).prop_map(|(lane, newer)| Step::Deny(lane, newer)),
+        2 => lane.prop_map(Step::Use),
+        1 => Just(Step::Renew),
+        2 => (durations(), proptest::option::of(durations()))
+            .prop_map(|(age, left)| Step::Begin(age, left)),
+        1 => Just(Step::Rotate),
+        1 => durations().prop_map(Step::Chore),
+        3 => attendances().prop_map(Step::Attend),
+        1 => Just(Step::Interrupt),
+    ]
+}
+
+pub(super) fn policies() -> impl Strategy<Value = Policies> {
+    let refresh = (0.01_f64..0.99, 0.0_f64..0.25, durations(), any::<bool>());
+    let lead = proptest::option::of(1_u64..10_000);
+    let retry = (1_u64..5_000, 1_u64..100, durations(), 1_u64..100_000);
+    (refresh, lead, retry, rotations()).prop_map(|(refresh, lead, retry, rotation)| {
+        let (fraction, jitter, margin, lazy) = refresh;
+        let (first, times, longest_retry_after, pause) = retry;
+        let first = Duration::from_millis(first);
+        let mut refresh = RefreshPolicy::default()
+            .fraction(fraction)
+            .jitter(jitter)
+            .margin(margin.min(crate::policy::LONGEST))
+            .lazy(lazy);
+        if let Some(lead) = lead {
+            refresh = refresh.before_end(Duration::from_secs(lead));
+        }
+        Policies {
+            refresh,
+            retry: RetryPolicy::default()
+                .delays(first, first * u32::try_from(times).unwrap())
+                .longest_retry_after(longest_retry_after.min(crate::policy::LONGEST))
+                .terminal_pause(Duration::from_millis(pause)),
+            scopes: ScopePolicy::default()
+                .most(3)
+                .idle(Duration::from_secs(600)),
+            rotation,
+        }
+    })
+}

@@ -1,0 +1,254 @@
+//! A machine that is played, and held to what must always be so.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::super::*;
+use super::given::{Answer, Attendance, Newer, Step};
+
+/// Plays a machine and holds it to what must always be so.
+pub(super) struct Play {
+    pub(super) machine: Machine,
+    pub(super) now: Moment,
+    pub(super) in_flight: BTreeSet<LaneId>,
+    attending: bool,
+    proving: bool,
+    generations: BTreeMap<LaneId, Generation>,
+    highest: Generation,
+    /// When each exchange of the lane began.
+    begun: BTreeMap<LaneId, Vec<Moment>>,
+    shut_down: bool,
+}
+
+impl Play {
+    pub(super) fn new(policies: Policies, seed: u64) -> Self {
+        let now = Moment::from_origin(Duration::from_secs(1_000));
+        Self {
+            machine: Machine::new(policies, seed, now),
+            now,
+            in_flight: BTreeSet::new(),
+            attending: false,
+            proving: false,
+            generations: BTreeMap::new(),
+            highest: Generation(0),
+            begun: BTreeMap::new(),
+            shut_down: false,
+        }
+    }
+
+    pub(super) fn step(&mut self, after: Duration, step: Step) {
+        self.now = self.now + after;
+        match step {
+            Step::Pass => {}
+            Step::Land(lane, answer) => self.land(lane_of(lane), answer),
+            Step::Demand(lane, newer) => {
+                let lane = self.open(lane);
+                let newer_than = self.generation(lane, newer);
+                self.machine
+                    .handle(Event::Demanded { lane, newer_than }, self.now);
+            }
+            Step::Deny(lane, newer) => {
+                let lane = lane_of(lane);
+                let generation = self.generation(lane, newer);
+                self.machine
+                    .handle(Event::Denied { lane, generation }, self.now);
+            }
+            Step::Use(lane) => self.machine.handle(Event::Used(lane_of(lane)), self.now),
+            Step::Renew => self.machine.handle(Event::Renewed, self.now),
+            Step::Begin(age, left) => {
+                self.machine
+                    .handle(Event::LongTermBegan { age, left }, self.now);
+            }
+            Step::Rotate => self.machine.handle(Event::RotationDemanded, self.now),
+            Step::Chore(pause) => {
+                let at = self.now + pause;
+                self.machine.handle(Event::Chore { at }, self.now);
+            }
+            Step::Attend(attendance) => self.attend(attendance),
+            Step::Interrupt => {
+                self.in_flight.clear();
+                self.attending = false;
+                self.machine.handle(Event::Interrupted, self.now);
+            }
+            Step::ShutDown => {
+                let deadline = self.now + Duration::from_secs(5);
+                self.shut_down = true;
+                self.machine.handle(Event::ShutDown { deadline }, self.now);
+            }
+            Step::Drained => self.machine.handle(Event::Drained, self.now),
+        }
+        self.act();
+    }
+
+    fn attend(&mut self, attendance: Attendance) {
+        if !std::mem::take(&mut self.attending) {
+            return;
+        }
+        let failed = |failure| Event::AttendingFailed {
+            failure,
+            at_most: None,
+        };
+        let event = match attendance {
+            Attendance::Done { proving } => {
+                self.prove(proving);
+                Event::Attended
+            }
+            Attendance::Deferred => Event::AttendingDeferred {
+                until: self.now + Duration::from_millis(250),
+            },
+            Attendance::Transient(retry_after) => failed(Failure::Transient { retry_after }),
+            Attendance::Terminal => failed(Failure::Terminal),
+        };
+        self.machine.handle(event, self.now);
+        // A chore may have come up while the one before was seen to.
+        if !self.shut_down
+            && !matches!(attendance, Attendance::Done { .. })
+            && let Some(next) = self.machine.attends_at(self.now)
+        {
+            assert!(next > self.now, "one attempt follows on the other");
+        }
+    }
+
+    /// The engine tells so, and takes it back when an exchange has proven the token.
+    fn prove(&mut self, proving: bool) {
+        self.proving = proving;
+        self.machine.handle(Event::Proving(proving), self.now);
+    }
+
+    fn open(&mut self, lane: u8) -> LaneId {
+        let lane = lane_of(lane);
+        if !self.machine.is_open(lane) && self.machine.has_room() {
+            self.machine.handle(Event::Opened(lane), self.now);
+        }
+        lane
+    }
+
+    fn generation(&self, lane: LaneId, newer: Newer) -> Generation {
+        let present = self.machine.window(lane).map(|it| it.generation);
+        match newer {
+            Newer::Any => Generation(0),
+            Newer::Present => present.unwrap_or_default(),
+            Newer::Past => Generation(present.unwrap_or_default().0.saturating_sub(1)),
+        }
+    }
+
+    fn land(&mut self, lane: LaneId, answer: Answer) {
+        if !self.in_flight.remove(&lane) {
+            return;
+        }
+        let before = self.machine.window(lane);
+        let sent = *self.begun.get(&lane).unwrap().last().unwrap();
+        let event = match answer {
+            Answer::Token(life) => Event::Exchanged { lane, sent, life },
+            Answer::Transient(retry_after) => Event::Failed {
+                lane,
+                failure: Failure::Transient { retry_after },
+            },
+            Answer::Terminal => Event::Failed {
+                lane,
+                failure: Failure::Terminal,
+            },
+        };
+        self.machine.handle(event, self.now);
+        let after = self.machine.window(lane);
+        if self.proving && lane == LaneId::ROOT && after != before {
+            self.prove(false);
+        }
+        if after == before {
+            self.check_failure(lane, before);
+        } else {
+            self.check_acceptance(lane, after.unwrap());
+        }
+    }
+
+    /// A failure never withdraws a token, and the next attempt lies strictly ahead.
+    fn check_failure(&self, lane: LaneId, before: Option<Window>) {
+        if self.shut_down {
+            return;
+        }
+        assert_eq!(self.machine.window(lane), before);
+        assert!(self.machine.failures(lane) > 0);
+        if let Some(next) = self.machine.next_attempt_at(lane, self.now) {
+            assert!(
+                next > self.now,
+                "after a failure the next attempt is at once"
+            );
+        }
+        assert!(!matches!(
+            self.machine.outlook(lane, self.now),
+            Outlook::Imminent
+        ));
+    }
+
+    /// Generations grow, over all lanes; the refresh lies before the end, and is still to come.
+    fn check_acceptance(&mut self, lane: LaneId, window: Window) {
+        assert!(!self.shut_down, "nothing is accepted after the shutdown");
+        assert!(window.generation > self.highest);
+        self.highest = window.generation;
+        self.generations.insert(lane, window.generation);
+        assert!(window.refresh_at < window.usable_until, "{window:?}");
+        assert!(window.usable_until <= window.ends_at, "{window:?}");
+        assert!(self.now < window.refresh_at, "{window:?} at {:?}", self.now);
+        assert_eq!(self.machine.failures(lane), 0);
+        assert!(!self.machine.is_refused(lane));
+    }
+
+    /// Polls until the machine sleeps, and carries out what it says.
+    pub(super) fn act(&mut self) {
+        for _ in 0..20 {
+            match self.machine.poll(self.now) {
+                Action::Exchange(lane) => {
+                    assert!(!self.shut_down, "no exchange after the shutdown");
+                    assert!(self.in_flight.insert(lane), "two exchanges at once");
+                    self.begun.entry(lane).or_default().push(self.now);
+                }
+                Action::Attend { .. } => {
+                    assert!(!self.shut_down, "no rotation after the shutdown");
+                    assert!(!self.attending, "two attendances at once");
+                    self.attending = true;
+                }
+                Action::Retire(lane) => {
+                    assert_ne!(lane, LaneId::ROOT);
+                    assert!(!self.shut_down && !self.in_flight.contains(&lane));
+                    assert!(!self.machine.is_open(lane));
+                }
+                Action::Drain { .. } => assert!(self.shut_down),
+                Action::Sleep(until) => return self.check_sleep(until),
+                Action::Stop => return,
+            }
+        }
+        panic!("the machine does not come to rest");
+    }
+
+    fn check_sleep(&self, until: Option<Moment>) {
+        if let Some(until) = until {
+            assert!(until > self.now, "a sleep that ends at once is a hot loop");
+        }
+        if self.shut_down {
+            return assert_eq!(until, None);
+        }
+        for lane in [0, 1, 2, 3].map(lane_of) {
+            let Some(next) = self.machine.next_attempt_at(lane, self.now) else {
+                continue;
+            };
+            assert!(
+                until.is_some_and(|until| until <= next),
+                "it would sleep through"
+            );
+            if let Some(window) = self.machine.window(lane)
+                && self.now < window.usable_until
+                && !self.machine.is_refused(lane)
+            {
+                let latest = window.usable_until + Duration::from_millis(1);
+                assert!(
+                    next <= latest,
+                    "the next attempt lies beyond the end of the life"
+                );
+            }
+        }
+    }
+}
+
+fn lane_of(number: u8) -> LaneId {
+    LaneId(u64::from(number))
+}
