@@ -74,11 +74,7 @@ pub(crate) fn retry_delay(
         return policy.terminal_pause;
     };
     let mut least = policy.first_delay.mul_f64(LEAST_SHARE_OF_DELAY);
-    let doublings = failures.saturating_sub(1).min(31);
-    let mut bound = policy
-        .first_delay
-        .saturating_mul(1 << doublings)
-        .min(policy.longest_delay);
+    let mut bound = doubled(policy.first_delay, policy.longest_delay, failures);
     let mut asked = retry_after
         .unwrap_or_default()
         .min(policy.longest_retry_after);
@@ -91,8 +87,7 @@ pub(crate) fn retry_delay(
         bound = bound.min(usable / ATTEMPTS_IN_REST_OF_LIFE);
         asked = asked.min(usable.saturating_sub(usable / ATTEMPTS_IN_REST_OF_LIFE));
     }
-    let share = LEAST_SHARE_OF_DELAY + (1.0 - LEAST_SHARE_OF_DELAY) * draw;
-    let backoff = bound.mul_f64(share).max(least);
+    let backoff = drawn(bound, draw).max(least);
     backoff.max(asked).max(SHORTEST_DELAY)
 }
 
@@ -124,14 +119,20 @@ pub(super) fn rotation_retry_delay(
     let Failure::Transient { retry_after } = failure else {
         return policy.longest_delay;
     };
-    let doublings = failures.saturating_sub(1).min(31);
-    let bound = policy
-        .first_delay
-        .saturating_mul(1 << doublings)
-        .min(policy.longest_delay);
-    let share = LEAST_SHARE_OF_DELAY + (1.0 - LEAST_SHARE_OF_DELAY) * draw;
+    let bound = doubled(policy.first_delay, policy.longest_delay, failures);
     let asked = retry_after.unwrap_or_default().min(policy.longest_delay);
-    bound.mul_f64(share).max(asked).max(SHORTEST_DELAY)
+    drawn(bound, draw).max(asked).max(SHORTEST_DELAY)
+}
+
+/// The bound of the delay after the `failures`-th failure in a row.
+fn doubled(first: Duration, longest: Duration, failures: u32) -> Duration {
+    let doublings = failures.saturating_sub(1).min(31);
+    first.saturating_mul(1 << doublings).min(longest)
+}
+
+/// A delay within this bound.
+fn drawn(bound: Duration, draw: f64) -> Duration {
+    bound.mul_f64(LEAST_SHARE_OF_DELAY + (1.0 - LEAST_SHARE_OF_DELAY) * draw)
 }
 
 /// What is left of a good token.

@@ -10,6 +10,7 @@ use tracing::Instrument;
 
 use super::engine::{Engine, Minted, Retired};
 use super::flight::{self, Failed};
+use super::keeper;
 use super::lane::Lane;
 use super::ledger::unfinished;
 use super::minting::Fresh;
@@ -26,9 +27,6 @@ use crate::token::{Bearer, ShortTermToken};
 /// The longest sleep. Timers stop while a machine sleeps; the clock does not, and is read again
 /// after each sleep.
 const HEARTBEAT: Duration = Duration::from_secs(30);
-
-/// The least time between two looks at a store that says it has changed.
-const BETWEEN_RELOADS: Duration = Duration::from_millis(250);
 
 /// Calls of the issuer that are under way, each a task: whatever happens there, the driver goes
 /// on.
@@ -64,7 +62,6 @@ impl Calls {
 pub(super) enum Ended {
     Exchange(Arc<Lane>, Result<Fresh, Failed>),
     Attendance(Result<Attended, Setback>),
-    StoreChanged,
     Revocation(ShortTermToken, Result<(), Error>),
 }
 
@@ -127,7 +124,8 @@ async fn run(driving: Driving) {
     let shared = &driving.0;
     let mut calls = Calls::default();
     if shared.settings.shares_store {
-        watch(shared, &mut calls, Duration::ZERO);
+        let watch = keeper::watch(Arc::clone(shared));
+        calls.tasks.spawn(async { match watch.await {} });
     }
     loop {
         let now = shared.now();
@@ -149,13 +147,7 @@ async fn run(driving: Driving) {
                 status::measure(shared);
                 let pause = until.map_or(HEARTBEAT, |until| until.since(now).min(HEARTBEAT));
                 tokio::select! {
-                    Some(ended) = calls.next() => {
-                        let is_watch = matches!(ended, Ended::StoreChanged);
-                        land(shared, ended);
-                        if is_watch {
-                            watch(shared, &mut calls, BETWEEN_RELOADS);
-                        }
-                    }
+                    Some(ended) = calls.next() => land(shared, ended),
                     () = shared.wake.notified() => {}
                     () = tokio::time::sleep(pause) => {}
                 }
@@ -200,23 +192,6 @@ fn attend(shared: &Arc<Shared>, calls: &mut Calls, rotate: bool) {
         .spawn(attendance.instrument(observe::rotation_span()));
 }
 
-/// Waits for the next change of the store by another hand, and takes it up.
-fn watch(shared: &Arc<Shared>, calls: &mut Calls, pause: Duration) {
-    let shared = Arc::clone(shared);
-    calls.tasks.spawn(async move {
-        tokio::time::sleep(pause).await;
-        let change = flight::working_for(&shared, async {
-            shared.settings.store.changed().await;
-            shared.keeper.lock().await.reload(&shared).await
-        });
-        if flight::catching_panics(change).await.is_err() {
-            // It was told already, and what is here stays in use.
-            tokio::time::sleep(BETWEEN_RELOADS).await;
-        }
-        Ended::StoreChanged
-    });
-}
-
 fn retire(shared: &Arc<Shared>, calls: &mut Calls, Retired { lane, left }: Retired) {
     shared.observers.tell(Happening::ScopesRetired {
         scopes: Arc::clone(&lane.scopes),
@@ -244,7 +219,6 @@ pub(super) fn land(shared: &Shared, ended: Ended) {
         Ended::Exchange(lane, Ok(fresh)) => accept(shared, &lane, fresh, now),
         Ended::Exchange(lane, Err(failed)) => fail(shared, &lane, failed, now),
         Ended::Attendance(outcome) => rotation::land(shared, outcome),
-        Ended::StoreChanged => {} // the keeper has told the machine
         Ended::Revocation(token, outcome) => revoked(shared, &token, outcome),
     }
 }
@@ -317,6 +291,7 @@ fn fail(shared: &Shared, lane: &Lane, failed_with: Failed, now: Moment) {
         let present = engine.long_term.as_ref().map(|held| &held.token);
         let is_outdated = match (present, &used) {
             (Some(present), Some(used)) => !present.reads_like(used),
+            // There was none, and one has come.
             (present, used) => {
                 present.is_some() && used.is_none() && error.kind() == ErrorKind::Config
             }

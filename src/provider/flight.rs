@@ -129,7 +129,6 @@ async fn with_long_term(shared: &Shared, lane: &Lane) -> Result<Fresh, Failed> {
         }
         let mut search = Search {
             refused: &refused,
-            has_obtained: false,
             lease: None,
         };
         let mut keeper = shared.keeper.lock().await;
@@ -179,7 +178,6 @@ async fn first(shared: &Shared, lane: &Lane) -> Result<Found, Error> {
     }
     let mut search = Search {
         refused: &[],
-        has_obtained: false,
         lease: None,
     };
     let mut keeper = shared.keeper.lock().await;
@@ -206,7 +204,6 @@ async fn one_at_a_time(shared: &Shared, lane: &Lane) -> Result<Fresh, Failed> {
     keeper.save(shared).await?;
     let mut search = Search {
         refused: &[],
-        has_obtained: false,
         lease: Some(lease),
     };
     let found = search.find(shared, keeper, None).await?;

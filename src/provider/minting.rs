@@ -53,6 +53,10 @@ pub(super) async fn mint(
             life
         }
     };
+    if replacement.is_some() {
+        // It is not used before the other one is durable; but it is revoked with the rest.
+        rotation::note_minted(shared, &token);
+    }
     let fresh = Fresh {
         token,
         sent,
@@ -75,8 +79,6 @@ pub(super) async fn kept(
     if minting.replacement.is_none() {
         return Ok(minting.fresh);
     }
-    // To be revoked with the rest, whatever becomes of it.
-    rotation::note_minted(shared, &minting.fresh.token);
     let keeper = &mut *shared.keeper.lock().await;
     replace(shared, keeper, exchanged, minting).await
 }
@@ -99,11 +101,7 @@ pub(super) async fn replace(
     };
     if record.current().reads_like(replaced) && !replacement.reads_like(replaced) {
         record.current = dated(replacement.clone(), asked_at);
-        if let Err(error) = keeper.keep_obtained(shared, &replacement, record).await {
-            // Not to be used before the other is durable; but to be revoked with the rest.
-            rotation::note_minted(shared, &fresh.token);
-            return Err(error);
-        }
+        keeper.keep_obtained(shared, &replacement, record).await?;
     }
     Ok(fresh)
 }

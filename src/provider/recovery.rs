@@ -16,9 +16,7 @@ use crate::token::LongTermToken;
 /// Looks for a long-term token beside those that were refused.
 pub(super) struct Search<'a> {
     pub(super) refused: &'a [LongTermToken],
-    /// Whether one was obtained already, and was refused like the others.
-    pub(super) has_obtained: bool,
-    /// If it is held already.
+    /// The right to ask, if it is held already.
     pub(super) lease: Option<Lease>,
 }
 
@@ -42,12 +40,14 @@ impl Search<'_> {
             return Ok(Found::at_hand(token));
         }
         let grant = shared.settings.recover_with.as_ref();
-        let grant = grant.filter(|_| !self.has_obtained);
+        let is_unfinished = |keeper: &Keeper| {
+            let record = keeper.record();
+            record.is_some_and(|record| shared.is_unfinished(record))
+        };
         if shared.settings.shares_store && self.lease.is_none() {
             // A store that cannot be read at the moment is no reason not to go on.
             let _ = keeper.reload(shared).await;
-            let is_unfinished = |record| shared.is_unfinished(record);
-            if grant.is_some() || keeper.record().is_some_and(is_unfinished) {
+            if grant.is_some() || is_unfinished(keeper) {
                 self.take_lease(shared, keeper).await;
             }
             if let Some(token) = self.at_hand(shared, keeper) {
@@ -55,13 +55,8 @@ impl Search<'_> {
             }
         }
         let mut error = error;
-        if keeper
-            .record()
-            .is_some_and(|record| shared.is_unfinished(record))
-        {
-            let lease = self.lease.take().unwrap_or_else(|| Lease::new(()));
-            let asked = rotation::ask(shared, keeper, &lease).await;
-            self.lease = Some(lease);
+        if is_unfinished(keeper) {
+            let asked = rotation::ask(shared, keeper).await;
             // Whether or not it could be written down, there is one.
             if let Some(token) = self.at_hand(shared, keeper) {
                 return Ok(Found::at_hand(token));

@@ -9,6 +9,7 @@ use super::driver;
 use super::engine::{Asking, Service, shut_down};
 use super::flight;
 use super::lane::Lane;
+use super::rotation;
 use super::shared::Shared;
 use crate::error::{Error, ErrorKind};
 use crate::machine::{Event, Generation};
@@ -91,14 +92,10 @@ pub(super) async fn for_rotation(shared: &Arc<Shared>) -> Result<(), Error> {
     driver::current_runtime()?;
     refuse_within(shared)?;
     if shared.settings.rotate_with.is_none() {
-        return Err(Error::new(
-            ErrorKind::Config,
-            "there is no grant to obtain the next long-term token with; see \
-             TokenProviderBuilder::rotate_with",
-        ));
+        return Err(rotation::no_grant());
     }
     let patience = shared.settings.policies.retry.wait_timeout;
-    let outcome = tokio::time::timeout(patience, rotation(shared)).await;
+    let outcome = tokio::time::timeout(patience, rotated(shared)).await;
     outcome.unwrap_or_else(|_| {
         Err(Error::new(
             ErrorKind::WaitTimeout,
@@ -107,7 +104,7 @@ pub(super) async fn for_rotation(shared: &Arc<Shared>) -> Result<(), Error> {
     })
 }
 
-async fn rotation(shared: &Arc<Shared>) -> Result<(), Error> {
+async fn rotated(shared: &Arc<Shared>) -> Result<(), Error> {
     let root = shared.engine().root();
     if !shared.engine().machine.knows_long_term() {
         for_token(shared, &root, Generation(0)).await?;

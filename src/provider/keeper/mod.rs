@@ -4,11 +4,13 @@
 mod announce;
 mod dates;
 mod merge;
+mod watch;
 
 use std::future::Future;
 use std::time::Duration;
 
 pub(super) use dates::{dated, retiring};
+pub(super) use watch::watch;
 
 use super::shared::Shared;
 use crate::error::{Error, ErrorKind};

@@ -9,24 +9,29 @@ use crate::provider::engine::Minted;
 use crate::provider::flight::is_refused;
 use crate::provider::keeper::{Keeper, dated, retiring};
 use crate::provider::shared::Shared;
-use crate::store::{Lease, Record};
+use crate::store::Record;
 use crate::token::{Lifetime, LongTermToken, ShortTermToken};
 
 /// What a short-term token needs to obtain a long-term one.
 const TOKENS_WRITE: &str = "tokens:write";
 
-/// Asks for the next token, and writes it down. The lease sees to it that nobody else does.
+/// There is no way to obtain the next token.
+pub(in crate::provider) fn no_grant() -> Error {
+    Error::new(
+        ErrorKind::Config,
+        "there is no grant to obtain the next long-term token with; see \
+         TokenProviderBuilder::rotate_with",
+    )
+}
+
+/// Asks for the next token, and writes it down. To be called with the lease held, so that nobody
+/// else does.
 pub(in crate::provider) async fn ask(
     shared: &Shared,
     keeper: &mut Keeper,
-    _lease: &Lease,
 ) -> Result<LongTermToken, Error> {
     let (Some(grant), Some(record)) = (&shared.settings.rotate_with, keeper.record()) else {
-        return Err(Error::new(
-            ErrorKind::Config,
-            "there is no grant to obtain the next long-term token with; see \
-             TokenProviderBuilder::rotate_with",
-        ));
+        return Err(no_grant());
     };
     let issuer = &shared.settings.issuer;
     let asked_at = shared.settings.clock.wall();
@@ -57,7 +62,7 @@ pub(in crate::provider) async fn ask(
         record
             .retiring
             .push(retiring(shared, token.clone(), Duration::ZERO));
-        keeper.keep(shared, record).await?;
+        keeper.keep_obtained(shared, &token, record).await?;
         return Ok(token);
     }
     let next = dated(token.clone(), asked_at);

@@ -17,7 +17,7 @@ use crate::machine::{Event, Failure};
 use crate::observe::Happening;
 use crate::store::Record;
 
-pub(super) use asking::{ask, bounded_call, note_minted};
+pub(super) use asking::{ask, bounded_call, no_grant, note_minted};
 use revoking::{due, revoke_retiring, revoke_spent};
 
 /// How soon to look again when somebody else is at it.
@@ -147,7 +147,7 @@ async fn see_to(shared: &Shared, keeper: &mut Keeper, rotate: bool) -> Result<At
     }
     let present = record.current().clone();
     let store = &shared.settings.store;
-    let Some(lease) = bounded(shared, store.lease()).await? else {
+    let Some(_lease) = bounded(shared, store.lease()).await? else {
         return Ok(Attended::Deferred);
     };
     if shared.settings.shares_store {
@@ -174,7 +174,7 @@ async fn see_to(shared: &Shared, keeper: &mut Keeper, rotate: bool) -> Result<At
     if rotates && keeper.record().is_some_and(is_as_it_was) {
         shared.engine().is_rotating = true;
         shared.observers.tell(Happening::RotationBegan);
-        ask(shared, keeper, &lease).await?;
+        ask(shared, keeper).await?;
     }
     Ok(Attended::Done)
 }

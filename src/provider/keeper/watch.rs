@@ -1,0 +1,24 @@
+//! Following what other hands write into the store.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Shared;
+use crate::provider::flight::{catching_panics, working_for};
+
+/// The least time between two looks at a store that says it has changed.
+const BETWEEN_RELOADS: Duration = Duration::from_millis(250);
+
+/// Takes up each change of the store by another hand, for as long as it is polled.
+pub(in crate::provider) async fn watch(shared: Arc<Shared>) -> Infallible {
+    loop {
+        let change = working_for(&shared, async {
+            shared.settings.store.changed().await;
+            shared.keeper.lock().await.reload(&shared).await
+        });
+        // A failure was told already, and what is here stays in use.
+        let _ = catching_panics(change).await;
+        tokio::time::sleep(BETWEEN_RELOADS).await;
+    }
+}
