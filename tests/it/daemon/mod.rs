@@ -152,11 +152,19 @@ impl Daemon {
         );
     }
 
-    /// Ends it by SIGTERM. Its exit code.
+    /// Ends it by SIGTERM. Its exit code; without a deadline of its own, what hangs or fails for ever
+    /// here would keep it for ever.
     fn stop(&mut self) -> i32 {
         self.signal("TERM");
         let mut child = self.child.take().unwrap();
-        child.wait().unwrap().code().unwrap()
+        for _ in 0..6_000 {
+            if let Some(status) = child.try_wait().unwrap() {
+                return status.code().unwrap();
+            }
+            std::thread::sleep(millis(10));
+        }
+        child.kill().unwrap();
+        panic!("it does not end: {}", self.read("err"));
     }
 }
 

@@ -10,6 +10,7 @@ use everbearer::{
 };
 
 use super::at_the_server::{comes_to_rest, on, quickly, server, shelf};
+use super::stored;
 use crate::shelf::Shelf;
 use crate::support::{millis, secs};
 
@@ -122,9 +123,7 @@ async fn a_store_that_hangs_or_panics_while_the_next_token_is_made_current() {
             writes_left: Arc::new(AtomicI32::new(1)),
             panics,
         };
-        let provider = TokenProvider::builder(issuer.clone(), Credential::Stored)
-            .clock(ManualClock::new())
-            .store(store)
+        let provider = stored(&issuer, store)
             .rotate_with(Grant::client_secret("a", "b"))
             .rotation_policy(quickly())
             .build()
@@ -180,11 +179,7 @@ async fn a_given_token_takes_the_place_of_a_stored_one_only_when_it_is_proven() 
 #[tokio::test(start_paused = true)]
 async fn l9_an_empty_store_that_is_filled_later_is_taken_up() {
     let (store, issuer) = (Shelf::default(), ScriptedIssuer::new());
-    let provider = TokenProvider::builder(issuer.clone(), Credential::Stored)
-        .clock(ManualClock::new())
-        .store(store.clone())
-        .build()
-        .unwrap();
+    let provider = stored(&issuer, store.clone()).build().unwrap();
     let _ = provider.ready().await;
     store.hand_in("lt-a").await;
     tokio::time::sleep(secs(5)).await;
@@ -304,10 +299,8 @@ async fn an_error_that_has_passed_is_not_shown_any_more() {
 async fn what_renew_brings_during_a_proof_goes_first_where_the_store_refuses() {
     let (store, issuer) = (Shelf::default(), ScriptedIssuer::new());
     store.hand_in("lt-a").await;
-    let provider = TokenProvider::builder(issuer.clone(), Credential::Stored)
-        .store(store.clone())
+    let provider = stored(&issuer, store.clone())
         .rotate_with(Grant::client_secret("a", "b"))
-        .clock(ManualClock::new())
         .build()
         .unwrap();
     provider.ready().await.unwrap();
@@ -338,11 +331,7 @@ async fn the_shutdown_writes_what_could_not_be_written_before() {
     let (store, issuer) = (Shelf::default(), ScriptedIssuer::new());
     issuer.replace_long_term();
     store.hand_in("lt-0").await;
-    let provider = TokenProvider::builder(issuer.clone(), Credential::Stored)
-        .clock(ManualClock::new())
-        .store(store.clone())
-        .build()
-        .unwrap();
+    let provider = stored(&issuer, store.clone()).build().unwrap();
     store.refuse_writes(true);
     let _ = provider.token().await;
     store.refuse_writes(false);
@@ -432,10 +421,8 @@ async fn what_renew_brings_while_the_next_token_is_made_current_is_not_lost() {
             self.0.lease().await
         }
     }
-    let provider = TokenProvider::builder(issuer.clone(), Credential::Stored)
-        .store(Slow(shelf.clone()))
+    let provider = stored(&issuer, Slow(shelf.clone()))
         .rotate_with(Grant::client_secret("a", "b"))
-        .clock(ManualClock::new())
         .build()
         .unwrap();
     provider.ready().await.unwrap();
@@ -491,10 +478,8 @@ async fn l1_what_renew_brings_is_rotated_in_its_turn() {
 async fn l11_the_grant_of_rotations_recovers_as_well() {
     let (store, issuer) = (Shelf::default(), ScriptedIssuer::new());
     store.hand_in("lt-a").await;
-    let provider = TokenProvider::builder(issuer.clone(), Credential::Stored)
-        .store(store.clone())
+    let provider = stored(&issuer, store.clone())
         .rotate_with(Grant::client_secret("a", "b"))
-        .clock(ManualClock::new())
         .build()
         .unwrap();
     provider.ready().await.unwrap();
@@ -507,11 +492,7 @@ async fn l11_the_grant_of_rotations_recovers_as_well() {
 async fn e8_what_renew_brings_does_not_wait_for_a_store_that_cannot_be_read() {
     let (store, issuer) = (Shelf::default(), ScriptedIssuer::new());
     store.jam(true);
-    let provider = TokenProvider::builder(issuer.clone(), Credential::Stored)
-        .store(store.clone())
-        .clock(ManualClock::new())
-        .build()
-        .unwrap();
+    let provider = stored(&issuer, store.clone()).build().unwrap();
     let _ = provider.ready().await;
     provider.renew(LongTermToken::new("h").unwrap());
     tokio::time::sleep(secs(60)).await;

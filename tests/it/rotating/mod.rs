@@ -8,3 +8,13 @@ mod meddling;
 mod mishaps;
 mod sharing;
 mod stores;
+
+use everbearer::testkit::{ManualClock, ScriptedIssuer};
+use everbearer::{Credential, TokenProvider, TokenProviderBuilder, TokenStore};
+
+/// Starts from what this store holds, on a clock of its own.
+fn stored(issuer: &ScriptedIssuer, store: impl TokenStore) -> TokenProviderBuilder {
+    TokenProvider::builder(issuer.clone(), Credential::Stored)
+        .clock(ManualClock::new())
+        .store(store)
+}

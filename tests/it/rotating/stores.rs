@@ -6,6 +6,7 @@ use everbearer::testkit::{Answer, AuthServer, ManualClock, OldLongTermToken, Scr
 use everbearer::{AuthApi, Credential, ErrorKind, LongTermToken, Record, State, TokenProvider};
 
 use super::at_the_server::{bootstrapped, comes_to_rest, live, on, quickly, secret, server, shelf};
+use super::stored;
 use crate::shelf::Shelf;
 use crate::support::{millis, secs, settle};
 
@@ -101,11 +102,7 @@ async fn l9_a_store_that_cannot_be_read_keeps_what_was_read_from_it() {
     let issuer = ScriptedIssuer::new();
     let store = Shelf::default();
     store.hand_in("lt-a").await;
-    let provider = TokenProvider::builder(issuer.clone(), Credential::Stored)
-        .clock(ManualClock::new())
-        .store(store.clone())
-        .build()
-        .unwrap();
+    let provider = stored(&issuer, store.clone()).build().unwrap();
     provider.ready().await.unwrap();
     store.jam(true);
     store.hand_in("lt-b").await;
@@ -129,11 +126,7 @@ async fn at_the_start_a_store_that_cannot_be_read_is_a_failure_that_may_pass() {
     let store = Shelf::default();
     store.hand_in("lt-a").await;
     store.jam(true);
-    let provider = TokenProvider::builder(issuer.clone(), Credential::Stored)
-        .clock(ManualClock::new())
-        .store(store.clone())
-        .build()
-        .unwrap();
+    let provider = stored(&issuer, store.clone()).build().unwrap();
     let error = provider.ready().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Store);
     assert!(error.is_retryable());
@@ -180,11 +173,7 @@ async fn a_given_token_begins_an_empty_store_and_gives_way_to_a_stored_one() {
 async fn what_renew_brings_is_stored_and_is_not_given_up_for_what_was_there() {
     let (store, issuer) = (Shelf::default(), ScriptedIssuer::new());
     store.hand_in("lt-a").await;
-    let provider = TokenProvider::builder(issuer.clone(), Credential::Stored)
-        .clock(ManualClock::new())
-        .store(store.clone())
-        .build()
-        .unwrap();
+    let provider = stored(&issuer, store.clone()).build().unwrap();
     provider.ready().await.unwrap();
     store.refuse_writes(true);
     provider.renew(LongTermToken::new("by-hand").unwrap());
@@ -205,11 +194,7 @@ async fn every_exchange_may_bring_another_long_term_token() {
     issuer.replace_long_term();
     issuer.otherwise(Answer::token(secs(900)).after(millis(50)));
     store.hand_in("lt-0").await;
-    let provider = TokenProvider::builder(issuer.clone(), Credential::Stored)
-        .clock(ManualClock::new())
-        .store(store.clone())
-        .build()
-        .unwrap();
+    let provider = stored(&issuer, store.clone()).build().unwrap();
     // Many sets at once would spend the same token twice.
     let sets: Vec<_> = ["a", "b", "c", "d"]
         .map(|scope| provider.scoped([scope]))
@@ -227,11 +212,7 @@ async fn a_replacement_is_durable_before_the_short_term_token_is_used() {
     let (store, issuer) = (Shelf::default(), ScriptedIssuer::new());
     issuer.replace_long_term();
     store.hand_in("lt-0").await;
-    let provider = TokenProvider::builder(issuer.clone(), Credential::Stored)
-        .clock(ManualClock::new())
-        .store(store.clone())
-        .build()
-        .unwrap();
+    let provider = stored(&issuer, store.clone()).build().unwrap();
     store.refuse_writes(true);
     let error = provider.token().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Store);
@@ -323,11 +304,7 @@ async fn the_age_of_a_stored_token_survives_a_restart() {
 async fn l9_a_reload_takes_up_what_nobody_has_told_of() {
     let (store, issuer) = (Shelf::default(), ScriptedIssuer::new());
     store.hand_in("lt-a").await;
-    let provider = TokenProvider::builder(issuer.clone(), Credential::Stored)
-        .clock(ManualClock::new())
-        .store(store.blind())
-        .build()
-        .unwrap();
+    let provider = stored(&issuer, store.blind()).build().unwrap();
     provider.ready().await.unwrap();
     store.hand_in("lt-b").await;
     provider.refresh().await.unwrap();
