@@ -439,3 +439,13 @@ fn d1_after_the_shutdown_there_is_nothing_but_revoking() {
     assert_eq!(machine.poll(at(13)), Action::Stop);
     assert_eq!(machine.outlook(ROOT, at(13)), Outlook::ShutDown);
 }
+
+#[test]
+fn a_rotation_of_which_nothing_came_is_not_tried_again_at_once() {
+    let mut machine = with_token(secs(900));
+    machine.handle(Event::RotationDemanded, at(1));
+    assert_eq!(machine.poll(at(1)), Action::Attend { rotate: true });
+    machine.handle(Event::Attended, at(1));
+    let next = machine.attends_at(at(1));
+    assert_eq!(next, Some(at(1) + RotationPolicy::default().first_delay));
+}

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use everbearer::testkit::{Answer, AuthServer, ManualClock, OldLongTermToken, ScriptedIssuer};
-use everbearer::{AuthApi, Credential, ErrorKind, LongTermToken, Record, State, TokenProvider};
+use everbearer::{
+    AuthApi, Credential, ErrorKind, Happening, LongTermToken, Record, State, TokenProvider,
+};
 
 use super::at_the_server::{bootstrapped, comes_to_rest, live, on, quickly, secret, server, shelf};
 use super::stored;
@@ -186,6 +188,28 @@ async fn what_renew_brings_is_stored_and_is_not_given_up_for_what_was_there() {
     assert_eq!(store.current().await, "by-hand");
     assert_eq!(issuer.exchanged(), ["lt-a", "by-hand"]);
     assert!(issuer.revoked().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn l10_a_write_that_fails_outside_of_a_rotation_is_told_as_that_and_no_more() {
+    let (store, issuer) = (Shelf::default(), ScriptedIssuer::new());
+    store.hand_in("lt-a").await;
+    let provider = stored(&issuer, store.clone()).build().unwrap();
+    provider.ready().await.unwrap();
+    let mut happenings = provider.subscribe();
+    store.refuse_writes(true);
+    provider.renew(LongTermToken::new("by-hand").unwrap());
+    let mut told = Vec::new();
+    let listen = async {
+        while let Some(happening) = happenings.next().await {
+            told.push(happening);
+        }
+    };
+    let _ = tokio::time::timeout(secs(60), listen).await;
+    let is_failed_store = |it: &Happening| matches!(it, Happening::StoreFailed { .. });
+    assert!(told.iter().any(is_failed_store), "{told:?}");
+    let is_failed_rotation = |it: &Happening| matches!(it, Happening::RotationFailed { .. });
+    assert!(!told.iter().any(is_failed_rotation), "{told:?}");
 }
 
 #[tokio::test(start_paused = true)]
