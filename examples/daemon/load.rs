@@ -38,6 +38,9 @@ fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
         ErrorKind::PermissionDenied => format!(
             "the config file {path} may not be read by this user: change its owner or its mode"
         ),
+        ErrorKind::IsADirectory => {
+            format!("the config file {path} is a directory: name the file in it")
+        }
         ErrorKind::InvalidData => format!("the config file {path} is no UTF-8 text: save it so"),
         _ => format!("the config file {path} cannot be read: {error}"),
     })
@@ -64,7 +67,14 @@ fn without_values(message: &str) -> String {
     let names_a_value = ["invalid type: ", "invalid value: ", "invalid length "]
         .iter()
         .any(|start| message.starts_with(start));
+    if message.starts_with("invalid socket address") {
+        return format!("{message}; write one such as \"127.0.0.1:9464\"");
+    }
     match message.rsplit_once(", expected ") {
+        Some((_, "a sequence")) => "write a list, such as [\"jobs:read\"]".to_owned(),
+        Some((_, what)) if what.starts_with("struct ") => {
+            "that is a section of keys, and no single value".to_owned()
+        }
         Some((_, expected)) if names_a_value => {
             format!("that is the wrong kind of value: write {expected}")
         }

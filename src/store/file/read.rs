@@ -44,7 +44,10 @@ pub(super) fn read(path: &Path, readers: Readers) -> Result<Option<Zeroizing<Vec
         };
         let before = file.metadata().map_err(|error| cannot_read(path, error))?;
         if !before.is_file() {
-            return Err(refused(path, "is no file"));
+            return Err(refused(
+                path,
+                "is no regular file: name another, or put a token file there",
+            ));
         }
         check_mode(path, before.mode(), readers)?;
         let mut content = Zeroizing::new(vec![0; MOST + 1]);

@@ -141,15 +141,19 @@ pub(super) fn open(key: &SealingKey, line: &str) -> Result<Zeroizing<Vec<u8>>, E
         .and_then(|rest| rest.strip_prefix(FORMAT))
     else {
         return Err(Error::unreadable(
-            "is sealed in a format that this version of everbearer does not read",
+            "is sealed in a format that this version of everbearer does not read: run the later \
+             version, or replace it with a token",
         ));
     };
-    let sealed = STANDARD
-        .decode(sealed)
-        .map_err(|_| Error::unreadable("is sealed, but not whole"))?;
+    let sealed = STANDARD.decode(sealed).map_err(|_| {
+        Error::unreadable("is sealed, but not whole: restore it, or replace it with a token")
+    })?;
     let mut sealed = Zeroizing::new(sealed);
-    let cannot_open =
-        || Error::unreadable("cannot be opened with this key; was it written with another one?");
+    let cannot_open = || {
+        Error::unreadable(
+            "cannot be opened with this sealing key: give the one that it was written with",
+        )
+    };
     let (nonce, text) = sealed
         .split_at_mut_checked(NONCE_LEN)
         .ok_or_else(cannot_open)?;

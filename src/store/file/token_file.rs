@@ -93,15 +93,15 @@ impl TokenFile {
     }
 
     fn decode(&self, content: &[u8]) -> Result<Record, Error> {
-        let text = std::str::from_utf8(content)
-            .map_err(|_| Error::unreadable("holds bytes that are no text"))?;
+        let text = std::str::from_utf8(content).map_err(|_| {
+            Error::unreadable("holds bytes that are no text: replace it with a token")
+        })?;
         if !text.trim_start().starts_with(SEALED) {
             return Record::decode(text);
         }
         let Some(key) = &self.key else {
             return Err(Error::unreadable(
-                "is sealed: give the store its key, with `FileStore::sealed_with` of the feature \
-                 `sealed`",
+                "is sealed: give the sealing key that it was written with",
             ));
         };
         let plain = open(key, text.trim())?;

@@ -37,7 +37,7 @@ async fn it_says_in_one_line_what_is_wrong_and_what_to_do() {
             "127.0.0.1:0",
             "localhost",
             2,
-            "daemon.toml:13: http.listen: invalid socket address",
+            "daemon.toml:13: http.listen: invalid socket address syntax; write one such as",
         ),
         (
             &base_url,
@@ -120,6 +120,11 @@ async fn it_says_in_one_line_what_is_wrong_and_what_to_do() {
     assert!(
         code == 2 && line.contains("variable EVERBEARER_JOB__EVERY: job.every: \"often\" is no")
     );
+    let (code, line) = env("EVERBEARER_AUTH__SCOPES", "jobs:read");
+    assert!(
+        code == 2 && line.contains("write a list, such as"),
+        "{line}"
+    );
     let (code, line) = env("EVERBEARER_TOKEN_FILE", "/srv/token");
     assert!(code == 2 && line.contains("two underscores"), "{line}");
     // What Kubernetes sets for a Service of that name is no mistake of anybody's.
@@ -176,12 +181,18 @@ async fn it_says_what_is_wrong_with_the_token_file() {
         .await
         .unwrap();
     let (code, line) = daemon.refusal();
-    assert!(code == 1 && line.contains("sealed"), "{line}");
+    assert!(
+        code == 1 && line.contains("is sealed: give the sealing key"),
+        "{line}"
+    );
     daemon
         .env
         .push(("EVERBEARER_TOKEN__SEALING_KEY", OTHER_KEY.to_owned()));
     let (code, line) = daemon.refusal();
-    assert!(code == 1 && line.contains("key"), "{line}");
+    assert!(
+        code == 1 && line.contains("this sealing key: give the one"),
+        "{line}"
+    );
     daemon.env.clear();
 
     for record in server.tokens() {

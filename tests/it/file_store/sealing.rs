@@ -35,10 +35,13 @@ async fn s6_a_sealed_file_shows_nothing_and_only_its_key_opens_it() {
     let error = other.load().await.unwrap_err();
     check(
         &error,
-        "cannot be opened with this key; was it written with another one?",
+        "cannot be opened with this sealing key: give the one that it was written with",
     );
     let error = FileStore::new(&path).load().await.unwrap_err();
-    check(&error, "is sealed: give the store its key");
+    check(
+        &error,
+        "is sealed: give the sealing key that it was written with",
+    );
     for (text, must) in [
         (text.replace(':', ":AAAA"), "cannot be opened"),
         (text[..text.len() - 5].to_owned(), "what is stored"),
