@@ -1,0 +1,55 @@
+//! A provider with a good token of the usual size.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use everbearer::{
+    Bearer, Error, Exchanged, LongTermToken, ShortTermToken, TokenIssuer, TokenProvider,
+};
+use tokio::runtime::Runtime;
+
+/// A JWT with its claims has about this size.
+const LENGTH: usize = 1_200;
+
+pub(crate) fn jwt() -> String {
+    "a".repeat(LENGTH)
+}
+
+/// The same as a header, for ever.
+pub(crate) fn static_line() -> &'static str {
+    Box::leak(format!("Bearer {}", jwt()).into_boxed_str())
+}
+
+/// Answers at once, and always with the same token.
+#[derive(Debug)]
+pub(crate) struct Minting;
+
+#[async_trait]
+impl TokenIssuer for Minting {
+    async fn exchange(&self, _: &LongTermToken, _: &[String]) -> Result<Exchanged, Error> {
+        let token = ShortTermToken::builder(&jwt()).expires_in(Duration::from_secs(3_600));
+        token.build().map(Exchanged::from)
+    }
+
+    async fn revoke(&self, _: Bearer<'_>) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+pub(crate) struct Holder {
+    pub(crate) runtime: Runtime,
+    pub(crate) provider: TokenProvider,
+}
+
+impl Holder {
+    pub(crate) fn new() -> Self {
+        let runtime = Runtime::new().unwrap();
+        let long_term = LongTermToken::new("long-term").unwrap();
+        let provider = runtime.block_on(async {
+            let provider = TokenProvider::builder(Minting, long_term).build().unwrap();
+            provider.ready().await.unwrap();
+            provider
+        });
+        Self { runtime, provider }
+    }
+}
