@@ -81,10 +81,16 @@ impl BearerToken {
         let mut line = Zeroizing::new(Vec::with_capacity(SCHEME.len() + token.len()));
         line.extend_from_slice(SCHEME.as_bytes());
         line.extend_from_slice(token.as_bytes());
-        let mut header = HeaderValue::from_maybe_shared(Bytes::from_owner(line))
-            .map_err(|_| malformed("cannot stand in a header"))?;
-        header.set_sensitive(true);
-        Ok(Self(header))
+        header(line)
+            .map(Self)
+            .ok_or_else(|| malformed("cannot stand in a header"))
+    }
+
+    /// The header once more, in a buffer of its own.
+    pub(crate) fn copied_header(&self) -> HeaderValue {
+        let line = Zeroizing::new(self.0.as_bytes().to_vec());
+        // What was a header once is one again.
+        header(line).unwrap_or_else(|| self.0.clone())
     }
 
     /// `Bearer <token>`, sensitive.
@@ -95,6 +101,24 @@ impl BearerToken {
     pub(crate) fn expose(&self) -> &str {
         let text = std::str::from_utf8(self.0.as_bytes()).unwrap_or_default();
         text.strip_prefix(SCHEME).unwrap_or_default()
+    }
+}
+
+/// A sensitive header in this buffer.
+fn header(line: Zeroizing<Vec<u8>>) -> Option<HeaderValue> {
+    let line = Bytes::from_owner(Apart(line));
+    let mut header = HeaderValue::from_maybe_shared(line).ok()?;
+    header.set_sensitive(true);
+    Some(header)
+}
+
+/// A buffer whose count, which stands beside it, shares its cache lines with no other.
+#[repr(align(128))]
+struct Apart(Zeroizing<Vec<u8>>);
+
+impl AsRef<[u8]> for Apart {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
     }
 }
 

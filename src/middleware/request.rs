@@ -4,7 +4,7 @@ use std::future::Future;
 
 use reqwest::{RequestBuilder, Response};
 
-use super::rules::Rules;
+use super::rules::{self, Rules};
 use crate::error::Error;
 use crate::provider::TokenProvider;
 
@@ -62,17 +62,19 @@ impl RequestBuilderExt for RequestBuilder {
         let (client, request) = self.build_split();
         let mut request = request?;
         let rules = Rules::of(provider);
-        let authorized = rules
-            .authorize(provider, &mut request)
+        if !rules.want(provider, &request) {
+            return Ok(client.execute(request).await?);
+        }
+        let (header, generation) = rules::header_for(provider, &request)
             .await
             .map_err(SendError::Token)?;
+        let again = rules.put(&header, &mut request);
         let response = client.execute(request).await?;
-        let again = match authorized {
-            Some(authorized) => rules.after(provider, authorized, &response).await,
-            None => None,
-        };
-        match again {
-            Some(again) => Ok(client.execute(again).await?),
+        if !rules.is_refusal(&response) {
+            return Ok(response);
+        }
+        match Box::pin(rules::send_instead(provider, generation, again)).await {
+            Some(instead) => Ok(client.execute(instead).await?),
             None => Ok(response),
         }
     }

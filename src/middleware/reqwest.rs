@@ -1,14 +1,16 @@
 //! The middleware for clients of the reqwest-middleware crate.
 
 use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
 
-use async_trait::async_trait;
 use http::Extensions;
 use reqwest::{Request, Response};
 use reqwest_middleware::{Middleware, Next};
 
-use super::rules::Rules;
+use super::rules::{self, Rules};
 use crate::error::Error;
+use crate::machine::Generation;
 use crate::provider::TokenProvider;
 
 /// Puts the token of a [`TokenProvider`] on the requests of a reqwest-middleware client.
@@ -77,6 +79,18 @@ impl BearerMiddleware {
         self
     }
 
+    /// Whether a request whose token was refused is sent once more with a newer one, if its body
+    /// can be sent twice. Without that the caller is given the 401, which brings the exchange of a
+    /// newer token about all the same. Default: true.
+    ///
+    /// A request that may be sent again is copied first, as reqwest offers it: that is most of what
+    /// this middleware adds to a request.
+    #[must_use]
+    pub const fn resend(mut self, resend: bool) -> Self {
+        self.rules.resend = resend;
+        self
+    }
+
     /// The origins whose requests this middleware gives the token, instead of the provider's: for
     /// a client that is to send it to fewer of them, or to others.
     ///
@@ -95,30 +109,79 @@ impl BearerMiddleware {
     }
 }
 
-#[async_trait]
+type Answer<'a> = Pin<Box<dyn Future<Output = reqwest_middleware::Result<Response>> + Send + 'a>>;
+
+/// Written out as `async_trait` would: what a request with a good token needs is done before a
+/// future is made, so that the future is small; and a request that is none of ours costs none.
 impl Middleware for BearerMiddleware {
-    async fn handle(
-        &self,
+    fn handle<'a, 'life1, 'life2, 'async_trait>(
+        &'a self,
         mut request: Request,
+        extensions: &'life1 mut Extensions,
+        next: Next<'life2>,
+    ) -> Answer<'async_trait>
+    where
+        Self: 'async_trait,
+        'a: 'async_trait,
+        'life1: 'async_trait,
+        'life2: 'async_trait,
+    {
+        if !self.rules.want(&self.provider, &request) {
+            return next.run(request, extensions);
+        }
+        let at_once = self.provider.at_once(
+            |header, generation| Some((generation, self.rules.put(header, &mut request))),
+            || None,
+        );
+        match at_once {
+            Some((generation, again)) => {
+                Box::pin(self.send(request, generation, again, extensions, next))
+            }
+            None => Box::pin(async move {
+                let (header, generation) = rules::header_for(&self.provider, &request)
+                    .await
+                    .map_err(reqwest_middleware::Error::middleware)?;
+                let again = self.rules.put(&header, &mut request);
+                self.send(request, generation, again, extensions, next)
+                    .await
+            }),
+        }
+    }
+}
+
+impl BearerMiddleware {
+    /// Sends a request with a token of this generation, and perhaps the same once more. An
+    /// `async fn` would hold each request twice.
+    #[allow(clippy::manual_async_fn, reason = "see above")]
+    fn send<'a>(
+        &'a self,
+        request: Request,
+        generation: Generation,
+        again: Option<Request>,
+        extensions: &'a mut Extensions,
+        next: Next<'a>,
+    ) -> impl Future<Output = reqwest_middleware::Result<Response>> + Send + 'a {
+        async move {
+            let response = next.clone().run(request, extensions).await?;
+            if self.rules.is_refusal(&response) {
+                return Box::pin(self.resend_after(response, generation, again, extensions, next))
+                    .await;
+            }
+            Ok(response)
+        }
+    }
+
+    async fn resend_after(
+        &self,
+        refusal: Response,
+        generation: Generation,
+        again: Option<Request>,
         extensions: &mut Extensions,
         next: Next<'_>,
     ) -> reqwest_middleware::Result<Response> {
-        let authorized = self
-            .rules
-            .authorize(&self.provider, &mut request)
-            .await
-            .map_err(reqwest_middleware::Error::middleware)?;
-        let Some(authorized) = authorized else {
-            return next.run(request, extensions).await;
-        };
-        let response = next.clone().run(request, extensions).await?;
-        match self
-            .rules
-            .after(&self.provider, authorized, &response)
-            .await
-        {
-            Some(again) => next.run(again, extensions).await,
-            None => Ok(response),
+        match rules::send_instead(&self.provider, generation, again).await {
+            Some(instead) => next.run(instead, extensions).await,
+            None => Ok(refusal),
         }
     }
 }

@@ -16,13 +16,7 @@ use crate::provider::TokenProvider;
 pub(super) struct Rules {
     pub(super) origins: Arc<[Origin]>,
     pub(super) overwrite: bool,
-}
-
-/// A request that is on its way with a token.
-pub(super) struct Authorized {
-    generation: Generation,
-    /// The same request once more, if its body can be sent twice.
-    again: Option<Request>,
+    pub(super) resend: bool,
 }
 
 impl Rules {
@@ -30,66 +24,82 @@ impl Rules {
         Self {
             origins: provider.shared_origins(),
             overwrite: false,
+            resend: true,
         }
     }
 
-    /// Puts the token on the request, if the rules allow it one.
-    pub(super) async fn authorize(
-        &self,
-        provider: &TokenProvider,
-        request: &mut Request,
-    ) -> Result<Option<Authorized>, Error> {
+    /// Whether the request is to be given a token.
+    #[inline]
+    pub(super) fn want(&self, provider: &TokenProvider, request: &Request) -> bool {
         if !self.allow(request.url()) {
             tracing::debug!(
                 target: "everbearer",
                 host = request.url().host_str(),
                 "left a request without a token: its origin is not on the list"
             );
-            return Ok(None);
+            return false;
         }
-        if !self.overwrite && request.headers().contains_key(AUTHORIZATION) {
-            return Ok(None);
-        }
-        if provider.is_exchanging_here() {
-            return Ok(None);
-        }
-        let (header, generation) = if let Some(header) = provider.header_at_once() {
-            header
-        } else {
-            let limit = request.timeout().copied();
-            wait_for_header(provider, Generation(0), limit).await?
-        };
-        let again = request.try_clone();
-        request.headers_mut().insert(AUTHORIZATION, header);
-        Ok(Some(Authorized { generation, again }))
+        (self.overwrite || !request.headers().contains_key(AUTHORIZATION))
+            && !provider.is_exchanging_here()
     }
 
-    /// The request to send instead, with a newer token, if the response says that the token was
-    /// not accepted and there is a newer one to be had.
-    pub(super) async fn after(
-        &self,
-        provider: &TokenProvider,
-        authorized: Authorized,
-        response: &Response,
-    ) -> Option<Request> {
-        // After a redirect to elsewhere, the answer is not about our token.
-        if !refuses_token(response) || !self.allow(response.url()) {
-            return None;
-        }
-        let Authorized { generation, again } = authorized;
-        let replaced = provider.deny(generation);
-        let mut request = again.filter(|_| replaced)?;
-        // Without a newer token, the caller is given the 401, which says more than our failure.
-        let limit = request.timeout().copied();
-        let (header, _) = wait_for_header(provider, generation, limit).await.ok()?;
-        request.headers_mut().insert(AUTHORIZATION, header);
-        provider.note_resend();
-        Some(request)
+    /// Whether the response says that the token was not accepted. After a redirect to elsewhere,
+    /// it is not about our token.
+    #[inline]
+    pub(super) fn is_refusal(&self, response: &Response) -> bool {
+        refuses_token(response) && self.allow(response.url())
+    }
+
+    /// Puts the token on the request. The same request without it, if it is to be sent once more
+    /// after a refusal and can be sent twice. The copy is the larger part of what all this costs.
+    #[inline]
+    pub(super) fn put(&self, header: &HeaderValue, request: &mut Request) -> Option<Request> {
+        let again = if self.resend {
+            request.try_clone()
+        } else {
+            None
+        };
+        request.headers_mut().insert(AUTHORIZATION, header.clone());
+        again
     }
 
     fn allow(&self, url: &Url) -> bool {
         self.origins.iter().any(|origin| origin.covers(url))
     }
+}
+
+/// The header for this request. What is seldom polled is boxed, here as elsewhere, so that the
+/// future of each request stays small.
+pub(super) async fn header_for(
+    provider: &TokenProvider,
+    request: &Request,
+) -> Result<(HeaderValue, Generation), Error> {
+    let at_once = provider.at_once(
+        |header, generation| Some((header.clone(), generation)),
+        || None,
+    );
+    if let Some(header) = at_once {
+        return Ok(header);
+    }
+    let limit = request.timeout().copied();
+    Box::pin(wait_for_header(provider, Generation(0), limit)).await
+}
+
+/// The request to send instead of one whose token was refused, if it can be sent twice and there
+/// is a newer token to be had. Without one, the caller is given the 401, which says more than our
+/// failure.
+pub(super) async fn send_instead(
+    provider: &TokenProvider,
+    refused: Generation,
+    again: Option<Request>,
+) -> Option<Request> {
+    let replaced = provider.deny(refused);
+    let mut request = again.filter(|_| replaced)?;
+    let limit = request.timeout().copied();
+    let (header, _) = wait_for_header(provider, refused, limit).await.ok()?;
+    request.headers_mut().insert(AUTHORIZATION, header);
+    provider.note_resend();
+    Some(request)
 }
 
 /// Waits no longer than the request itself may take.

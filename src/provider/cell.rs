@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use arc_swap::ArcSwapOption;
 use http::HeaderValue;
 
+use super::copies::Copies;
 use crate::clock::Moment;
 use crate::machine::{Generation, Window};
 use crate::token::ShortTermToken;
@@ -26,6 +27,7 @@ pub(super) struct Published {
     /// see to what is due.
     served_until: Moment,
     used: AtomicBool,
+    copies: Copies,
 }
 
 impl Published {
@@ -35,20 +37,26 @@ impl Published {
 }
 
 impl Cell {
-    /// The header of the token in use and its generation, unless the caller has to take the long
-    /// way.
-    pub(super) fn header(&self, now: Moment) -> Option<(HeaderValue, Generation)> {
-        self.serve(now, |published| {
-            (
-                published.token.authorization().clone(),
-                published.window.generation,
-            )
-        })
+    /// What `take` makes of the header of the token in use and its generation; or what `or_else`
+    /// says, if the caller has to take the long way. Either makes its value where it is to stay:
+    /// a header is large, and each move of one costs as much as the look at the clock.
+    #[inline]
+    pub(super) fn header<T>(
+        &self,
+        now: Moment,
+        take: impl FnOnce(&HeaderValue, Generation) -> T,
+        or_else: impl FnOnce() -> T,
+    ) -> T {
+        let take = |published: &Published| {
+            let header = published.copies.of(&published.token);
+            take(header, published.window.generation)
+        };
+        self.serve(now, take, or_else)
     }
 
     /// The token in use, as [`header`](Self::header) has it.
     pub(super) fn token(&self, now: Moment) -> Option<ShortTermToken> {
-        self.serve(now, |published| published.token.clone())
+        self.serve(now, |published| Some(published.token.clone()), || None)
     }
 
     /// The token in use, good or not.
@@ -69,6 +77,7 @@ impl Cell {
             window,
             served_until,
             used: AtomicBool::new(self.take_used()),
+            copies: Copies::default(),
         })));
     }
 
@@ -93,16 +102,26 @@ impl Cell {
         })
     }
 
-    fn serve<T>(&self, now: Moment, take: impl FnOnce(&Published) -> T) -> Option<T> {
+    #[inline]
+    fn serve<T>(
+        &self,
+        now: Moment,
+        take: impl FnOnce(&Published) -> T,
+        or_else: impl FnOnce() -> T,
+    ) -> T {
         let published = self.published.load();
-        let published = published.as_ref()?;
-        if now >= published.served_until {
-            return None;
+        match published.as_ref() {
+            Some(published) if now < published.served_until => {
+                // Written once after each time that somebody asked, so that readers share the line.
+                if !published.used.load(Ordering::Relaxed) {
+                    published.used.store(true, Ordering::Relaxed);
+                }
+                take(published)
+            }
+            _ => {
+                drop(published);
+                or_else()
+            }
         }
-        // Written once after each time that somebody asked, so that readers share the line.
-        if !published.used.load(Ordering::Relaxed) {
-            published.used.store(true, Ordering::Relaxed);
-        }
-        Some(take(published))
     }
 }

@@ -2,6 +2,7 @@
 
 mod builder;
 mod cell;
+mod copies;
 mod driver;
 mod engine;
 mod flight;
@@ -18,7 +19,10 @@ mod status;
 mod wait;
 
 use std::fmt;
+use std::future::{self, Future};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use http::HeaderValue;
@@ -167,11 +171,22 @@ impl TokenProvider {
     /// # Cancel safety
     ///
     /// As [`token`](Self::token).
-    pub async fn authorization(&self) -> Result<HeaderValue, Error> {
-        match self.header_at_once() {
-            Some((header, _)) => Ok(header),
-            None => Ok(self.header_newer_than(Generation(0)).await?.0),
-        }
+    #[inline]
+    pub fn authorization(&self) -> impl Future<Output = Result<HeaderValue, Error>> + Send {
+        let mut long_way: Option<Pin<Box<dyn Future<Output = _> + Send>>> = None;
+        future::poll_fn(move |context| match &mut long_way {
+            Some(waiting) => waiting.as_mut().poll(context),
+            None => self.at_once(
+                |header, _| Poll::Ready(Ok(header.clone())),
+                || {
+                    let waiting = async {
+                        let (header, _) = self.header_newer_than(Generation(0)).await?;
+                        Ok(header)
+                    };
+                    long_way.insert(Box::pin(waiting)).as_mut().poll(context)
+                },
+            ),
+        })
     }
 
     /// The token in use, if there is a good one at this moment. Never waits, and does not count as
@@ -426,9 +441,16 @@ impl TokenProvider {
         flight::is_within(&self.shared)
     }
 
-    /// The header and the generation of a good token, on the hot path.
-    pub(crate) fn header_at_once(&self) -> Option<(HeaderValue, Generation)> {
-        self.lane.cell.header(self.shared.now())
+    /// What `take` makes of the header and the generation of a good token, on the hot path; or what
+    /// `or_else` says if there is none.
+    #[inline]
+    pub(crate) fn at_once<T>(
+        &self,
+        take: impl FnOnce(&HeaderValue, Generation) -> T,
+        or_else: impl FnOnce() -> T,
+    ) -> T {
+        let now = self.shared.settings.clock.now_or_just_before();
+        self.lane.cell.header(now, take, or_else)
     }
 
     pub(crate) async fn header_newer_than(

@@ -142,6 +142,11 @@ impl ShortTermToken {
         self.0.bearer.header()
     }
 
+    /// The same header in a buffer of its own, which is zeroized in the same way.
+    pub(crate) fn copied_header(&self) -> HeaderValue {
+        self.0.bearer.copied_header()
+    }
+
     /// The ID by which it can be revoked, if the server gave one: `token_id`, or the JWT's `jti`.
     pub fn token_id(&self) -> Option<&str> {
         self.0.token_id()

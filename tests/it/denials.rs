@@ -7,7 +7,7 @@ use reqwest_middleware::{ClientBuilder, ClientWithMiddleware};
 use wiremock::matchers::{any, header};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
-use crate::support::{builder, provider, provider_at, secs};
+use crate::support::{builder, millis, provider, provider_at, secs};
 
 fn client(provider: &TokenProvider) -> ClientWithMiddleware {
     ClientBuilder::new(Client::new())
@@ -63,6 +63,26 @@ async fn r1_after_one_401_the_request_is_sent_again_with_a_new_token() {
         (counts.served, counts.revoked, counts.without_token),
         (1, 1, 0)
     );
+}
+
+#[tokio::test]
+async fn r8_without_a_resend_the_401_is_returned_and_brings_a_newer_token_about() {
+    let server = AuthServer::start().await.unwrap();
+    let provider = provider_at(&server).build().unwrap();
+    let token = provider.token().await.unwrap();
+    server.revoke(token.token_id().unwrap());
+    let client = reqwest_middleware::ClientBuilder::new(Client::new())
+        .with(provider.middleware().resend(false))
+        .build();
+    let get = async || client.get(server.url("/jobs")).send().await.unwrap();
+    assert_eq!(get().await.status(), StatusCode::UNAUTHORIZED);
+    let counts = server.counts().jobs_outcomes;
+    assert_eq!((counts.served, counts.revoked), (0, 1));
+    let is_newer = |it: &everbearer::ShortTermToken| it.token_id() != token.token_id();
+    while !provider.current().as_ref().is_some_and(is_newer) {
+        tokio::time::sleep(millis(5)).await;
+    }
+    assert_eq!(get().await.status(), StatusCode::OK);
 }
 
 #[tokio::test]

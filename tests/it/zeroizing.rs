@@ -116,12 +116,24 @@ async fn a_life() {
         .unwrap();
     let token = provider.token().await.unwrap();
     let header = token.authorization().clone();
+    // Threads that put the token on requests have copies of it.
+    let on_thread = || {
+        tokio::spawn({
+            let provider = provider.clone();
+            async move { provider.authorization().await.map(drop) }
+        })
+    };
+    let before = occurrences(100);
+    provider.authorization().await.unwrap();
+    on_thread().await.unwrap().unwrap();
+    assert!(occurrences(100) > before, "there is no copy");
     // What is held is found: the search works.
     for held in [1, 100, 200] {
         assert!(occurrences(held) > 0, "{held} is not found");
     }
     provider.rotate().await.unwrap();
     provider.refresh().await.unwrap();
+    on_thread().await.unwrap().unwrap();
     let handed_in = with_secret(300, |text| LongTermToken::new(text)).unwrap();
     provider.renew(handed_in);
     tokio::time::sleep(millis(200)).await;
