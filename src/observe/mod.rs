@@ -7,7 +7,7 @@ mod metrics;
 mod no_metrics;
 mod status;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::broadcast;
@@ -185,26 +185,32 @@ impl Subscription {
 pub(crate) struct Observers {
     /// Told of what is no happening.
     pub(crate) metrics: Metrics,
-    sender: broadcast::Sender<Happening>,
+    /// Made for the first who listens: its backlog takes 32 KiB.
+    sender: OnceLock<broadcast::Sender<Happening>>,
 }
 
 impl Observers {
     pub(crate) fn new(metrics: Metrics) -> Self {
-        let (sender, _) = broadcast::channel(BACKLOG);
-        Self { metrics, sender }
+        Self {
+            metrics,
+            sender: OnceLock::new(),
+        }
     }
 
     pub(crate) fn subscribe(&self) -> Subscription {
+        let sender = self.sender.get_or_init(|| broadcast::Sender::new(BACKLOG));
         Subscription {
-            receiver: self.sender.subscribe(),
+            receiver: sender.subscribe(),
         }
     }
 
     pub(crate) fn tell(&self, happening: Happening) {
         log::log(&happening);
         self.metrics.note(&happening);
-        // That nobody listens is no failure.
-        let _ = self.sender.send(happening);
+        if let Some(sender) = self.sender.get() {
+            // That nobody listens any more is no failure.
+            let _ = sender.send(happening);
+        }
     }
 }
 
