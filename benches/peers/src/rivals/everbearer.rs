@@ -1,0 +1,44 @@
+//! everbearer, with its default policies.
+
+use async_trait::async_trait;
+use everbearer::{
+    Bearer, Error, Exchanged, LongTermToken, ShortTermToken, TokenIssuer, TokenProvider,
+};
+use http::HeaderValue;
+
+use crate::rival::{Refusal, Rival};
+use crate::source::Source;
+
+#[derive(Clone)]
+pub(crate) struct Everbearer(pub(crate) TokenProvider);
+
+impl Rival for Everbearer {
+    const NAME: &'static str = "everbearer";
+
+    /// Begins its first exchange at once, in the background.
+    async fn start(source: &Source) -> Self {
+        let long_term = LongTermToken::new("long-term").unwrap();
+        let provider = TokenProvider::builder(Issuer(source.clone()), long_term).build();
+        Self(provider.unwrap())
+    }
+
+    async fn header(&self) -> Result<HeaderValue, Refusal> {
+        Ok(self.0.authorization().await?)
+    }
+}
+
+#[derive(Debug)]
+struct Issuer(Source);
+
+#[async_trait]
+impl TokenIssuer for Issuer {
+    async fn exchange(&self, _: &LongTermToken, _: &[String]) -> Result<Exchanged, Error> {
+        let minted = self.0.mint().await;
+        let token = ShortTermToken::builder(&minted.token).expires_in(minted.life);
+        Ok(Exchanged::from(token.build()?))
+    }
+
+    async fn revoke(&self, _: Bearer<'_>) -> Result<(), Error> {
+        Ok(())
+    }
+}
