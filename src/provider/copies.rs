@@ -38,7 +38,8 @@ impl Copies {
     #[inline]
     pub(super) fn of<'a>(&'a self, token: &'a ShortTermToken) -> &'a HeaderValue {
         let present = self.0.get().and_then(|copies| {
-            let Apart(copy) = copies.get(NUMBER.get() & (copies.len() - 1))?;
+            let number = NonZeroUsize::new(NUMBER.get())?.get();
+            let Apart(copy) = copies.get(number & (copies.len() - 1))?;
             copy.get()
         });
         present.unwrap_or_else(|| self.make(token))
