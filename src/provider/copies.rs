@@ -85,11 +85,14 @@ mod tests {
         assert!(std::ptr::eq(own, copies.of(&token)));
         let others: Vec<usize> = (1..*MOST).map(|_| on_a_thread(&copies, &token)).collect();
         // Threads are numbered one after the other, unless another test begins some meanwhile.
-        assert!(
-            others
-                .iter()
-                .any(|it| *it != own.as_bytes().as_ptr().addr())
-        );
+        let own = own.as_bytes().as_ptr().addr();
+        assert!(others.iter().any(|it| *it != own));
+        // Those that come when all copies are there are given different ones, too.
+        let later: Vec<usize> = (0..2 * *MOST)
+            .map(|_| on_a_thread(&copies, &token))
+            .collect();
+        let (_, later) = later.split_at(*MOST);
+        assert!(later.iter().any(|it| *it != later[0]), "{later:?}");
     }
 
     #[test]
