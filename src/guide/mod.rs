@@ -6,5 +6,8 @@ pub mod failures {}
 #[doc = include_str!("observation.md")]
 pub mod observation {}
 
+#[doc = include_str!("performance.md")]
+pub mod performance {}
+
 #[doc = include_str!("rotation.md")]
 pub mod rotation {}
