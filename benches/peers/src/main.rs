@@ -1,6 +1,7 @@
 //! Measures everbearer beside other crates that keep a token fresh, in one run.
 
 mod counting;
+mod figures;
 mod machine;
 mod measure;
 mod report;
@@ -12,6 +13,7 @@ mod tables;
 use measure::Plan;
 
 const RESULTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/results.json");
+const FIGURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/figures");
 
 fn main() {
     rivals::tls::provide();
@@ -34,5 +36,7 @@ fn main() {
     }
     let json = serde_json::to_string_pretty(&report).unwrap();
     std::fs::write(RESULTS, json + "\n").unwrap();
-    println!("\nwritten to {RESULTS}");
+    std::fs::create_dir_all(FIGURES).unwrap();
+    figures::draw(&report, FIGURES.as_ref()).unwrap();
+    println!("\nwritten to {RESULTS} and {FIGURES}");
 }

@@ -30,6 +30,7 @@ pub(super) fn run(plan: Plan) -> Vec<Layer> {
     let by_hand = Warm::<ByHand>::start();
     let bearer = everbearer.rival.0.middleware();
     let bearer = bearer.origins(["https://api.example.com"]).unwrap();
+    let without_resend = bearer.clone().resend(false);
     let runtime = one_thread();
     let url = Url::parse("https://api.example.com/v1/jobs").unwrap();
     let builder = || ClientBuilder::new(Client::new());
@@ -39,6 +40,7 @@ pub(super) fn run(plan: Plan) -> Vec<Layer> {
         ("no-op layer", builder().with(NoOp)),
         ("no-op + try_clone", builder().with(Copying)),
         ("everbearer", builder().with(bearer)),
+        ("everbearer, resend(false)", builder().with(without_resend)),
         (
             SharedClone::NAME,
             builder().with(Of(shared_clone.rival.clone())),

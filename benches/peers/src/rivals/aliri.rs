@@ -23,6 +23,7 @@ pub(crate) struct Aliri(TokenWatcher);
 
 impl Rival for Aliri {
     const NAME: &'static str = "aliri_tokens";
+    type Refused = Refusal;
 
     /// Has the first token before there is a watcher: nobody ever finds it with nothing cached.
     async fn start(source: &Source) -> Self {

@@ -38,6 +38,7 @@ struct Inner {
 
 impl Rival for Aws {
     const NAME: &'static str = "aws-smithy-runtime";
+    type Refused = Refusal;
 
     async fn start(source: &Source) -> Self {
         // A token that lives no longer than the buffer would never be cached.

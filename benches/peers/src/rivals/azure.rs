@@ -30,6 +30,7 @@ struct Inner {
 
 impl Rival for Azure {
     const NAME: &'static str = "azure_core";
+    type Refused = Refusal;
 
     async fn start(source: &Source) -> Self {
         let credential = Arc::new(Credential(source.clone()));

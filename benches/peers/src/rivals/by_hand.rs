@@ -28,6 +28,7 @@ struct Current {
 
 impl Rival for ByHand {
     const NAME: &'static str = "RwLock + format!";
+    type Refused = Refusal;
 
     async fn start(source: &Source) -> Self {
         Self(Arc::new(Inner {

@@ -6,7 +6,7 @@ use everbearer::{
 };
 use http::HeaderValue;
 
-use crate::rival::{Refusal, Rival};
+use crate::rival::Rival;
 use crate::source::Source;
 
 #[derive(Clone)]
@@ -14,6 +14,7 @@ pub(crate) struct Everbearer(pub(crate) TokenProvider);
 
 impl Rival for Everbearer {
     const NAME: &'static str = "everbearer";
+    type Refused = Error;
 
     /// Begins its first exchange at once, in the background.
     async fn start(source: &Source) -> Self {
@@ -22,8 +23,8 @@ impl Rival for Everbearer {
         Self(provider.unwrap())
     }
 
-    async fn header(&self) -> Result<HeaderValue, Refusal> {
-        Ok(self.0.authorization().await?)
+    fn header(&self) -> impl Future<Output = Result<HeaderValue, Error>> + Send {
+        self.0.authorization()
     }
 }
 

@@ -14,6 +14,7 @@ pub(crate) struct GcpAuth(Arc<CustomServiceAccount>);
 
 impl Rival for GcpAuth {
     const NAME: &'static str = "gcp_auth";
+    type Refused = Refusal;
 
     async fn start(source: &Source) -> Self {
         let file = service_account(&source.url().await).to_string();

@@ -15,6 +15,7 @@ pub(crate) struct Google(Credentials);
 
 impl Rival for Google {
     const NAME: &'static str = "google-cloud-auth";
+    type Refused = Refusal;
 
     /// Begins its first exchange at once, in the background.
     async fn start(source: &Source) -> Self {

@@ -29,6 +29,7 @@ struct Inner {
 
 impl Rival for Huskarl {
     const NAME: &'static str = "huskarl";
+    type Refused = Refusal;
 
     async fn start(source: &Source) -> Self {
         let grant = ClientCredentialsGrant::builder()

@@ -17,6 +17,7 @@ pub(crate) struct Middle(BasicClientCredentialAuthorizer);
 
 impl Rival for Middle {
     const NAME: &'static str = "middle";
+    type Refused = Refusal;
 
     /// Has the first token before it returns: nobody ever finds it with nothing cached.
     async fn start(source: &Source) -> Self {

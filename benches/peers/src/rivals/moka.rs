@@ -16,6 +16,7 @@ pub(crate) struct Moka {
 
 impl Rival for Moka {
     const NAME: &'static str = "moka";
+    type Refused = Refusal;
 
     async fn start(source: &Source) -> Self {
         let cache = Cache::builder()

@@ -13,6 +13,7 @@ pub(crate) struct ObjectStore(AzureCredentialProvider);
 
 impl Rival for ObjectStore {
     const NAME: &'static str = "object_store";
+    type Refused = Refusal;
 
     async fn start(source: &Source) -> Self {
         tls::provide();

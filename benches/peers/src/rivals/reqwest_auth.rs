@@ -23,6 +23,7 @@ pub(crate) struct ReqwestAuth {
 
 impl Rival for ReqwestAuth {
     const NAME: &'static str = "reqwest-auth";
+    type Refused = Refusal;
 
     async fn start(source: &Source) -> Self {
         let TokenSource(tokens) = TokenSource::start(source).await;

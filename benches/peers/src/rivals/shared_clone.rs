@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use http::HeaderValue;
 
-use crate::rival::{Refusal, Rival};
+use crate::rival::Rival;
 use crate::source::Source;
 
 #[derive(Clone)]
@@ -14,6 +14,7 @@ pub(crate) struct SharedClone(Arc<ArcSwap<HeaderValue>>);
 
 impl Rival for SharedClone {
     const NAME: &'static str = "arc-swap, clone";
+    type Refused = std::convert::Infallible;
 
     async fn start(source: &Source) -> Self {
         let minted = source.mint().await;
@@ -21,7 +22,7 @@ impl Rival for SharedClone {
         Self(Arc::new(ArcSwap::from_pointee(header)))
     }
 
-    async fn header(&self) -> Result<HeaderValue, Refusal> {
+    async fn header(&self) -> Result<HeaderValue, Self::Refused> {
         Ok(HeaderValue::clone(&self.0.load()))
     }
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 use http::HeaderValue;
 
-use crate::rival::{Refusal, Rival};
+use crate::rival::Rival;
 use crate::source::Source;
 
 #[derive(Clone)]
@@ -19,6 +19,7 @@ struct Current {
 
 impl Rival for SharedCloneChecked {
     const NAME: &'static str = "arc-swap, clone, clock";
+    type Refused = &'static str;
 
     async fn start(source: &Source) -> Self {
         let minted = source.mint().await;
@@ -28,10 +29,10 @@ impl Rival for SharedCloneChecked {
         Self(Arc::new(ArcSwap::from_pointee(current)))
     }
 
-    async fn header(&self) -> Result<HeaderValue, Refusal> {
+    async fn header(&self) -> Result<HeaderValue, Self::Refused> {
         let current = self.0.load();
         if Instant::now() >= current.ends_at {
-            return Err("the token has ended".into());
+            return Err("the token has ended");
         }
         Ok(current.header.clone())
     }

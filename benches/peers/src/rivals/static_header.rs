@@ -2,7 +2,7 @@
 
 use http::HeaderValue;
 
-use crate::rival::{Refusal, Rival};
+use crate::rival::Rival;
 use crate::source::Source;
 
 #[derive(Clone)]
@@ -10,6 +10,7 @@ pub(crate) struct StaticHeader(HeaderValue);
 
 impl Rival for StaticHeader {
     const NAME: &'static str = "static header";
+    type Refused = std::convert::Infallible;
 
     async fn start(source: &Source) -> Self {
         let minted = source.mint().await;
@@ -17,7 +18,7 @@ impl Rival for StaticHeader {
         Self(HeaderValue::from_static(header))
     }
 
-    async fn header(&self) -> Result<HeaderValue, Refusal> {
+    async fn header(&self) -> Result<HeaderValue, Self::Refused> {
         Ok(self.0.clone())
     }
 }

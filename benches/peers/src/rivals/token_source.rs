@@ -19,6 +19,7 @@ pub(crate) struct TokenSource(pub(super) Arc<dyn token_source::TokenSource>);
 
 impl Rival for TokenSource {
     const NAME: &'static str = "token-source";
+    type Refused = Refusal;
 
     /// Has the first token before it returns: nobody ever finds it with nothing cached.
     async fn start(source: &Source) -> Self {

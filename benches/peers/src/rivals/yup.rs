@@ -13,6 +13,7 @@ pub(crate) struct Yup(DefaultAuthenticator);
 
 impl Rival for Yup {
     const NAME: &'static str = "yup-oauth2";
+    type Refused = Refusal;
 
     async fn start(source: &Source) -> Self {
         let account = service_account(&source.url().await);
