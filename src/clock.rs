@@ -76,7 +76,8 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
     /// The present moment as the hot path asks for it, once for each request: it may lag behind
     /// [`now`](Self::now) by a few milliseconds, but not by time that the machine has slept.
     ///
-    /// The default is [`now`](Self::now).
+    /// It must not run ahead of [`now`](Self::now), nor go back on one thread. The default is
+    /// [`now`](Self::now); a clock that wraps another one forwards both.
     fn now_or_just_before(&self) -> Moment {
         self.now()
     }
@@ -89,7 +90,8 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
 ///
 /// Moments come from `CLOCK_BOOTTIME` on Linux and Android, from `CLOCK_MONOTONIC` on Apple
 /// systems and other Unixes, and from [`std::time::Instant`] elsewhere. On Linux, Apple systems
-/// and Windows these count the time that the machine spends suspended.
+/// and Windows these count the time that the machine spends suspended. On Linux and Android the hot
+/// path reads the coarse clock, and elsewhere the same one.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct SystemClock;
@@ -138,9 +140,13 @@ fn monotonic_now() -> Moment {
 /// Enough for 292 years.
 #[cfg(unix)]
 #[inline]
+#[allow(
+    clippy::useless_conversion,
+    reason = "the nanoseconds are of another size on other systems"
+)]
 fn nanos(clock: ClockId) -> u64 {
     let reading = rustix::time::clock_gettime(clock);
-    let nanos = reading.tv_sec * 1_000_000_000 + reading.tv_nsec;
+    let nanos = reading.tv_sec * 1_000_000_000 + i64::from(reading.tv_nsec);
     nanos.cast_unsigned()
 }
 

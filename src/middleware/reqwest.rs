@@ -31,7 +31,9 @@ use crate::provider::TokenProvider;
 /// The client's proxy settings are its own: with a proxy, requests to a loopback address go there
 /// in the clear, unless the client is built with `no_proxy` or the environment excepts them.
 ///
-/// Place it behind middleware that retries, so that each retry is given the token of its time.
+/// Place it behind middleware that retries, so that each retry is given the token of its time. The
+/// token is taken when `Next::run` is called: middleware before it that waits for its turn should
+/// do so before that call, and not between the call and the first poll.
 ///
 /// # Examples
 ///
@@ -85,6 +87,13 @@ impl BearerMiddleware {
     ///
     /// A request that may be sent again is copied first, as reqwest offers it: that is most of what
     /// this middleware adds to a request.
+    /// [`send_with`](crate::RequestBuilderExt::send_with) always sends again.
+    ///
+    /// ```
+    /// # fn example(provider: &everbearer::TokenProvider) {
+    /// let middleware = provider.middleware().resend(false);
+    /// # }
+    /// ```
     #[must_use]
     pub const fn resend(mut self, resend: bool) -> Self {
         self.rules.resend = resend;

@@ -50,13 +50,18 @@ impl Copies {
         if NUMBER.get() == 0 {
             NUMBER.set(THREADS.fetch_add(1, Ordering::Relaxed));
         }
-        let copies = self
-            .0
-            .get_or_init(|| (0..*MOST).map(|_| Apart::default()).collect());
-        match copies.get(NUMBER.get() & (copies.len() - 1)) {
-            Some(Apart(copy)) => copy.get_or_init(|| token.copied_header()),
-            None => token.authorization(),
+        // Made before they are set, so that no thread waits for another one's making.
+        if self.0.get().is_none() {
+            let _ = self.0.set((0..*MOST).map(|_| Apart::default()).collect());
         }
+        let slot = self.0.get().and_then(|copies| {
+            let Apart(slot) = copies.get(NUMBER.get() & (copies.len() - 1))?;
+            if slot.get().is_none() {
+                let _ = slot.set(token.copied_header());
+            }
+            slot.get()
+        });
+        slot.unwrap_or_else(|| token.authorization())
     }
 }
 

@@ -108,7 +108,8 @@ impl Drop for Driving {
             // Nobody looks after the tokens: the next caller takes the long way, and starts
             // another driver.
             for lane in engine.open_lanes() {
-                lane.cell.serve_until(|_| now);
+                lane.cell
+                    .serve_until(|_| Moment::from_origin(Duration::ZERO));
             }
             engine.open_lanes().cloned().collect()
         };
