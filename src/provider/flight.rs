@@ -52,7 +52,10 @@ pub(super) fn working_for<T>(
 
 pub(super) async fn exchange(shared: Arc<Shared>, lane: Arc<Lane>) -> Result<Fresh, Failed> {
     let limit = shared.settings.policies.retry.exchange_timeout;
-    let work = working_for(&shared, with_long_term(&shared, &lane));
+    let work = working_for(&shared, async {
+        let _alone = lane.exchanging.lock().await;
+        with_long_term(&shared, &lane).await
+    });
     // Outermost, so that it also catches a panic of what is dropped when the time is over.
     catching_panics(async {
         let outcome = tokio::time::timeout(limit, work).await;

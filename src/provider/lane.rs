@@ -13,6 +13,9 @@ pub(super) struct Lane {
     /// In order, each once.
     pub(super) scopes: Arc<[String]>,
     pub(super) cell: Cell,
+    /// Held by the exchange that is under way. A runtime that ends drops its tasks in any order, so
+    /// that the next driver may be there before the exchange of the last one is gone.
+    pub(super) exchanging: tokio::sync::Mutex<()>,
     /// Wakes the callers that wait: look again.
     tick: watch::Sender<()>,
 }
@@ -24,6 +27,7 @@ impl Lane {
             id,
             scopes,
             cell: Cell::default(),
+            exchanging: tokio::sync::Mutex::default(),
             tick,
         })
     }
