@@ -51,6 +51,13 @@ impl Moment {
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.nanos.saturating_sub(earlier.nanos))
     }
+
+    /// This much earlier, but not before the origin.
+    pub(crate) const fn back_by(self, duration: Duration) -> Self {
+        Self {
+            nanos: self.nanos.saturating_sub(Self::from_origin(duration).nanos),
+        }
+    }
 }
 
 impl Add<Duration> for Moment {
@@ -64,6 +71,9 @@ impl Add<Duration> for Moment {
     }
 }
 
+/// By so much [`Clock::now_or_just_before`] may lag: a tick of a kernel that counts 100 a second.
+pub(crate) const TICK: Duration = Duration::from_millis(10);
+
 /// Where the crate learns what time it is.
 ///
 /// Every [`TokenProvider`](crate::TokenProvider) uses [`SystemClock`] unless its builder was given
@@ -74,7 +84,7 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
     fn now(&self) -> Moment;
 
     /// The present moment as the hot path asks for it, once for each request: it may lag behind
-    /// [`now`](Self::now) by a few milliseconds, but not by time that the machine has slept.
+    /// [`now`](Self::now) by 10 milliseconds, but not by time that the machine has slept.
     ///
     /// It must not run ahead of [`now`](Self::now), nor go back on one thread. The default is
     /// [`now`](Self::now); a clock that wraps another one forwards both.

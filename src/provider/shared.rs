@@ -8,7 +8,7 @@ use super::engine::Engine;
 use super::keeper::Keeper;
 use super::lane::Lane;
 use super::report::ShutdownReport;
-use crate::clock::{Clock, Moment};
+use crate::clock::{Clock, Moment, TICK};
 use crate::issuer::{Grant, TokenIssuer};
 use crate::machine::{Event, Policies, Window};
 use crate::observe::{Metrics, Observers};
@@ -91,13 +91,14 @@ impl Shared {
         self.wake.notify_one();
     }
 
-    /// Until when the hot path serves a token that a driver looks after. Of a lazy provider, the
-    /// first caller after the refresh became due has to bring it about.
+    /// Until when the hot path serves a token that a driver looks after: its clock may be a tick
+    /// behind. Of a lazy provider, the first caller after the refresh became due has to bring it
+    /// about.
     pub(super) fn served_until(&self, window: Window) -> Moment {
         if self.settings.policies.refresh.lazy {
             window.refresh_at
         } else {
-            window.usable_until
+            window.usable_until.min(window.ends_at.back_by(TICK))
         }
     }
 }

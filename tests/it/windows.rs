@@ -1,9 +1,9 @@
 //! Windows and clocks.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use everbearer::testkit::{Answer, ScriptedIssuer};
-use everbearer::{Clock, RefreshPolicy, State};
+use everbearer::testkit::{Answer, ManualClock, ScriptedIssuer};
+use everbearer::{Clock, Error, Moment, RefreshPolicy, State};
 
 use crate::support::{builder, millis, provider, secs, settle, tasks};
 
@@ -75,6 +75,46 @@ async fn w4_an_expired_token_is_never_served() {
         assert_eq!(header.unwrap(), "Bearer st-2");
     }
     assert_eq!(issuer.exchanges(), 2);
+}
+
+/// As the system's clock: the hot path reads one that is a tick behind.
+#[derive(Debug)]
+struct Behind(ManualClock);
+
+impl Clock for Behind {
+    fn now(&self) -> Moment {
+        self.0.now()
+    }
+
+    fn now_or_just_before(&self) -> Moment {
+        let origin = Moment::from_origin(Duration::ZERO);
+        Moment::from_origin(self.0.now().since(origin).saturating_sub(millis(10)))
+    }
+
+    fn wall(&self) -> SystemTime {
+        self.0.wall()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn w4_without_a_margin_the_hot_path_s_clock_makes_no_token_live_longer() {
+    let issuer = ScriptedIssuer::new();
+    issuer.script([Answer::token(secs(60))]);
+    issuer.otherwise(Answer::error(Error::transient("down")));
+    let clock = ManualClock::new();
+    let provider = builder(&issuer)
+        .clock(Behind(clock.clone()))
+        .refresh_policy(RefreshPolicy::default().margin(Duration::ZERO))
+        .build()
+        .unwrap();
+    provider.token().await.unwrap();
+
+    clock.suspend(secs(60) - millis(1));
+    assert_eq!(provider.authorization().await.unwrap(), "Bearer st-1");
+    assert_eq!(provider.token().await.unwrap().expose(), "st-1");
+    clock.suspend(millis(1));
+    provider.authorization().await.unwrap_err();
+    provider.token().await.unwrap_err();
 }
 
 #[tokio::test(start_paused = true)]
