@@ -33,6 +33,16 @@ pub(super) struct Lane {
     last_use: Moment,
 }
 
+/// How a lane is. It differs from an earlier one only if something has happened to the lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Outline {
+    in_flight: bool,
+    window: Option<Window>,
+    failures: u32,
+    retry_at: Option<Moment>,
+    refused: bool,
+}
+
 /// What a caller that waits for a token may expect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outlook {
@@ -61,6 +71,16 @@ impl Lane {
             refused: false,
             last_denial: None,
             last_use: now,
+        }
+    }
+
+    pub(super) const fn outline(&self) -> Outline {
+        Outline {
+            in_flight: self.in_flight,
+            window: self.window,
+            failures: self.failures,
+            retry_at: self.retry_at,
+            refused: self.refused,
         }
     }
 

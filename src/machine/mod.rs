@@ -16,7 +16,7 @@ use crate::clock::Moment;
 use crate::policy::{RefreshPolicy, RetryPolicy, RotationPolicy, ScopePolicy};
 
 pub(crate) use event::{Action, Event, Failure, Generation, LaneId, Window};
-pub(crate) use lane::Outlook;
+pub(crate) use lane::{Outline, Outlook};
 pub(crate) use schedule::retry_delay;
 
 use lane::Lane;
@@ -168,6 +168,15 @@ impl Machine {
     /// Whether the lane's last failure was terminal and nothing has changed since.
     pub(crate) fn is_refused(&self, lane: LaneId) -> bool {
         self.lanes.get(&lane).is_some_and(|lane| lane.refused)
+    }
+
+    /// Whether an exchange of the lane is under way.
+    pub(crate) fn is_exchanging(&self, lane: LaneId) -> bool {
+        self.lanes.get(&lane).is_some_and(|lane| lane.in_flight)
+    }
+
+    pub(crate) fn outline(&self, lane: LaneId) -> Option<Outline> {
+        self.lanes.get(&lane).map(Lane::outline)
     }
 
     /// When the lane's next exchange begins, if nothing else happens; `None` while one is under

@@ -1,7 +1,7 @@
 //! What happens, and how a provider is, as metrics of the crate `metrics`. `guide::observation`
 //! lists them.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -38,7 +38,7 @@ pub(crate) struct Metrics {
     provider: SharedString,
     /// So many sets of scopes have a label of their own: what a recorder has seen once, it keeps.
     most: usize,
-    known: Mutex<HashSet<Arc<[String]>>>,
+    known: Mutex<HashMap<Arc<[String]>, SharedString>>,
 }
 
 /// A caller that waits, until it is dropped.
@@ -60,7 +60,7 @@ impl Metrics {
     pub(crate) fn new(provider: &str, most: usize) -> Self {
         describe();
         Self {
-            provider: SharedString::from(provider.to_owned()),
+            provider: SharedString::from_shared(provider.into()),
             most: most.saturating_add(1),
             known: Mutex::default(),
         }
@@ -123,7 +123,7 @@ impl Metrics {
         let long_term = status.long_term.as_ref().and_then(|it| it.expires_at);
         let long_term = long_term.map_or(f64::NAN, timestamp);
         gauge!(LONG_TERM_EXPIRY, self.of_provider()).set(long_term);
-        if !self.has_label(scopes) {
+        if self.label(scopes).is_none() {
             return; // sets that share a label would overwrite each other
         }
         gauge!(WAITING, self.of(scopes)).increment(0.0);
@@ -143,7 +143,7 @@ impl Metrics {
 
     /// A recorder forgets nothing, so the gauges of the set say that there is nothing to say.
     fn retire(&self, scopes: &Arc<[String]>) {
-        if self.has_label(scopes) {
+        if self.label(scopes).is_some() {
             for name in [EXPIRY, EXPIRES_IN, GENERATION, FAILURES, BACKOFF] {
                 gauge!(name, self.of(scopes)).set(f64::NAN);
             }
@@ -155,11 +155,8 @@ impl Metrics {
     }
 
     fn of(&self, scopes: &Arc<[String]>) -> Vec<Label> {
-        let scopes = if self.has_label(scopes) {
-            SharedString::from(scopes.join(" "))
-        } else {
-            SharedString::const_str(OTHER)
-        };
+        let scopes = self.label(scopes);
+        let scopes = scopes.unwrap_or(SharedString::const_str(OTHER));
         let mut labels = self.of_provider();
         labels.push(Label::new("scopes", scopes));
         labels
@@ -177,10 +174,19 @@ impl Metrics {
         labels
     }
 
-    /// Whether this set is among the first ones, as many as the policy allows at the same time.
-    fn has_label(&self, scopes: &Arc<[String]>) -> bool {
+    /// The label of its own that this set has, if it is among the first ones, as many as the policy
+    /// allows at the same time.
+    fn label(&self, scopes: &Arc<[String]>) -> Option<SharedString> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.contains(scopes) || (known.len() < self.most && known.insert(Arc::clone(scopes)))
+        if let Some(label) = known.get(scopes) {
+            return Some(label.clone());
+        }
+        let has_room = known.len() < self.most;
+        has_room.then(|| {
+            let label = SharedString::from_shared(scopes.join(" ").into());
+            known.insert(Arc::clone(scopes), label.clone());
+            label
+        })
     }
 }
 

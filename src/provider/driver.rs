@@ -25,7 +25,7 @@ use crate::observe::{self, Happening};
 use crate::token::{Bearer, ShortTermToken};
 
 /// The longest sleep. Timers stop while a machine sleeps; the clock does not, and is read again
-/// after each sleep.
+/// after each sleep. So often all is measured, too: some of it changes with time alone.
 const HEARTBEAT: Duration = Duration::from_secs(30);
 
 /// Calls of the issuer that are under way, each a task: whatever happens there, the driver goes
@@ -128,6 +128,7 @@ async fn run(driving: Driving) {
         let watch = keeper::watch(Arc::clone(shared));
         calls.tasks.spawn(async { match watch.await {} });
     }
+    let mut heartbeat_at = shared.now();
     loop {
         let now = shared.now();
         let wall = shared.settings.clock.wall();
@@ -145,16 +146,21 @@ async fn run(driving: Driving) {
                 }
             }
             Action::Sleep(until) => {
-                status::measure(shared);
-                let pause = until.map_or(HEARTBEAT, |until| until.since(now).min(HEARTBEAT));
+                if heartbeat_at <= now {
+                    heartbeat_at = now + HEARTBEAT;
+                    status::measure_all(shared);
+                } else {
+                    status::measure_changes(shared);
+                }
+                let until = until.map_or(heartbeat_at, |until| until.min(heartbeat_at));
                 tokio::select! {
                     Some(ended) = calls.next() => land(shared, ended),
                     () = shared.wake.notified() => {}
-                    () = tokio::time::sleep(pause) => {}
+                    () = tokio::time::sleep(until.since(now)) => {}
                 }
             }
             Action::Drain { deadline } => shutdown::drain(shared, &mut calls, deadline).await,
-            Action::Stop => return status::measure(shared),
+            Action::Stop => return status::measure_all(shared),
         }
     }
 }

@@ -9,7 +9,7 @@ use super::cell::Published;
 use super::lane::Lane;
 use crate::clock::Moment;
 use crate::error::{Error, ErrorKind};
-use crate::machine::{Action, Event, Generation, LaneId, Machine, Outlook, Policies};
+use crate::machine::{Action, Event, Generation, LaneId, Machine, Outline, Outlook, Policies};
 use crate::token::{LongTermToken, ShortTermToken};
 
 /// So many tokens whose end nobody states are kept for revocation: memory must not grow for ever.
@@ -84,6 +84,8 @@ struct Open {
     attempts: u64,
     /// Why the last one failed, if it did.
     last_error: Option<Error>,
+    /// How it was when it was last measured.
+    measured: Option<Outline>,
 }
 
 /// A lane that was closed, with what is to be revoked.
@@ -207,6 +209,20 @@ impl Engine {
     pub(super) fn last_error(&self, lane: LaneId) -> Option<&Error> {
         self.open.get(&lane)?.last_error.as_ref()
     }
+    /// The lanes that are not as they were when they were last measured, and the root, whose
+    /// measurement is also that of the provider.
+    pub(super) fn changed_lanes(&mut self) -> Vec<Arc<Lane>> {
+        let mut changed = Vec::new();
+        for (&id, open) in &mut self.open {
+            let outline = self.machine.outline(id);
+            if open.measured != outline || id == LaneId::ROOT {
+                open.measured = outline;
+                changed.push(Arc::clone(&open.lane));
+            }
+        }
+        changed
+    }
+
 
     /// Serves a caller, or notes what it needs. All that decides it is seen at one moment.
     pub(super) fn serve(
@@ -327,6 +343,7 @@ impl Engine {
             lane: Arc::clone(lane),
             attempts: 0,
             last_error: None,
+            measured: None,
         };
         self.open.insert(lane.id, open);
     }

@@ -1,5 +1,7 @@
 //! How a provider is at one moment.
 
+use std::sync::Arc;
+
 use super::lane::Lane;
 use super::shared::Shared;
 use crate::machine::{LaneId, Machine};
@@ -36,15 +38,26 @@ pub(super) fn of(shared: &Shared, lane: &Lane) -> Status {
     }
 }
 
-/// Has the metrics say how every set of scopes is.
-pub(super) fn measure(shared: &Shared) {
-    if !Metrics::ON {
-        return;
+/// Has the metrics say how the sets of scopes are to which something has happened.
+pub(super) fn measure_changes(shared: &Shared) {
+    if Metrics::ON {
+        let changed = shared.engine().changed_lanes();
+        measure(shared, &changed);
     }
+}
+
+/// Has the metrics say how every set of scopes is.
+pub(super) fn measure_all(shared: &Shared) {
+    if Metrics::ON {
+        let lanes: Vec<_> = shared.engine().open_lanes().cloned().collect();
+        measure(shared, &lanes);
+    }
+}
+
+fn measure(shared: &Shared, lanes: &[Arc<Lane>]) {
     let wall = shared.settings.clock.wall();
-    let lanes: Vec<_> = shared.engine().open_lanes().cloned().collect();
     for lane in lanes {
-        let status = of(shared, &lane);
+        let status = of(shared, lane);
         shared.observers.metrics.read(&lane.scopes, &status, wall);
     }
 }

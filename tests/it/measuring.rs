@@ -186,3 +186,30 @@ fn a_caller_with_a_good_token_touches_no_metric() {
         });
     });
 }
+
+#[test]
+fn an_exchange_measures_no_other_set_of_scopes() {
+    let asked_by_a_refresh_beside = |others: usize| {
+        let asked = Asked::default();
+        metrics::with_local_recorder(&asked, || {
+            runtime(true).block_on(async {
+                let (provider, _clock) = provider(&ScriptedIssuer::new());
+                let mut sets = Vec::new();
+                for scope in 0..others {
+                    let set = provider.scoped([format!("scope-{scope}")]);
+                    set.ready().await.unwrap();
+                    sets.push(set);
+                }
+                provider.ready().await.unwrap();
+                settle().await;
+                let before = asked.count();
+                provider.refresh().await.unwrap();
+                settle().await;
+                asked.count() - before
+            })
+        })
+    };
+    let alone = asked_by_a_refresh_beside(0);
+    assert!(alone > 0);
+    assert_eq!(asked_by_a_refresh_beside(50), alone);
+}
