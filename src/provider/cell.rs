@@ -31,32 +31,42 @@ pub(super) struct Published {
 }
 
 impl Published {
+    /// This thread's copy of the header.
+    #[inline]
+    pub(super) fn header(&self) -> &HeaderValue {
+        self.copies.of(&self.token)
+    }
+
     pub(super) fn is_usable(&self, now: Moment) -> bool {
         now < self.window.usable_until
     }
 }
 
 impl Cell {
-    /// What `take` makes of the header of the token in use and its generation; or what `or_else`
-    /// says, if the caller has to take the long way. Either makes its value where it is to stay:
-    /// a header is large, and each move of one costs as much as the look at the clock.
+    /// What `take` makes of the token in use; or what `or_else` says, if the caller has to take the
+    /// long way. Either makes its value where it is to stay: a header is large, and each move of
+    /// one costs as much as the look at the clock.
     #[inline]
-    pub(super) fn header<T>(
+    pub(super) fn serve<T>(
         &self,
         now: Moment,
-        take: impl FnOnce(&HeaderValue, Generation) -> T,
+        take: impl FnOnce(&Published) -> T,
         or_else: impl FnOnce() -> T,
     ) -> T {
-        let take = |published: &Published| {
-            let header = published.copies.of(&published.token);
-            take(header, published.window.generation)
-        };
-        self.serve(now, take, or_else)
-    }
-
-    /// The token in use, as [`header`](Self::header) has it.
-    pub(super) fn token(&self, now: Moment) -> Option<ShortTermToken> {
-        self.serve(now, |published| Some(published.token.clone()), || None)
+        let published = self.published.load();
+        match published.as_ref() {
+            Some(published) if now < published.served_until => {
+                // Written once after each time that somebody asked, so that readers share the line.
+                if !published.used.load(Ordering::Relaxed) {
+                    published.used.store(true, Ordering::Relaxed);
+                }
+                take(published)
+            }
+            _ => {
+                drop(published);
+                or_else()
+            }
+        }
     }
 
     /// The token in use, good or not.
@@ -100,28 +110,5 @@ impl Cell {
         published.as_ref().is_some_and(|it| {
             it.used.load(Ordering::Relaxed) && it.used.swap(false, Ordering::Relaxed)
         })
-    }
-
-    #[inline]
-    fn serve<T>(
-        &self,
-        now: Moment,
-        take: impl FnOnce(&Published) -> T,
-        or_else: impl FnOnce() -> T,
-    ) -> T {
-        let published = self.published.load();
-        match published.as_ref() {
-            Some(published) if now < published.served_until => {
-                // Written once after each time that somebody asked, so that readers share the line.
-                if !published.used.load(Ordering::Relaxed) {
-                    published.used.store(true, Ordering::Relaxed);
-                }
-                take(published)
-            }
-            _ => {
-                drop(published);
-                or_else()
-            }
-        }
     }
 }

@@ -1,7 +1,7 @@
 //! What the driver works on: the machine, and what it must not know. It outlives a driver that
 //! goes away with its runtime, and the next one goes on from here.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime};
 
@@ -46,7 +46,7 @@ pub(super) struct Engine {
     pub(super) minted: Vec<Minted>,
     pub(super) shutdown_began: Option<Moment>,
     root: Arc<Lane>,
-    open: HashMap<LaneId, Open>,
+    open: BTreeMap<LaneId, Open>,
     /// Every lane that somebody holds, open or not: there is never a second one for a set.
     known: HashMap<Arc<[String]>, Weak<Lane>>,
     lanes: u64,
@@ -97,8 +97,11 @@ pub(super) struct Retired {
 /// What there is to say to a caller that the hot path did not serve.
 pub(super) enum Service {
     Token(Arc<Published>),
-    /// Wait for the lane's tick, and ask again.
-    Wait,
+    /// Wait for the lane's tick, and ask again. If the exchange is under way, the driver need not
+    /// be told.
+    Wait {
+        is_under_way: bool,
+    },
 }
 
 /// What a caller asks for, and what it has seen.
@@ -135,7 +138,7 @@ impl Engine {
             minted: Vec::new(),
             shutdown_began: None,
             root: Arc::clone(root),
-            open: HashMap::new(),
+            open: BTreeMap::new(),
             known: HashMap::new(),
             lanes: 0,
         };
@@ -206,9 +209,6 @@ impl Engine {
         self.open.values().map(|open| &open.lane)
     }
 
-    pub(super) fn last_error(&self, lane: LaneId) -> Option<&Error> {
-        self.open.get(&lane)?.last_error.as_ref()
-    }
     /// The lanes that are not as they were when they were last measured, and the root, whose
     /// measurement is also that of the provider.
     pub(super) fn changed_lanes(&mut self) -> Vec<Arc<Lane>> {
@@ -223,6 +223,9 @@ impl Engine {
         changed
     }
 
+    pub(super) fn last_error(&self, lane: LaneId) -> Option<&Error> {
+        self.open.get(&lane)?.last_error.as_ref()
+    }
 
     /// Serves a caller, or notes what it needs. All that decides it is seen at one moment.
     pub(super) fn serve(
@@ -258,7 +261,9 @@ impl Engine {
             return Err(error);
         }
         self.demand(lane.id, asking.newer_than, now);
-        Ok(Service::Wait)
+        Ok(Service::Wait {
+            is_under_way: self.machine.is_exchanging(lane.id),
+        })
     }
 
     /// Notes who was used, and says what is to be done next. A lane that the machine retires is

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use tokio::sync::watch;
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 use super::cell::Cell;
 use crate::machine::LaneId;
@@ -17,27 +18,27 @@ pub(super) struct Lane {
     /// that the next driver may be there before the exchange of the last one is gone.
     pub(super) exchanging: tokio::sync::Mutex<()>,
     /// Wakes the callers that wait: look again.
-    tick: watch::Sender<()>,
+    tick: Notify,
 }
 
 impl Lane {
     pub(super) fn new(id: LaneId, scopes: Arc<[String]>) -> Arc<Self> {
-        let (tick, _) = watch::channel(());
         Arc::new(Self {
             id,
             scopes,
             cell: Cell::default(),
             exchanging: tokio::sync::Mutex::default(),
-            tick,
+            tick: Notify::new(),
         })
     }
 
-    pub(super) fn ticks(&self) -> watch::Receiver<()> {
-        self.tick.subscribe()
+    /// Ends at the next tick after this call, whenever it is first polled.
+    pub(super) fn tick(&self) -> Notified<'_> {
+        self.tick.notified()
     }
 
     pub(super) fn wake_callers(&self) {
-        self.tick.send_modify(|()| {});
+        self.tick.notify_waiters();
     }
 }
 

@@ -32,7 +32,7 @@ pub use report::{Fate, ShutdownReport, Tier, TokenReport};
 
 use crate::error::{Error, ErrorKind};
 use crate::issuer::{Credential, TokenIssuer};
-use crate::machine::{Event, Generation};
+use crate::machine::{Event, Generation, Window};
 use crate::observe::{Happening, Status, Subscription};
 use crate::origin::Origin;
 use crate::token::{LongTermToken, ShortTermToken};
@@ -98,6 +98,8 @@ impl Drop for Lifeline {
     }
 }
 
+type Waiting<'a> = Pin<Box<dyn Future<Output = Result<HeaderValue, Error>> + Send + 'a>>;
+
 impl TokenProvider {
     /// A provider that takes its tokens from this issuer, starting from a
     /// [`LongTermToken`] or a [`Grant`](crate::Grant).
@@ -122,10 +124,15 @@ impl TokenProvider {
     ///
     /// Dropping the future ends the waiting and nothing else: the exchange goes on.
     pub async fn token(&self) -> Result<ShortTermToken, Error> {
-        if let Some(token) = self.lane.cell.token(self.shared.now()) {
-            return Ok(token);
+        let take = |published: &Published| published.token.clone();
+        let at_once = self
+            .lane
+            .cell
+            .serve(self.shared.just_now(), |it| Some(take(it)), || None);
+        match at_once {
+            Some(token) => Ok(token),
+            None => self.newer_than(Generation(0), take).await,
         }
-        Ok(self.newer_than(Generation(0)).await?.token.clone())
     }
 
     /// A token that may go on requests for at least this long, for a caller with a long upload
@@ -140,17 +147,16 @@ impl TokenProvider {
     ///
     /// As [`token`](Self::token).
     pub async fn token_with(&self, min_remaining: Duration) -> Result<ShortTermToken, Error> {
-        let lasts =
-            |published: &Published, now| published.window.usable_until.since(now) >= min_remaining;
-        let mut published = self.newer_than(Generation(0)).await?;
-        let lasted_when_new = lasts(&published, published.window.sent);
-        if lasted_when_new && !lasts(&published, self.shared.now()) {
-            published = self.newer_than(published.window.generation).await?;
+        let take = |published: &Published| (published.token.clone(), published.window);
+        let lasts = |window: Window, now| window.usable_until.since(now) >= min_remaining;
+        let (mut token, mut window) = self.newer_than(Generation(0), take).await?;
+        let lasted_when_new = lasts(window, window.sent);
+        if lasted_when_new && !lasts(window, self.shared.now()) {
+            (token, window) = self.newer_than(window.generation, take).await?;
         }
-        if lasts(&published, self.shared.now()) {
-            return Ok(published.token.clone());
+        if lasts(window, self.shared.now()) {
+            return Ok(token);
         }
-        let window = published.window;
         Err(Error::new(
             ErrorKind::TooShortLived,
             format!(
@@ -173,18 +179,12 @@ impl TokenProvider {
     /// As [`token`](Self::token).
     #[inline]
     pub fn authorization(&self) -> impl Future<Output = Result<HeaderValue, Error>> + Send {
-        let mut long_way: Option<Pin<Box<dyn Future<Output = _> + Send>>> = None;
+        let mut long_way: Option<Waiting<'_>> = None;
         future::poll_fn(move |context| match &mut long_way {
             Some(waiting) => waiting.as_mut().poll(context),
             None => self.at_once(
                 |header, _| Poll::Ready(Ok(header.clone())),
-                || {
-                    let waiting = async {
-                        let (header, _) = self.header_newer_than(Generation(0)).await?;
-                        Ok(header)
-                    };
-                    long_way.insert(Box::pin(waiting)).as_mut().poll(context)
-                },
+                || long_way.insert(self.wait()).as_mut().poll(context),
             ),
         })
     }
@@ -242,7 +242,7 @@ impl TokenProvider {
     pub async fn refresh(&self) -> Result<ShortTermToken, Error> {
         let present = self.lane.cell.load();
         let present = present.map_or(Generation(0), |published| published.window.generation);
-        Ok(self.newer_than(present).await?.token.clone())
+        self.newer_than(present, |it| it.token.clone()).await
     }
 
     /// Says that a resource server refused this token with a 401, and returns one to try instead.
@@ -272,7 +272,7 @@ impl TokenProvider {
                 "the resource server refused a token that was minted just now",
             ));
         }
-        Ok(self.newer_than(refused).await?.token.clone())
+        self.newer_than(refused, |it| it.token.clone()).await
     }
 
     /// A provider of tokens that are good for these scopes only. It shares the long-term token,
@@ -449,19 +449,22 @@ impl TokenProvider {
         take: impl FnOnce(&HeaderValue, Generation) -> T,
         or_else: impl FnOnce() -> T,
     ) -> T {
-        let now = self.shared.settings.clock.now_or_just_before();
-        self.lane.cell.header(now, take, or_else)
+        let take = |published: &Published| take(published.header(), published.window.generation);
+        self.lane.cell.serve(self.shared.just_now(), take, or_else)
+    }
+
+    /// Apart, and in a box, so that what each request polls stays small.
+    #[cold]
+    fn wait(&self) -> Waiting<'_> {
+        Box::pin(self.newer_than(Generation(0), |it| it.header().clone()))
     }
 
     pub(crate) async fn header_newer_than(
         &self,
         generation: Generation,
     ) -> Result<(HeaderValue, Generation), Error> {
-        let published = self.newer_than(generation).await?;
-        Ok((
-            published.token.authorization().clone(),
-            published.window.generation,
-        ))
+        let take = |it: &Published| (it.header().clone(), it.window.generation);
+        self.newer_than(generation, take).await
     }
 
     /// Notes that a request is sent again with a newer token.
@@ -489,8 +492,13 @@ impl TokenProvider {
         replaced
     }
 
-    async fn newer_than(&self, generation: Generation) -> Result<Arc<Published>, Error> {
-        wait::for_token(&self.shared, &self.lane, generation).await
+    /// What `take` makes of a good token that is newer than this generation.
+    async fn newer_than<T>(
+        &self,
+        generation: Generation,
+        take: impl Fn(&Published) -> T,
+    ) -> Result<T, Error> {
+        wait::for_token(&self.shared, &self.lane, generation, take).await
     }
 }
 

@@ -79,6 +79,12 @@ impl Shared {
         self.settings.clock.now()
     }
 
+    /// The moment for the hot path.
+    #[inline]
+    pub(super) fn just_now(&self) -> Moment {
+        self.settings.clock.now_or_just_before()
+    }
+
     /// Never held across an await, nor while a user's code runs.
     pub(super) fn engine(&self) -> MutexGuard<'_, Engine> {
         self.engine.lock().unwrap_or_else(PoisonError::into_inner)

@@ -17,52 +17,68 @@ use crate::machine::{Event, Generation};
 /// So often one caller starts the driver before it concludes that its runtime is shutting down.
 pub(super) const STARTS: u32 = 3;
 
-/// A good token that is newer than this generation.
+/// What `take` makes of a good token that is newer than this generation.
 ///
 /// A caller waits for one exchange at the most: if the one under way, or else the next, fails, so
 /// does the caller.
-pub(super) async fn for_token(
+pub(super) async fn for_token<T>(
     shared: &Arc<Shared>,
     lane: &Arc<Lane>,
     newer_than: Generation,
-) -> Result<Arc<Published>, Error> {
+    take: impl Fn(&Published) -> T,
+) -> Result<T, Error> {
     if let Err(error) = driver::current_runtime() {
-        return lane.cell.good(shared.now(), newer_than).ok_or(error);
+        let good = lane.cell.good(shared.now(), newer_than);
+        return good.map(|published| take(&published)).ok_or(error);
     }
     refuse_within(shared)?;
     let patience = shared.settings.policies.retry.wait_timeout;
-    match tokio::time::timeout(patience, wait(shared, lane, newer_than)).await {
+    match tokio::time::timeout(patience, wait(shared, lane, newer_than, take)).await {
         Ok(outcome) => outcome,
         Err(_) => Err(out_of_patience(shared, lane, patience)),
     }
 }
 
-async fn wait(
+async fn wait<T>(
     shared: &Arc<Shared>,
     lane: &Arc<Lane>,
     newer_than: Generation,
-) -> Result<Arc<Published>, Error> {
-    let mut ticks = lane.ticks();
+    take: impl Fn(&Published) -> T,
+) -> Result<T, Error> {
+    let mut now = shared.now();
     let mut asking = Asking {
         newer_than,
-        give_up_at: shared.now() + shared.settings.policies.retry.wait_timeout,
+        give_up_at: now + shared.settings.policies.retry.wait_timeout,
         seen: None,
     };
     let (mut starts, mut waiting) = (0, None);
     loop {
-        ticks.borrow_and_update();
+        let tick = lane.tick();
         starts += u32::from(driver::ensure(shared)?);
-        let now = shared.now();
         let service = shared.engine().serve(lane, &mut asking, now)?;
-        shared.wake.notify_one();
         match service {
-            Service::Token(published) => return Ok(published),
-            Service::Wait if starts > STARTS => return Err(runtime_is_going()),
-            Service::Wait => {
+            Service::Token(published) => {
+                shared.wake.notify_one();
+                return Ok(take(&published));
+            }
+            Service::Wait { .. } if starts > STARTS => return Err(runtime_is_going()),
+            Service::Wait { is_under_way } => {
+                if !is_under_way {
+                    shared.wake.notify_one();
+                }
                 waiting.get_or_insert_with(|| shared.observers.metrics.waiting(&lane.scopes));
-                ticks.changed().await.map_err(|_| shut_down())?;
+                tick.await;
             }
         }
+        // Those who waited together are not to meet again at the engine's lock.
+        let newer = |published: &Published| {
+            let is_newer = published.window.generation > newer_than;
+            is_newer.then(|| take(published))
+        };
+        if let Some(taken) = lane.cell.serve(shared.just_now(), newer, || None) {
+            return Ok(taken);
+        }
+        now = shared.now();
     }
 }
 
@@ -107,7 +123,7 @@ pub(super) async fn for_rotation(shared: &Arc<Shared>) -> Result<(), Error> {
 async fn rotated(shared: &Arc<Shared>) -> Result<(), Error> {
     let root = shared.engine().root();
     if !shared.engine().machine.knows_long_term() {
-        for_token(shared, &root, Generation(0)).await?;
+        for_token(shared, &root, Generation(0), |_| ()).await?;
     }
     let mut ticks = shared.rotated.subscribe();
     let (changes, failures) = {
