@@ -68,7 +68,7 @@ impl RequestBuilderExt for RequestBuilder {
         let (header, generation) = rules::header_for(provider, &request)
             .await
             .map_err(SendError::Token)?;
-        let again = rules.put(&header, &mut request);
+        let again = rules.put(header, &mut request);
         let response = client.execute(request).await?;
         if !rules.is_refusal(&response) {
             return Ok(response);

@@ -31,9 +31,7 @@ use crate::provider::TokenProvider;
 /// The client's proxy settings are its own: with a proxy, requests to a loopback address go there
 /// in the clear, unless the client is built with `no_proxy` or the environment excepts them.
 ///
-/// Place it behind middleware that retries, so that each retry is given the token of its time. The
-/// token is taken when `Next::run` is called: middleware before it that waits for its turn should
-/// do so before that call, and not between the call and the first poll.
+/// Place it behind middleware that retries, so that each retry is given the token of its time.
 ///
 /// # Examples
 ///
@@ -120,8 +118,8 @@ impl BearerMiddleware {
 
 type Answer<'a> = Pin<Box<dyn Future<Output = reqwest_middleware::Result<Response>> + Send + 'a>>;
 
-/// Written out as `async_trait` would: what a request with a good token needs is done before a
-/// future is made, so that the future is small; and a request that is none of ours costs none.
+/// Written out, for `async_trait` makes a future that holds the request twice; and a request that is
+/// none of ours costs no future.
 impl Middleware for BearerMiddleware {
     fn handle<'a, 'life1, 'life2, 'async_trait>(
         &'a self,
@@ -138,48 +136,22 @@ impl Middleware for BearerMiddleware {
         if !self.rules.want(&self.provider, &request) {
             return next.run(request, extensions);
         }
-        let at_once = self.provider.at_once(
-            |header, generation| Some((generation, self.rules.put(header, &mut request))),
-            || None,
-        );
-        match at_once {
-            Some((generation, again)) => {
-                Box::pin(self.send(request, generation, again, extensions, next))
-            }
-            None => Box::pin(async move {
-                let (header, generation) = rules::header_for(&self.provider, &request)
-                    .await
-                    .map_err(reqwest_middleware::Error::middleware)?;
-                let again = self.rules.put(&header, &mut request);
-                self.send(request, generation, again, extensions, next)
-                    .await
-            }),
-        }
-    }
-}
-
-impl BearerMiddleware {
-    /// Sends a request with a token of this generation, and perhaps the same once more. An
-    /// `async fn` would hold each request twice.
-    #[allow(clippy::manual_async_fn, reason = "see above")]
-    fn send<'a>(
-        &'a self,
-        request: Request,
-        generation: Generation,
-        again: Option<Request>,
-        extensions: &'a mut Extensions,
-        next: Next<'a>,
-    ) -> impl Future<Output = reqwest_middleware::Result<Response>> + Send + 'a {
-        async move {
+        Box::pin(async move {
+            let (header, generation) = rules::header_for(&self.provider, &request)
+                .await
+                .map_err(reqwest_middleware::Error::middleware)?;
+            let again = self.rules.put(header, &mut request);
             let response = next.clone().run(request, extensions).await?;
             if self.rules.is_refusal(&response) {
                 return Box::pin(self.resend_after(response, generation, again, extensions, next))
                     .await;
             }
             Ok(response)
-        }
+        })
     }
+}
 
+impl BearerMiddleware {
     async fn resend_after(
         &self,
         refusal: Response,

@@ -53,13 +53,13 @@ impl Rules {
     /// Puts the token on the request. The same request without it, if it is to be sent once more
     /// after a refusal and can be sent twice. The copy is the larger part of what all this costs.
     #[inline]
-    pub(super) fn put(&self, header: &HeaderValue, request: &mut Request) -> Option<Request> {
+    pub(super) fn put(&self, header: HeaderValue, request: &mut Request) -> Option<Request> {
         let again = if self.resend {
             request.try_clone()
         } else {
             None
         };
-        request.headers_mut().insert(AUTHORIZATION, header.clone());
+        request.headers_mut().insert(AUTHORIZATION, header);
         again
     }
 
@@ -70,6 +70,7 @@ impl Rules {
 
 /// The header for this request. What is seldom polled is boxed, here as elsewhere, so that the
 /// future of each request stays small.
+#[inline]
 pub(super) async fn header_for(
     provider: &TokenProvider,
     request: &Request,
