@@ -15,9 +15,9 @@ use crate::error::{Error, ErrorKind};
 use crate::machine::Failure;
 use crate::token::LongTermToken;
 
-/// So many long-term tokens are tried in one exchange: the next, the current, and one that is
-/// obtained.
-const MOST_REFUSED: usize = 3;
+/// So many long-term tokens are tried in one exchange. Rotations may overtake it more than once, but
+/// a store that brings one bad token after the other is not to keep it busy.
+const MOST_REFUSED: usize = 10;
 
 /// Why an exchange brought nothing, and with which long-term token.
 #[derive(Debug)]

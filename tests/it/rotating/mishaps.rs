@@ -206,6 +206,23 @@ async fn what_renew_brings_does_not_wait_for_a_rotation_that_has_failed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn l6_an_exchange_that_is_overtaken_again_and_again_succeeds() {
+    let issuer = ScriptedIssuer::new();
+    let superseded = || Answer::error(Error::terminal("superseded")).after(millis(100));
+    issuer.script([superseded(), superseded(), superseded(), superseded()]);
+    let (provider, _clock) = crate::support::provider(&issuer);
+    let caller = provider.clone();
+    let caller = tokio::spawn(async move { caller.token().await });
+    for next in ["a", "b", "c", "d"] {
+        tokio::time::sleep(millis(50)).await;
+        provider.renew(LongTermToken::new(next).unwrap());
+        tokio::time::sleep(millis(50)).await;
+    }
+    caller.await.unwrap().unwrap();
+    assert_eq!(issuer.exchanged(), ["long-term", "a", "b", "c", "d"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn e7_a_server_that_refuses_what_it_has_just_handed_out_is_not_asked_for_more() {
     let (issuer, clock) = (ScriptedIssuer::new(), ManualClock::new());
     issuer.otherwise(Answer::error(Error::terminal("never")));
