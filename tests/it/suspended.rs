@@ -86,12 +86,13 @@ async fn be_the_daemon() {
             Arc::clone(&sending),
         ));
     }
+    let orders = Arc::clone(&sending);
     tokio::task::spawn_blocking(move || {
         let mut paused = None;
         for order in std::io::stdin().lock().lines() {
             match order.unwrap().as_str() {
                 "pause" => {
-                    paused = Some(sending.blocking_write());
+                    paused = Some(orders.blocking_write());
                     // `println` would be kept back until the test ends.
                     std::io::stdout().write_all(b"paused\n").unwrap();
                 }
@@ -102,6 +103,8 @@ async fn be_the_daemon() {
     })
     .await
     .unwrap();
+    // Nor is one under way when its token is revoked.
+    let _sent = sending.write().await;
     assert!(provider.shutdown().await.is_clean());
 }
 
