@@ -1,7 +1,7 @@
 //! What the driver works on: the machine, and what it must not know. It outlives a driver that
 //! goes away with its runtime, and the next one goes on from here.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime};
 
@@ -46,7 +46,7 @@ pub(super) struct Engine {
     pub(super) minted: Vec<Minted>,
     pub(super) shutdown_began: Option<Moment>,
     root: Arc<Lane>,
-    open: BTreeMap<LaneId, Open>,
+    open: HashMap<LaneId, Open>,
     /// Every lane that somebody holds, open or not: there is never a second one for a set.
     known: HashMap<Arc<[String]>, Weak<Lane>>,
     lanes: u64,
@@ -138,7 +138,7 @@ impl Engine {
             minted: Vec::new(),
             shutdown_began: None,
             root: Arc::clone(root),
-            open: BTreeMap::new(),
+            open: HashMap::new(),
             known: HashMap::new(),
             lanes: 0,
         };

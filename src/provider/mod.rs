@@ -456,14 +456,14 @@ impl TokenProvider {
     /// Apart, and in a box, so that what each request polls stays small.
     #[cold]
     fn wait(&self) -> Waiting<'_> {
-        Box::pin(self.newer_than(Generation(0), |it| it.header().clone()))
+        Box::pin(self.newer_than(Generation(0), |it| it.token.authorization().clone()))
     }
 
     pub(crate) async fn header_newer_than(
         &self,
         generation: Generation,
     ) -> Result<(HeaderValue, Generation), Error> {
-        let take = |it: &Published| (it.header().clone(), it.window.generation);
+        let take = |it: &Published| (it.token.authorization().clone(), it.window.generation);
         self.newer_than(generation, take).await
     }
 
