@@ -69,7 +69,7 @@ pub(crate) fn everything(plan: Plan) -> Report {
     eprintln!("stampede");
     report.stampede = stampede::run(plan, &mut report.not_driven);
     eprintln!("paced");
-    report.paced = paced::run(plan, &mut report.not_driven);
+    report.paced = paced::run(plan);
     report
 }
 

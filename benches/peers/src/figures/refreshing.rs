@@ -55,8 +55,8 @@ pub(super) fn draw(report: &Report, path: &Path) -> Drawn {
     }
     canvas.text(
         "one exchange",
-        (exchange, ABOVE - 12),
-        Side::Middle,
+        (exchange + 4, ABOVE - 12),
+        Side::Left,
         SMALL,
         SOFT_INK,
     )?;

@@ -5,18 +5,23 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 use tokio::time::MissedTickBehavior;
 
-use super::{LONG, Plan, interleaved, not_driven, spread_of, workers};
-use crate::report::{NotDriven, Paced};
+use super::{LONG, Plan, interleaved, spread_of, workers};
+use crate::report::Paced;
 use crate::rival::Rival;
 use crate::rivals::aliri::Aliri;
 use crate::rivals::aws::Aws;
 use crate::rivals::azure::Azure;
 use crate::rivals::by_hand::ByHand;
 use crate::rivals::everbearer::Everbearer;
+use crate::rivals::gcp_auth::GcpAuth;
+use crate::rivals::google::Google;
 use crate::rivals::huskarl::Huskarl;
 use crate::rivals::middle::Middle;
 use crate::rivals::moka::Moka;
 use crate::rivals::object_store::ObjectStore;
+use crate::rivals::reqwest_auth::ReqwestAuth;
+use crate::rivals::token_source::TokenSource;
+use crate::rivals::yup::Yup;
 use crate::source::Source;
 
 const CALLERS: u32 = 64;
@@ -29,14 +34,11 @@ const SHORT: Duration = Duration::from_millis(200);
 /// For those that count in whole seconds.
 const SECONDS: Duration = Duration::from_secs(2);
 
-/// How long before the end each renews, which nothing can change.
-const FIXED_LEADS: [(&str, u32); 5] = [
-    ("gcp_auth", 20),
-    ("token-source", 10),
-    ("reqwest-auth", 10),
-    ("yup-oauth2", 60),
-    ("google-cloud-auth", 10),
-];
+/// For those that renew so many seconds before the end, which nothing can change: every two
+/// seconds, too.
+const fn after_lead(seconds: u64) -> Duration {
+    Duration::from_secs(seconds + 2)
+}
 
 struct Lane {
     name: &'static str,
@@ -51,14 +53,7 @@ struct Round {
     latencies: Histogram<u64>,
 }
 
-pub(super) fn run(plan: Plan, left_out: &mut Vec<NotDriven>) -> Vec<Paced> {
-    for (rival, seconds) in FIXED_LEADS {
-        let reason = format!(
-            "paced only: its fixed lead of {seconds} s makes a run of several refreshes take \
-             minutes"
-        );
-        left_out.push(not_driven(rival, reason));
-    }
+pub(super) fn run(plan: Plan) -> Vec<Paced> {
     let mut lanes = [
         lane::<Everbearer>(LONG, 3),
         lane::<ByHand>(LONG, 3),
@@ -72,6 +67,11 @@ pub(super) fn run(plan: Plan, left_out: &mut Vec<NotDriven>) -> Vec<Paced> {
         lane::<Middle>(SECONDS, 6),
         lane::<Huskarl>(SECONDS, 6),
         lane::<Aliri>(SECONDS, 6),
+        lane::<TokenSource>(after_lead(10), 6),
+        lane::<ReqwestAuth>(after_lead(10), 6),
+        lane::<Google>(after_lead(240), 6),
+        lane::<GcpAuth>(after_lead(20), 6),
+        lane::<Yup>(after_lead(60), 6),
     ];
     let found = interleaved(plan.rounds, &mut lanes, |lane| {
         (lane.round)(lane.life, lane.length / plan.shorter)
