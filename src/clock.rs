@@ -88,6 +88,19 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
     ///
     /// It must not run ahead of [`now`](Self::now), nor go back on one thread. The default is
     /// [`now`](Self::now); a clock that wraps another one forwards both.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use everbearer::{Clock, SystemClock};
+    ///
+    /// let clock = SystemClock::default();
+    /// let before = clock.now();
+    /// let reading = clock.now_or_just_before();
+    /// assert!(reading <= clock.now());
+    /// assert!(before.since(reading) < Duration::from_secs(1));
+    /// ```
     fn now_or_just_before(&self) -> Moment {
         self.now()
     }

@@ -177,6 +177,22 @@ impl TokenProvider {
     /// # Cancel safety
     ///
     /// As [`token`](Self::token).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use everbearer::testkit::ScriptedIssuer;
+    /// # use everbearer::{LongTermToken, TokenProvider};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let provider = TokenProvider::builder(ScriptedIssuer::new(), LongTermToken::new("secret")?);
+    /// # let provider = provider.build()?;
+    /// let mut request = http::Request::get("https://api.example.com/v1/jobs").body(())?;
+    /// let header = provider.authorization().await?;
+    /// request.headers_mut().insert(http::header::AUTHORIZATION, header);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[inline]
     pub fn authorization(&self) -> impl Future<Output = Result<HeaderValue, Error>> + Send {
         let mut long_way: Option<Waiting<'_>> = None;

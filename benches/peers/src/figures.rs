@@ -58,9 +58,9 @@ fn colours(rival: &str) -> (RGBColor, RGBColor) {
 }
 
 /// What stands below each figure.
-fn source(machine: &Machine) -> String {
+fn source(machine: &Machine, rounds: usize) -> String {
     format!(
-        "Medians of {} rounds, whiskers from least to most. {}, {} cores.",
-        machine.rounds, machine.processor, machine.cores
+        "Medians of {rounds} rounds, whiskers from least to most. {}, {} cores.",
+        machine.processor, machine.cores
     )
 }

@@ -29,6 +29,8 @@ const LONG: Duration = Duration::from_secs(3600);
 #[derive(Clone, Copy)]
 pub(crate) struct Plan {
     pub(crate) rounds: usize,
+    /// Of the load at a steady pace, whose rounds take seconds.
+    pub(crate) paced_rounds: usize,
     /// About how long one round of a loop takes.
     pub(crate) round: Duration,
     /// What the longer rounds are divided by.
@@ -38,7 +40,8 @@ pub(crate) struct Plan {
 impl Plan {
     pub(crate) fn full() -> Self {
         Self {
-            rounds: 5,
+            rounds: 15,
+            paced_rounds: 5,
             round: Duration::from_millis(20),
             shorter: 1,
         }
@@ -47,6 +50,7 @@ impl Plan {
     pub(crate) fn quick() -> Self {
         Self {
             rounds: 1,
+            paced_rounds: 1,
             round: Duration::from_millis(5),
             shorter: 6,
         }
@@ -56,6 +60,7 @@ impl Plan {
 pub(crate) fn everything(plan: Plan) -> Report {
     let mut report = Report::default();
     report.machine.rounds = plan.rounds;
+    report.machine.paced_rounds = plan.paced_rounds;
     eprintln!("hot path");
     report.hot_path = hot_path::run(plan);
     eprintln!("scaling");

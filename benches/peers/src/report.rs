@@ -23,6 +23,7 @@ pub(crate) struct Machine {
     pub(crate) rustc: String,
     pub(crate) date: String,
     pub(crate) rounds: usize,
+    pub(crate) paced_rounds: usize,
     /// Each crate that is measured, with its version.
     pub(crate) crates: Vec<(String, String)>,
 }

@@ -26,7 +26,10 @@ fn machine(report: &Report) {
     for line in crates.chunks(5) {
         println!("  {}", line.join("; "));
     }
-    println!("Medians of {} rounds, with least to most.", machine.rounds);
+    println!(
+        "Medians of {} rounds (paced: {}), with least to most.",
+        machine.rounds, machine.paced_rounds
+    );
 }
 
 fn hot_path(report: &Report) {

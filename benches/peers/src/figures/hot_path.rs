@@ -28,7 +28,7 @@ pub(super) fn draw(report: &Report, path: &Path) -> Drawn {
         rows.sheet(),
         "What a request pays for its token",
         "One thread, a good token at hand: get its header and put it into a map of headers.",
-        &source(&report.machine),
+        &source(&report.machine, report.machine.rounds),
     )?;
 
     let ends = entries

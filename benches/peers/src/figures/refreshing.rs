@@ -36,7 +36,7 @@ pub(super) fn draw(report: &Report, path: &Path) -> Drawn {
         rows.sheet(),
         "Latency while tokens are refreshed",
         "64 callers, one call each per ms; exchanges of 20 ms, tokens that live so long. Whiskers: max above, p99.9 below.",
-        &source(&report.machine),
+        &source(&report.machine, report.machine.paced_rounds),
     )?;
 
     let ends = entries.iter().flat_map(|entry| {

@@ -55,7 +55,7 @@ pub(super) fn draw(report: &Report, path: &Path) -> Drawn {
         HEIGHT,
         "More threads, one token",
         "All threads use one provider. Time on a core for each operation; 2 cores.",
-        &source(&report.machine),
+        &source(&report.machine, report.machine.rounds),
     )?;
     for value in axis.marks() {
         let y = axis.at(value);

@@ -29,7 +29,7 @@ pub(super) fn draw(report: &Report, path: &Path) -> Drawn {
         rows.sheet(),
         "10,000 callers at once, nothing cached",
         "When the last of them has its token, and what that took; an exchange takes 20 ms.",
-        &source(&report.machine),
+        &source(&report.machine, report.machine.rounds),
     )?;
 
     let ends = entries.iter().flat_map(|entry| {

@@ -73,7 +73,7 @@ pub(super) fn run(plan: Plan) -> Vec<Paced> {
         lane::<GcpAuth>(after_lead(20), 6),
         lane::<Yup>(after_lead(60), 6),
     ];
-    let found = interleaved(plan.rounds, &mut lanes, |lane| {
+    let found = interleaved(plan.paced_rounds, &mut lanes, |lane| {
         (lane.round)(lane.life, lane.length / plan.shorter)
     });
     let found = lanes.iter().zip(&found);

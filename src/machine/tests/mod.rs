@@ -1,0 +1,73 @@
+//! Sequences of events, and what the machine says to them.
+
+mod failures;
+mod lanes;
+mod windows;
+
+use super::schedule::{Rest, between_denials, retry_delay, window};
+use super::*;
+use std::time::Duration;
+
+const ROOT: LaneId = LaneId::ROOT;
+const BEGIN: Action = Action::Exchange(ROOT);
+
+const LEAST: f64 = 0.0;
+const MIDDLE: f64 = 0.5;
+const MOST: f64 = 1.0;
+
+fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+fn at(seconds: u64) -> Moment {
+    Moment::from_origin(secs(seconds))
+}
+
+fn machine() -> Machine {
+    Machine::new(Policies::default(), 7, at(0))
+}
+
+fn failed(failure: Failure) -> Event {
+    Event::Failed {
+        lane: ROOT,
+        failure,
+    }
+}
+
+fn denied(generation: Generation) -> Event {
+    Event::Denied {
+        lane: ROOT,
+        generation,
+    }
+}
+
+fn demanded(newer_than: Generation) -> Event {
+    Event::Demanded {
+        lane: ROOT,
+        newer_than,
+    }
+}
+
+fn exchanged(sent: Moment, life: Duration) -> Event {
+    Event::Exchanged {
+        lane: ROOT,
+        sent,
+        life,
+    }
+}
+
+fn transient() -> Event {
+    failed(Failure::Transient { retry_after: None })
+}
+
+/// A machine that has just accepted its first token, of this life.
+fn with_token(life: Duration) -> Machine {
+    let mut machine = machine();
+    assert_eq!(machine.poll(at(0)), BEGIN);
+    machine.handle(exchanged(at(0), life), at(0));
+    machine
+}
+
+fn refresh_at(machine: &Machine) -> Moment {
+    machine.window(ROOT).unwrap().refresh_at
+}
