@@ -38,6 +38,7 @@ pub(super) struct Lane {
 pub(crate) struct Outline {
     in_flight: bool,
     window: Option<Window>,
+    demand: Option<Generation>,
     failures: u32,
     retry_at: Option<Moment>,
     refused: bool,
@@ -78,6 +79,7 @@ impl Lane {
         Outline {
             in_flight: self.in_flight,
             window: self.window,
+            demand: self.demand,
             failures: self.failures,
             retry_at: self.retry_at,
             refused: self.refused,

@@ -156,7 +156,7 @@ async fn run(driving: Driving) {
                 tokio::select! {
                     Some(ended) = calls.next() => land(shared, ended),
                     () = shared.wake.notified() => {}
-                    () = tokio::time::sleep(until.since(now)) => {}
+                    () = tokio::time::sleep(until.since(now).min(HEARTBEAT)) => {}
                 }
             }
             Action::Drain { deadline } => shutdown::drain(shared, &mut calls, deadline).await,

@@ -101,10 +101,11 @@ impl Shared {
     /// behind. Of a lazy provider, the first caller after the refresh became due has to bring it
     /// about.
     pub(super) fn served_until(&self, window: Window) -> Moment {
-        if self.settings.policies.refresh.lazy {
+        let until = if self.settings.policies.refresh.lazy {
             window.refresh_at
         } else {
-            window.usable_until.min(window.ends_at.back_by(TICK))
-        }
+            window.usable_until
+        };
+        until.min(window.ends_at.back_by(TICK))
     }
 }

@@ -45,23 +45,28 @@ async fn wait<T>(
     newer_than: Generation,
     take: impl Fn(&Published) -> T,
 ) -> Result<T, Error> {
-    let mut now = shared.now();
     let mut asking = Asking {
         newer_than,
-        give_up_at: now + shared.settings.policies.retry.wait_timeout,
+        give_up_at: shared.now() + shared.settings.policies.retry.wait_timeout,
         seen: None,
     };
     let (mut starts, mut waiting) = (0, None);
     loop {
         let tick = lane.tick();
         starts += u32::from(driver::ensure(shared)?);
-        let service = shared.engine().serve(lane, &mut asking, now)?;
+        let now = shared.now();
+        let (service, is_driven) = {
+            let mut engine = shared.engine();
+            (engine.serve(lane, &mut asking, now)?, engine.driven)
+        };
         match service {
             Service::Token(published) => {
                 shared.wake.notify_one();
                 return Ok(take(&published));
             }
             Service::Wait { .. } if starts > STARTS => return Err(runtime_is_going()),
+            // The driver has died since it was looked for, and woken only those it knew.
+            Service::Wait { .. } if !is_driven => continue,
             Service::Wait { is_under_way } => {
                 if !is_under_way {
                     shared.wake.notify_one();
@@ -78,7 +83,6 @@ async fn wait<T>(
         if let Some(taken) = lane.cell.serve(shared.just_now(), newer, || None) {
             return Ok(taken);
         }
-        now = shared.now();
     }
 }
 
