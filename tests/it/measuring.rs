@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use everbearer::testkit::{AuthServer, ManualClock, ScriptedIssuer};
-use everbearer::{LongTermToken, RequestBuilderExt, ScopePolicy, TokenProvider};
+use everbearer::testkit::{Answer, AuthServer, ManualClock, ScriptedIssuer};
+use everbearer::{Error, LongTermToken, RequestBuilderExt, ScopePolicy, TokenProvider};
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, SharedString, Unit};
-use metrics_util::debugging::{DebugValue, DebuggingRecorder};
+use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use metrics_util::{CompositeKey, MetricKind};
 
 use crate::observing::everything_that_can_happen;
@@ -212,4 +212,68 @@ fn an_exchange_measures_no_other_set_of_scopes() {
     let alone = asked_by_a_refresh_beside(0);
     assert!(alone > 0);
     assert_eq!(asked_by_a_refresh_beside(50), alone);
+}
+
+/// What these gauges of the set `a` say, if they were set since this was last asked.
+fn gauges<const N: usize>(snapshotter: &Snapshotter, names: [&'static str; N]) -> [f64; N] {
+    let snapshot = snapshotter.snapshot().into_vec();
+    names.map(|name| {
+        let labels = [("provider", "default"), ("scopes", "a")];
+        let labels: Vec<_> = labels.iter().map(metrics::Label::from).collect();
+        let key = metrics::Key::from_parts(name, labels);
+        let found = snapshot.iter().find(|(it, ..)| *it.key() == key);
+        match &found.unwrap_or_else(|| panic!("no {key}")).3 {
+            DebugValue::Gauge(value) => value.0,
+            other => panic!("{key} is {other:?}"),
+        }
+    })
+}
+
+#[test]
+fn a_set_of_scopes_is_measured_when_something_happens_to_it_and_as_time_goes_by() {
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    metrics::with_local_recorder(&recorder, || {
+        runtime(true).block_on(async {
+            let issuer = ScriptedIssuer::new();
+            let (provider, clock) = provider(&issuer);
+            provider.ready().await.unwrap();
+            let set = provider.scoped(["a"]);
+            set.ready().await.unwrap();
+            settle().await;
+            let names = [
+                "everbearer_token_generation",
+                "everbearer_token_expires_in_seconds",
+            ];
+            let [generation, new] = gauges(&snapshotter, names);
+            assert_eq!(generation, 2.0);
+
+            clock.advance(secs(31)).await;
+            settle().await;
+            let [generation, older] = gauges(&snapshotter, names);
+            assert_eq!(generation, 2.0);
+            assert!(older < new - 1.0, "{older} after {new}");
+
+            issuer.otherwise(Answer::error(Error::transient("down")));
+            set.refresh().await.unwrap_err();
+            settle().await;
+            let names = [
+                "everbearer_consecutive_failures",
+                "everbearer_backoff_seconds",
+            ];
+            let [failures, until_the_refresh] = gauges(&snapshotter, names);
+            assert_eq!(failures, 1.0);
+
+            // With somebody who asks, the pause is all there is to wait for.
+            let asking = tokio::spawn(async move { set.refresh().await });
+            settle().await;
+            let [failures, pause] = gauges(&snapshotter, names);
+            assert_eq!(failures, 1.0);
+            assert!(
+                pause < until_the_refresh / 2.0,
+                "{pause} after {until_the_refresh}"
+            );
+            assert!(asking.await.unwrap().is_err());
+        });
+    });
 }
