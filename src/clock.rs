@@ -84,7 +84,7 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
     fn now(&self) -> Moment;
 
     /// The present moment as the hot path asks for it, once for each request: it may lag behind
-    /// [`now`](Self::now) by 10 milliseconds, but not by time that the machine has slept.
+    /// [`now`](Self::now) by up to 10 milliseconds, but not by time that the machine has slept.
     ///
     /// It must not run ahead of [`now`](Self::now), nor go back on one thread. The default is
     /// [`now`](Self::now); a clock that wraps another one forwards both.

@@ -75,11 +75,7 @@ pub(super) async fn header_for(
     provider: &TokenProvider,
     request: &Request,
 ) -> Result<(HeaderValue, Generation), Error> {
-    let at_once = provider.at_once(
-        |header, generation| Some((header.clone(), generation)),
-        || None,
-    );
-    if let Some(header) = at_once {
+    if let Some(header) = provider.header_at_once() {
         return Ok(header);
     }
     let limit = request.timeout().copied();

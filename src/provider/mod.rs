@@ -1,5 +1,6 @@
 //! The engine's shell: what users hold, and the task behind it.
 
+mod adapted;
 mod builder;
 mod cell;
 mod copies;
@@ -125,11 +126,7 @@ impl TokenProvider {
     /// Dropping the future ends the waiting and nothing else: the exchange goes on.
     pub async fn token(&self) -> Result<ShortTermToken, Error> {
         let take = |published: &Published| published.token.clone();
-        let at_once = self
-            .lane
-            .cell
-            .serve(self.shared.just_now(), |it| Some(take(it)), || None);
-        match at_once {
+        match self.at_once(|it| Some(take(it)), || None) {
             Some(token) => Ok(token),
             None => self.newer_than(Generation(0), take).await,
         }
@@ -199,7 +196,7 @@ impl TokenProvider {
         future::poll_fn(move |context| match &mut long_way {
             Some(waiting) => waiting.as_mut().poll(context),
             None => self.at_once(
-                |header, _| Poll::Ready(Ok(header.clone())),
+                |it| Poll::Ready(Ok(it.header().clone())),
                 || long_way.insert(self.wait()).as_mut().poll(context),
             ),
         })
@@ -447,25 +444,9 @@ impl TokenProvider {
         &self.shared.settings.origins
     }
 
-    pub(crate) fn shared_origins(&self) -> Arc<[Origin]> {
-        Arc::clone(&self.shared.settings.origins)
-    }
-
-    /// Whether this is called from within an exchange of this very provider, whose requests must
-    /// not wait for a token.
-    pub(crate) fn is_exchanging_here(&self) -> bool {
-        flight::is_within(&self.shared)
-    }
-
-    /// What `take` makes of the header and the generation of a good token, on the hot path; or what
-    /// `or_else` says if there is none.
+    /// What `take` makes of a good token, on the hot path; or what `or_else` says if there is none.
     #[inline]
-    pub(crate) fn at_once<T>(
-        &self,
-        take: impl FnOnce(&HeaderValue, Generation) -> T,
-        or_else: impl FnOnce() -> T,
-    ) -> T {
-        let take = |published: &Published| take(published.header(), published.window.generation);
+    fn at_once<T>(&self, take: impl FnOnce(&Published) -> T, or_else: impl FnOnce() -> T) -> T {
         self.lane.cell.serve(self.shared.just_now(), take, or_else)
     }
 
@@ -473,39 +454,6 @@ impl TokenProvider {
     #[cold]
     fn wait(&self) -> Waiting<'_> {
         Box::pin(self.newer_than(Generation(0), |it| it.token.authorization().clone()))
-    }
-
-    pub(crate) async fn header_newer_than(
-        &self,
-        generation: Generation,
-    ) -> Result<(HeaderValue, Generation), Error> {
-        let take = |it: &Published| (it.token.authorization().clone(), it.window.generation);
-        self.newer_than(generation, take).await
-    }
-
-    /// Notes that a request is sent again with a newer token.
-    pub(crate) fn note_resend(&self) {
-        self.shared.observers.metrics.resent(&self.lane.scopes);
-    }
-
-    /// Notes that a resource server refused this generation, and says whether a newer one is
-    /// there or on its way.
-    pub(crate) fn deny(&self, generation: Generation) -> bool {
-        let (lane, now) = (self.lane.id, self.shared.now());
-        let (known, replaced) = {
-            let machine = &mut self.shared.engine().machine;
-            let known = machine.replaces(lane, generation);
-            machine.handle(Event::Denied { lane, generation }, now);
-            (known, machine.replaces(lane, generation))
-        };
-        if replaced && !known {
-            self.shared.observers.tell(Happening::Denied {
-                scopes: Arc::clone(&self.lane.scopes),
-                generation: generation.0,
-            });
-            self.shared.wake.notify_one();
-        }
-        replaced
     }
 
     /// What `take` makes of a good token that is newer than this generation.

@@ -55,10 +55,7 @@ async fn wait<T>(
         let tick = lane.tick();
         starts += u32::from(driver::ensure(shared)?);
         let now = shared.now();
-        let (service, is_driven) = {
-            let mut engine = shared.engine();
-            (engine.serve(lane, &mut asking, now)?, engine.driven)
-        };
+        let service = shared.engine().serve(lane, &mut asking, now)?;
         match service {
             Service::Token(published) => {
                 shared.wake.notify_one();
@@ -66,8 +63,10 @@ async fn wait<T>(
             }
             Service::Wait { .. } if starts > STARTS => return Err(runtime_is_going()),
             // The driver has died since it was looked for, and woken only those it knew.
-            Service::Wait { .. } if !is_driven => continue,
-            Service::Wait { is_under_way } => {
+            Service::Wait {
+                is_driven: false, ..
+            } => continue,
+            Service::Wait { is_under_way, .. } => {
                 if !is_under_way {
                     shared.wake.notify_one();
                 }

@@ -1,9 +1,11 @@
 //! Runtimes come and go under a provider that stays.
 
-use std::sync::{LazyLock, OnceLock};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock};
+use std::time::SystemTime;
 
 use everbearer::testkit::{Answer, ScriptedIssuer};
-use everbearer::{LongTermToken, TokenProvider};
+use everbearer::{Clock, LongTermToken, Moment, SystemClock, TokenProvider};
+use tokio::runtime::{Builder, Runtime};
 
 use crate::support::{builder, millis, secs, tasks};
 
@@ -88,4 +90,58 @@ fn f11_a_runtime_that_ends_in_mid_exchange_lets_callers_of_others_go_on() {
         other.join().unwrap();
     }
     assert_eq!(issuer.most_at_once(), 1);
+}
+
+/// Ends a runtime when it is read for the so-manieth time.
+#[derive(Clone, Debug, Default)]
+struct Trap(Arc<Mutex<Option<(usize, Runtime)>>>);
+
+impl Clock for Trap {
+    fn now(&self) -> Moment {
+        let mut trap = self.0.lock().unwrap();
+        let sprung = match &mut *trap {
+            Some((1, _)) => trap.take(),
+            Some((readings, _)) => {
+                *readings -= 1;
+                None
+            }
+            None => None,
+        };
+        drop(trap);
+        if let Some((_, runtime)) = sprung {
+            runtime.shutdown_background();
+        }
+        SystemClock::default().now()
+    }
+
+    fn now_or_just_before(&self) -> Moment {
+        SystemClock::default().now()
+    }
+
+    fn wall(&self) -> SystemTime {
+        SystemClock::default().wall()
+    }
+}
+
+/// At the caller's second look at the clock, the driver that it has found is gone, and what wakes the
+/// callers of the open sets comes too early for it.
+#[test]
+fn f11_a_driver_that_dies_while_a_set_of_scopes_is_opened_is_replaced() {
+    for readings in 1..=2 {
+        let trap = Trap::default();
+        let runtime = || Builder::new_current_thread().enable_all().build().unwrap();
+        let (first, second) = (runtime(), runtime());
+        let issuer = ScriptedIssuer::new();
+        let provider = builder(&issuer).clock(trap.clone()).build().unwrap();
+        first.block_on(provider.ready()).unwrap();
+        *trap.0.lock().unwrap() = Some((readings, first));
+        let set = provider.scoped(["a"]);
+        let token = second.block_on(async { tokio::time::timeout(secs(5), set.token()).await });
+        token.expect("nobody woke the caller").unwrap();
+        assert!(
+            trap.0.lock().unwrap().is_none(),
+            "the first runtime is there"
+        );
+        second.block_on(provider.shutdown());
+    }
 }
