@@ -37,13 +37,14 @@ pub(crate) async fn run(base_url: &str, client_id: &str, jobs: &str, path: &str)
     let counters = Arc::new(Counters::default());
     let mut happenings = provider.subscribe();
     let observer = Arc::clone(&counters);
-    tokio::spawn(async move {
+    let counting = tokio::spawn(async move {
         while let Some(happening) = happenings.next().await {
             match happening {
                 Happening::Rotated { .. } => observer.rotated.fetch_add(1, Ordering::Relaxed),
                 Happening::LongTermReloaded { .. } => {
                     observer.followed.fetch_add(1, Ordering::Relaxed)
                 }
+                Happening::ShutDown => break,
                 _ => 0,
             };
         }
@@ -61,6 +62,8 @@ pub(crate) async fn run(base_url: &str, client_id: &str, jobs: &str, path: &str)
     tokio::io::stdin().read_to_end(&mut ignored).await?;
     working.shutdown().await;
     provider.shutdown().await;
+    // What was told on the way out counts, too.
+    counting.await?;
     let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     println!(
         "{} {} {} {}",
@@ -77,9 +80,22 @@ async fn work(provider: TokenProvider, jobs: String, counters: Arc<Counters>) {
     loop {
         let answer = client.get(&jobs).send_with(&provider).await;
         counters.requests.fetch_add(1, Ordering::Relaxed);
-        if !answer.is_ok_and(|answer| answer.status().is_success()) {
+        let failure = match answer {
+            Ok(answer) if answer.status().is_success() => None,
+            Ok(answer) => Some(answer.status().to_string()),
+            Err(error) => Some(chain(&error)),
+        };
+        if let Some(failure) = failure {
             counters.failed.fetch_add(1, Ordering::Relaxed);
+            eprintln!("a request failed: {failure}");
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+}
+
+/// An error with all that brought it about.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let causes: Vec<String> = causes.map(ToString::to_string).collect();
+    causes.join(": ")
 }
