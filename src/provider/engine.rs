@@ -99,8 +99,6 @@ pub(super) enum Service {
     Token(Arc<Published>),
     /// Wait for the lane's tick, and ask again.
     Wait {
-        /// Whether there is a driver to bring it about.
-        is_driven: bool,
         /// Whether the exchange is under way, so that the driver need not be told.
         is_under_way: bool,
     },
@@ -264,7 +262,6 @@ impl Engine {
         }
         self.demand(lane.id, asking.newer_than, now);
         Ok(Service::Wait {
-            is_driven: self.driven,
             is_under_way: self.machine.is_exchanging(lane.id),
         })
     }

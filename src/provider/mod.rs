@@ -457,12 +457,12 @@ impl TokenProvider {
     }
 
     /// What `take` makes of a good token that is newer than this generation.
-    async fn newer_than<T>(
+    fn newer_than<T>(
         &self,
         generation: Generation,
         take: impl Fn(&Published) -> T,
-    ) -> Result<T, Error> {
-        wait::for_token(&self.shared, &self.lane, generation, take).await
+    ) -> impl Future<Output = Result<T, Error>> {
+        wait::for_token(&self.shared, &self.lane, generation, take)
     }
 }
 

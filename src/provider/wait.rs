@@ -52,21 +52,23 @@ async fn wait<T>(
     };
     let (mut starts, mut waiting) = (0, None);
     loop {
+        // Ends also when the driver dies from here on; one that has died by now is seen below.
         let tick = lane.tick();
-        starts += u32::from(driver::ensure(shared)?);
         let now = shared.now();
-        let service = shared.engine().serve(lane, &mut asking, now)?;
-        match service {
+        let (service, is_driven) = {
+            let mut engine = shared.engine();
+            (engine.serve(lane, &mut asking, now), engine.driven)
+        };
+        if !is_driven {
+            starts += u32::from(driver::ensure(shared)?);
+        }
+        match service? {
             Service::Token(published) => {
                 shared.wake.notify_one();
                 return Ok(take(&published));
             }
             Service::Wait { .. } if starts > STARTS => return Err(runtime_is_going()),
-            // The driver has died since it was looked for, and woken only those it knew.
-            Service::Wait {
-                is_driven: false, ..
-            } => continue,
-            Service::Wait { is_under_way, .. } => {
+            Service::Wait { is_under_way } => {
                 if !is_under_way {
                     shared.wake.notify_one();
                 }
