@@ -52,7 +52,7 @@ async fn wait<T>(
     };
     let (mut starts, mut waiting) = (0, None);
     loop {
-        // Ends also when the driver dies from here on; one that has died by now is seen below.
+        // Asked for before the look, so that nothing that happens after the look is missed.
         let tick = lane.tick();
         let now = shared.now();
         let (service, is_driven) = {

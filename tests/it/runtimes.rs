@@ -123,8 +123,8 @@ impl Clock for Trap {
     }
 }
 
-/// At the caller's second look at the clock, the driver that it has found is gone, and what wakes the
-/// callers of the open sets comes too early for it.
+/// A driver that dies wakes the callers of the sets that are open. That of this caller is not yet: it
+/// has to see by itself that there is no driver, however late that one dies.
 #[test]
 fn f11_a_driver_that_dies_while_a_set_of_scopes_is_opened_is_replaced() {
     for readings in 1..=2 {
