@@ -23,6 +23,7 @@ mod store;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 mod token;
+mod unwind;
 
 pub use api::{AuthApi, AuthApiBuilder, models};
 pub use clock::{Clock, Moment, SystemClock};

@@ -11,6 +11,7 @@ use reqwest_middleware::{Middleware, Next};
 use super::rules::{self, Rules};
 use crate::error::Error;
 use crate::machine::Generation;
+use crate::observe;
 use crate::provider::TokenProvider;
 
 /// Puts the token of a [`TokenProvider`] on the requests of a reqwest-middleware client.
@@ -57,11 +58,7 @@ impl TokenProvider {
     /// A middleware that puts this provider's token on requests.
     pub fn middleware(&self) -> BearerMiddleware {
         if self.origins().is_empty() {
-            tracing::warn!(
-                target: "everbearer",
-                "the middleware knows no origin and will put the token on no request; name one \
-                 with TokenProviderBuilder::origins"
-            );
+            observe::log_no_origin();
         }
         BearerMiddleware {
             rules: Rules::of(self),

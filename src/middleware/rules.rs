@@ -9,6 +9,7 @@ use reqwest::{Request, Response, Url};
 
 use crate::error::{Error, ErrorKind};
 use crate::machine::Generation;
+use crate::observe;
 use crate::origin::Origin;
 use crate::provider::TokenProvider;
 
@@ -32,11 +33,7 @@ impl Rules {
     #[inline]
     pub(super) fn want(&self, provider: &TokenProvider, request: &Request) -> bool {
         if !self.allow(request.url()) {
-            tracing::debug!(
-                target: "everbearer",
-                host = request.url().host_str(),
-                "left a request without a token: its origin is not on the list"
-            );
+            observe::log_left_without_token(request.url().host_str());
             return false;
         }
         (self.overwrite || !request.headers().contains_key(AUTHORIZATION))

@@ -1,10 +1,78 @@
-//! Happenings as tracing events. `guide::observation` lists them.
+//! Happenings as tracing events, and what else is logged. `guide::observation` lists them.
+//!
+//! A subscriber that panics costs the event and nothing else.
 
 use std::time::Duration;
 
 use super::{Happening, TARGET};
+use crate::unwind::caught;
 
 pub(super) fn log(happening: &Happening) {
+    caught(|| event(happening));
+}
+
+/// The clock cannot be read, or can be read again.
+pub(crate) fn log_clock(is_well: bool) {
+    caught(|| {
+        if is_well {
+            tracing::info!(target: TARGET, "the clock can be read again");
+        } else {
+            tracing::error!(
+                target: TARGET,
+                "the clock cannot be read: no token is served until it can"
+            );
+        }
+    });
+}
+
+/// A token whose end nothing states is given this life.
+pub(crate) fn log_assumed_life(life: Duration) {
+    caught(|| {
+        tracing::warn!(
+            target: TARGET,
+            assumed_life_ms = millis(life),
+            "neither the answer nor the token says when the token ends"
+        );
+    });
+}
+
+/// A middleware was made that knows no origin.
+#[cfg(feature = "reqwest-middleware")]
+pub(crate) fn log_no_origin() {
+    caught(|| {
+        tracing::warn!(
+            target: TARGET,
+            "the middleware knows no origin and will put the token on no request; name one with \
+             TokenProviderBuilder::origins"
+        );
+    });
+}
+
+/// A request goes out without a token, since no origin covers its host.
+pub(crate) fn log_left_without_token(host: Option<&str>) {
+    caught(|| {
+        tracing::debug!(
+            target: TARGET,
+            host,
+            "left a request without a token: its origin is not on the list"
+        );
+    });
+}
+
+/// The token file is looked at instead of watched.
+#[cfg(all(unix, feature = "file-store"))]
+pub(crate) fn log_unwatched(path: &std::path::Path, error: &(dyn std::error::Error + 'static)) {
+    caught(|| {
+        tracing::warn!(
+            target: TARGET,
+            path = %path.display(),
+            error,
+            "the system will not tell of changes of the token file: it is looked at every 10 s",
+        );
+    });
+}
+
+fn event(happening: &Happening) {
     match happening {
         Happening::ExchangeBegan { scopes, failures } => {
             tracing::debug!(target: TARGET, ?scopes, failures, "exchange began");

@@ -1,5 +1,7 @@
 //! What happens, and how a provider is, as metrics of the crate `metrics`. `guide::observation`
 //! lists them.
+//!
+//! A recorder that panics costs the measurement and nothing else.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,6 +14,7 @@ use metrics::{
 
 use super::{Happening, State, Status};
 use crate::error::Error;
+use crate::unwind::caught;
 
 const EXCHANGES: &str = "everbearer_exchanges_total";
 const EXCHANGE_DURATION: &str = "everbearer_exchange_duration_seconds";
@@ -43,11 +46,13 @@ pub(crate) struct Metrics {
 
 /// A caller that waits, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Waiting(Gauge);
+pub(crate) struct Waiting(Option<Gauge>);
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        self.0.decrement(1.0);
+        if let Some(gauge) = self.0.take() {
+            caught(move || gauge.decrement(1.0));
+        }
     }
 }
 
@@ -58,7 +63,7 @@ impl Metrics {
     /// The metrics of the provider of this name, which may have so many sets of scopes beside its
     /// own.
     pub(crate) fn new(provider: &str, most: usize) -> Self {
-        describe();
+        caught(describe);
         Self {
             provider: SharedString::from_shared(provider.into()),
             most: most.saturating_add(1),
@@ -67,6 +72,10 @@ impl Metrics {
     }
 
     pub(super) fn note(&self, happening: &Happening) {
+        caught(|| self.count(happening));
+    }
+
+    fn count(&self, happening: &Happening) {
         match happening {
             Happening::Swapped { scopes, .. } => {
                 counter!(EXCHANGES, self.ended(scopes, None)).increment(1);
@@ -96,23 +105,29 @@ impl Metrics {
 
     /// Notes how long an exchange took, whatever came of it.
     pub(crate) fn exchange_took(&self, scopes: &Arc<[String]>, took: Duration) {
-        histogram!(EXCHANGE_DURATION, self.of(scopes)).record(took.as_secs_f64());
+        caught(|| histogram!(EXCHANGE_DURATION, self.of(scopes)).record(took.as_secs_f64()));
     }
 
     /// Notes that a request was sent again with a newer token.
     pub(crate) fn resent(&self, scopes: &Arc<[String]>) {
-        counter!(RESENDS, self.of(scopes)).increment(1);
+        caught(|| counter!(RESENDS, self.of(scopes)).increment(1));
     }
 
     pub(crate) fn waiting(&self, scopes: &Arc<[String]>) -> Waiting {
-        let gauge = gauge!(WAITING, self.of(scopes));
-        gauge.increment(1.0);
-        Waiting(gauge)
+        Waiting(caught(|| {
+            let gauge = gauge!(WAITING, self.of(scopes));
+            gauge.increment(1.0);
+            gauge
+        }))
     }
 
     /// Says how a set of scopes is. What has not happened yet is told as 0, so that its first time
     /// can be seen as a change.
     pub(crate) fn read(&self, scopes: &Arc<[String]>, status: &Status, wall: SystemTime) {
+        caught(|| self.measure(scopes, status, wall));
+    }
+
+    fn measure(&self, scopes: &Arc<[String]>, status: &Status, wall: SystemTime) {
         counter!(EXCHANGES, self.ended(scopes, None)).increment(0);
         counter!(ROTATIONS, self.with_outcome(None)).increment(0);
         counter!(REVOCATIONS, self.with_outcome(None)).increment(0);

@@ -12,6 +12,11 @@ use std::time::Duration;
 
 use tokio::sync::broadcast;
 
+#[cfg(feature = "reqwest-middleware")]
+pub(crate) use log::log_no_origin;
+#[cfg(all(unix, feature = "file-store"))]
+pub(crate) use log::log_unwatched;
+pub(crate) use log::{log_assumed_life, log_clock, log_left_without_token};
 #[cfg(feature = "metrics")]
 pub(crate) use metrics::Metrics;
 #[cfg(not(feature = "metrics"))]
@@ -19,6 +24,7 @@ pub(crate) use no_metrics::Metrics;
 pub use status::{LongTermStatus, State, Status};
 
 use crate::error::Error;
+use crate::unwind::caught;
 
 const TARGET: &str = "everbearer";
 /// So many happenings are kept for a subscriber that is slow to read them.
@@ -216,15 +222,20 @@ impl Observers {
 
 /// The span within which the issuer exchanges, obtains included.
 pub(crate) fn exchange_span(scopes: &[String]) -> tracing::Span {
-    tracing::info_span!(target: TARGET, "exchange", ?scopes)
+    span(|| tracing::info_span!(target: TARGET, "exchange", ?scopes))
 }
 
 /// The span within which the long-term token is rotated.
 pub(crate) fn rotation_span() -> tracing::Span {
-    tracing::info_span!(target: TARGET, "rotation")
+    span(|| tracing::info_span!(target: TARGET, "rotation"))
 }
 
 /// The span within which the issuer revokes a token.
 pub(crate) fn revocation_span(token_id: Option<&str>) -> tracing::Span {
-    tracing::info_span!(target: TARGET, "revocation", token_id)
+    span(|| tracing::info_span!(target: TARGET, "revocation", token_id))
+}
+
+/// The span that `make` makes, or none if the subscriber panics.
+fn span(make: impl FnOnce() -> tracing::Span) -> tracing::Span {
+    caught(make).unwrap_or_else(tracing::Span::none)
 }

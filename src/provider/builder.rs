@@ -242,13 +242,12 @@ impl TokenProviderBuilder {
             shares_store: self.store.is_some(),
             store: self.store.unwrap_or_else(|| Arc::new(MemoryStore::new())),
             origins,
-            clock: self.clock,
             policies: self.policies,
             shutdown: self.shutdown,
         };
         let seed = self.seed.unwrap_or_else(|| fastrand::u64(..));
         let root = Lane::new(LaneId::ROOT, normalized(self.scopes));
-        let shared = Arc::new(Shared::new(settings, &root, long_term, seed));
+        let shared = Arc::new(Shared::new(settings, self.clock, &root, long_term, seed));
         if driver::current_runtime().is_ok() {
             driver::ensure(&shared)?;
         }

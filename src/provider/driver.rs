@@ -5,65 +5,29 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::task::JoinSet;
-use tracing::Instrument;
 
-use super::engine::{Engine, Minted, Retired};
-use super::flight::{self, Failed};
+use super::engine::{Minted, Retired};
+use super::flight;
 use super::keeper;
+use super::landing::land;
 use super::lane::Lane;
 use super::ledger::unfinished;
-use super::minting::Fresh;
-use super::rotation::{self, Attended, Setback};
+use super::rotation;
 use super::shared::Shared;
 use super::shutdown;
 use super::status;
+use super::tasks::{Ended, Tasks};
 use crate::clock::Moment;
 use crate::error::{Error, ErrorKind};
-use crate::machine::{Action, Event, Failure, LaneId};
+use crate::machine::{Action, Event, LaneId};
 use crate::observe::{self, Happening};
-use crate::token::{Bearer, ShortTermToken};
+use crate::token::Bearer;
 
 /// The longest sleep. Timers stop while a machine sleeps; the clock does not, and is read again
 /// after each sleep. So often all is measured, too: some of it changes with time alone.
 const HEARTBEAT: Duration = Duration::from_secs(30);
-
-/// Calls of the issuer that are under way, each a task: whatever happens there, the driver goes
-/// on.
-#[derive(Default)]
-pub(super) struct Calls {
-    tasks: JoinSet<Ended>,
-    /// How many of them may bring a token.
-    pub(super) minting: usize,
-}
-
-impl Calls {
-    pub(super) async fn next(&mut self) -> Option<Ended> {
-        while let Some(ended) = self.tasks.join_next().await {
-            // Panics are caught within; what else fails is a runtime that ends the task.
-            let Ok(ended) = ended else { continue };
-            if matches!(ended, Ended::Exchange(..) | Ended::Attendance(_)) {
-                self.minting -= 1;
-            }
-            return Some(ended);
-        }
-        None
-    }
-
-    pub(super) fn give_up(&mut self) {
-        self.tasks.abort_all();
-        self.tasks.detach_all();
-        self.minting = 0;
-    }
-}
-
-/// How a call ended.
-#[derive(Debug)]
-pub(super) enum Ended {
-    Exchange(Arc<Lane>, Result<Fresh, Failed>),
-    Attendance(Result<Attended, Setback>),
-    Revocation(ShortTermToken, Result<(), Error>),
-}
+/// The longest sleep while the clock cannot be read.
+const BETWEEN_FAILED_READINGS: Duration = Duration::from_secs(1);
 
 /// Starts the driver on the current runtime unless it runs, or has nothing left to do. Returns
 /// whether it was started.
@@ -99,8 +63,10 @@ pub(super) fn current_runtime() -> Result<Handle, Error> {
 struct Driving(Arc<Shared>);
 
 impl Drop for Driving {
+    /// Runs no code that a user plugs in: a panic here, while the driver unwinds, would abort the
+    /// process.
     fn drop(&mut self) {
-        let now = self.0.now();
+        let now = self.0.time.last();
         let lanes: Vec<Arc<Lane>> = {
             let mut engine = self.0.engine();
             engine.driven = false;
@@ -123,26 +89,31 @@ impl Drop for Driving {
 
 async fn run(driving: Driving) {
     let shared = &driving.0;
-    let mut calls = Calls::default();
+    let mut tasks = Tasks::default();
     if shared.settings.shares_store {
-        let watch = keeper::watch(Arc::clone(shared));
-        calls.tasks.spawn(async { match watch.await {} });
+        tasks.start_watch(keeper::watch(Arc::clone(shared)));
     }
     let mut heartbeat_at = shared.now();
+    let mut is_clock_failing = false;
     loop {
-        let now = shared.now();
-        let wall = shared.settings.clock.wall();
+        let reading = shared.time.now();
+        if std::mem::replace(&mut is_clock_failing, reading.is_none()) != reading.is_none() {
+            observe::log_clock(reading.is_some());
+        }
+        // While the clock fails, time stands still: nothing becomes due, but what ends is seen to.
+        let now = reading.unwrap_or_else(|| shared.time.last());
+        let wall = shared.wall();
         let (action, retired) = {
             let mut engine = shared.engine();
             engine.mind_the_wall_clock(now, wall);
             engine.poll(now)
         };
         match action {
-            Action::Exchange(lane) => begin(shared, &mut calls, lane),
-            Action::Attend { rotate } => attend(shared, &mut calls, rotate),
+            Action::Exchange(lane) => begin(shared, &mut tasks, lane),
+            Action::Attend { rotate } => attend(shared, &mut tasks, rotate),
             Action::Retire(_) => {
                 if let Some(retired) = retired {
-                    retire(shared, &mut calls, retired);
+                    retire(shared, &mut tasks, retired);
                 }
             }
             Action::Sleep(until) => {
@@ -153,19 +124,24 @@ async fn run(driving: Driving) {
                     status::measure_changes(shared);
                 }
                 let until = until.map_or(heartbeat_at, |until| until.min(heartbeat_at));
+                let longest = if is_clock_failing {
+                    BETWEEN_FAILED_READINGS
+                } else {
+                    HEARTBEAT
+                };
                 tokio::select! {
-                    Some(ended) = calls.next() => land(shared, ended),
+                    Some(ended) = tasks.next() => land(shared, ended),
                     () = shared.wake.notified() => {}
-                    () = tokio::time::sleep(until.since(now).min(HEARTBEAT)) => {}
+                    () = tokio::time::sleep(until.since(now).min(longest)) => {}
                 }
             }
-            Action::Drain { deadline } => shutdown::drain(shared, &mut calls, deadline).await,
+            Action::Drain { deadline } => shutdown::drain(shared, &mut tasks, deadline).await,
             Action::Stop => return status::measure_all(shared),
         }
     }
 }
 
-fn begin(shared: &Arc<Shared>, calls: &mut Calls, lane: LaneId) {
+fn begin(shared: &Arc<Shared>, tasks: &mut Tasks, lane: LaneId) {
     let (lane, failures) = {
         let engine = shared.engine();
         let Some(lane) = engine.open_lanes().find(|it| it.id == lane) else {
@@ -177,29 +153,22 @@ fn begin(shared: &Arc<Shared>, calls: &mut Calls, lane: LaneId) {
         scopes: Arc::clone(&lane.scopes),
         failures,
     });
-    let shared = Arc::clone(shared);
     let span = observe::exchange_span(&lane.scopes);
-    let exchange = async move {
-        let began = shared.now();
-        let outcome = flight::exchange(Arc::clone(&shared), Arc::clone(&lane)).await;
+    let exchange = flight::exchange(Arc::clone(shared), Arc::clone(&lane));
+    let (shared, began) = (Arc::clone(shared), shared.now());
+    tasks.start_minting(span, exchange, move |outcome| {
         let took = shared.now().since(began);
         shared.observers.metrics.exchange_took(&lane.scopes, took);
         Ended::Exchange(lane, outcome)
-    };
-    calls.minting += 1;
-    calls.tasks.spawn(exchange.instrument(span));
+    });
 }
 
-fn attend(shared: &Arc<Shared>, calls: &mut Calls, rotate: bool) {
+fn attend(shared: &Arc<Shared>, tasks: &mut Tasks, rotate: bool) {
     let attendance = rotation::attend(Arc::clone(shared), rotate);
-    let attendance = async move { Ended::Attendance(attendance.await) };
-    calls.minting += 1;
-    calls
-        .tasks
-        .spawn(attendance.instrument(observe::rotation_span()));
+    tasks.start_minting(observe::rotation_span(), attendance, Ended::Attendance);
 }
 
-fn retire(shared: &Arc<Shared>, calls: &mut Calls, Retired { lane, left }: Retired) {
+fn retire(shared: &Arc<Shared>, tasks: &mut Tasks, Retired { lane, left }: Retired) {
     shared.observers.tell(Happening::ScopesRetired {
         scopes: Arc::clone(&lane.scopes),
     });
@@ -207,139 +176,14 @@ fn retire(shared: &Arc<Shared>, calls: &mut Calls, Retired { lane, left }: Retir
         let issuer = Arc::clone(&shared.settings.issuer);
         let span = observe::revocation_span(token.token_id());
         let limit = shared.settings.policies.retry.exchange_timeout;
+        let revoked = token.clone();
         let revocation = async move {
-            let outcome = flight::catching_panics(async {
-                let call = issuer.revoke(Bearer::ShortTerm(&token));
-                let outcome = tokio::time::timeout(limit, call).await;
-                outcome.unwrap_or_else(|_| Err(unfinished()))
-            })
-            .await;
-            Ended::Revocation(token, outcome)
+            let call = issuer.revoke(Bearer::ShortTerm(&token));
+            let outcome = tokio::time::timeout(limit, call).await;
+            outcome.unwrap_or_else(|_| Err(unfinished()))
         };
-        calls.tasks.spawn(revocation.instrument(span));
+        tasks.start(span, revocation, |outcome| {
+            Ended::Revocation(revoked, outcome)
+        });
     }
-}
-
-pub(super) fn land(shared: &Shared, ended: Ended) {
-    let now = shared.now();
-    match ended {
-        Ended::Exchange(lane, Ok(fresh)) => accept(shared, &lane, fresh, now),
-        Ended::Exchange(lane, Err(failed)) => fail(shared, &lane, failed, now),
-        Ended::Attendance(outcome) => rotation::land(shared, outcome),
-        Ended::Revocation(token, outcome) => revoked(shared, &token, outcome),
-    }
-}
-
-/// Publishes the token, unless nothing is left of its life.
-fn accept(shared: &Shared, lane: &Lane, fresh: Fresh, now: Moment) {
-    let Fresh {
-        token,
-        sent,
-        life,
-        is_assumed,
-    } = fresh;
-    let happening = {
-        let mut engine = shared.engine();
-        let minted = Minted {
-            lane: lane.id,
-            token: token.clone(),
-            // The server may have begun to count only when it answered.
-            ends_at: (!is_assumed).then(|| now + life),
-        };
-        engine.note_minted(minted, now);
-        if !engine.machine.is_running() {
-            return; // the shutdown revokes it
-        }
-        let before = engine.machine.window(lane.id);
-        let event = Event::Exchanged {
-            lane: lane.id,
-            sent,
-            life,
-        };
-        engine.machine.handle(event, now);
-        let after = engine.machine.window(lane.id);
-        match after.filter(|_| after != before) {
-            Some(window) => {
-                engine.note_attempt(lane.id, None);
-                let served_until = shared.served_until(window);
-                lane.cell.publish(token.clone(), window, served_until);
-                Happening::Swapped {
-                    scopes: Arc::clone(&lane.scopes),
-                    generation: window.generation.0,
-                    token_id: token.token_id().map(str::to_owned),
-                    life,
-                    took: now.since(sent),
-                    previous_left: before.map(|before| before.ends_at.since(now)),
-                }
-            }
-            None => failed(
-                &mut engine,
-                lane,
-                Error::new(
-                    ErrorKind::Protocol,
-                    "the auth server handed out a token that has already expired",
-                ),
-                now,
-            ),
-        }
-    };
-    lane.wake_callers();
-    shared.observers.tell(happening);
-}
-
-fn fail(shared: &Shared, lane: &Lane, failed_with: Failed, now: Moment) {
-    let Failed { error, used } = failed_with;
-    let happening = {
-        let mut engine = shared.engine();
-        if !engine.machine.is_running() {
-            return;
-        }
-        // A refusal of the long-term token before says nothing about the one that is here by now.
-        let present = engine.long_term.as_ref().map(|held| &held.token);
-        let is_outdated = match (present, &used) {
-            (Some(present), Some(used)) => !present.reads_like(used),
-            // There was none, and one has come.
-            (present, used) => {
-                present.is_some() && used.is_none() && error.kind() == ErrorKind::Config
-            }
-        };
-        let failure = match flight::failure(&error) {
-            Failure::Terminal if is_outdated => Failure::Transient { retry_after: None },
-            failure => failure,
-        };
-        let event = Event::Failed {
-            lane: lane.id,
-            failure,
-        };
-        engine.machine.handle(event, now);
-        failed(&mut engine, lane, error, now)
-    };
-    lane.wake_callers();
-    shared.observers.tell(happening);
-}
-
-/// Notes a failure that the machine knows of.
-fn failed(engine: &mut Engine, lane: &Lane, error: Error, now: Moment) -> Happening {
-    let repeats = engine
-        .last_error(lane.id)
-        .is_some_and(|last| last.kind() == error.kind() && last.code() == error.code());
-    engine.note_attempt(lane.id, Some(error.clone()));
-    let next = engine.machine.next_attempt_at(lane.id, now);
-    Happening::ExchangeFailed {
-        scopes: Arc::clone(&lane.scopes),
-        error,
-        failures: engine.machine.failures(lane.id),
-        repeats,
-        retry_in: next.map(|next| next.since(now)),
-    }
-}
-
-fn revoked(shared: &Shared, token: &ShortTermToken, outcome: Result<(), Error>) {
-    if outcome.is_ok() {
-        shared.engine().forget(token);
-    } // else the shutdown tries again, unless the token has ended by then
-    shared.observers.tell(Happening::Revocation {
-        token_id: token.token_id().map(str::to_owned),
-        error: outcome.err(),
-    });
 }

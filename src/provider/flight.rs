@@ -1,10 +1,7 @@
 //! One exchange, from the long-term token to a short-term one.
 
 use std::future::Future;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-
-use futures_util::future::FutureExt;
 
 use super::engine::Verdict;
 use super::lane::Lane;
@@ -56,30 +53,12 @@ pub(super) async fn exchange(shared: Arc<Shared>, lane: Arc<Lane>) -> Result<Fre
         let _alone = lane.exchanging.lock().await;
         with_long_term(&shared, &lane).await
     });
-    // Outermost, so that it also catches a panic of what is dropped when the time is over.
-    catching_panics(async {
-        let outcome = tokio::time::timeout(limit, work).await;
-        outcome.unwrap_or_else(|_| {
-            Err(Failed::from(Error::new(
-                ErrorKind::Timeout,
-                format!("the exchange took longer than {limit:?} and was given up"),
-            )))
-        })
-    })
-    .await
-}
-
-/// What an issuer's call came to; one that panics fails like any other.
-pub(super) async fn catching_panics<T, E: From<Error>>(
-    call: impl Future<Output = Result<T, E>>,
-) -> Result<T, E> {
-    let outcome = AssertUnwindSafe(call).catch_unwind().await;
+    let outcome = tokio::time::timeout(limit, work).await;
     outcome.unwrap_or_else(|_| {
-        let error = Error::new(
-            ErrorKind::Issuer,
-            "the token issuer, or the store, panicked",
-        );
-        Err(E::from(error))
+        Err(Failed::from(Error::new(
+            ErrorKind::Timeout,
+            format!("the exchange took longer than {limit:?} and was given up"),
+        )))
     })
 }
 

@@ -59,7 +59,7 @@ impl Ledger {
 
     /// Adds the short-term tokens that are there and not in the book yet.
     pub(super) fn add_short_term(&mut self, shared: &Shared) {
-        let (now, wall) = (shared.now(), shared.settings.clock.wall());
+        let (now, wall) = (shared.now(), shared.wall());
         let minted = {
             let mut engine = shared.engine();
             engine.forget_ended(now);

@@ -9,6 +9,7 @@ use super::shared::Shared;
 use crate::clock::Moment;
 use crate::error::Error;
 use crate::issuer::Exchanged;
+use crate::observe;
 use crate::token::{Lifetime, LongTermToken, ShortTermToken, UnixMillis};
 
 /// The short-term token that a successful exchange brought.
@@ -36,20 +37,16 @@ pub(super) async fn mint(
     long_term: &LongTermToken,
 ) -> Result<Minting, Error> {
     let settings = &shared.settings;
-    let (sent, asked_at) = (shared.now(), settings.clock.wall());
+    let (sent, asked_at) = (shared.now(), shared.wall());
     let exchange = settings.issuer.exchange(long_term, &lane.scopes);
     let Exchanged { token, replacement } = exchange.await?;
     let lifetime = token.lifetime();
     let life = match lifetime {
         Lifetime::For(life) => life,
-        Lifetime::Until(end) => end.since(UnixMillis::from(settings.clock.wall())),
+        Lifetime::Until(end) => end.since(UnixMillis::from(shared.wall())),
         Lifetime::Unknown => {
             let life = settings.policies.refresh.life_if_unknown;
-            tracing::warn!(
-                target: "everbearer",
-                assumed_life_ms = u64::try_from(life.as_millis()).unwrap_or(u64::MAX),
-                "neither the answer nor the token says when the token ends"
-            );
+            observe::log_assumed_life(life);
             life
         }
     };

@@ -7,7 +7,9 @@ mod copies;
 mod driver;
 mod engine;
 mod flight;
+mod guard;
 mod keeper;
+mod landing;
 mod lane;
 mod ledger;
 mod minting;
@@ -17,6 +19,8 @@ mod rotation;
 mod shared;
 mod shutdown;
 mod status;
+mod tasks;
+mod time;
 mod wait;
 
 use std::fmt;
@@ -205,7 +209,8 @@ impl TokenProvider {
     /// The token in use, if there is a good one at this moment. Never waits, and does not count as
     /// a use of a [set of scopes](Self::scoped).
     pub fn current(&self) -> Option<ShortTermToken> {
-        let published = self.lane.cell.good(self.shared.now(), Generation(0))?;
+        let now = self.shared.time.now()?;
+        let published = self.lane.cell.good(now, Generation(0))?;
         Some(published.token.clone())
     }
 
@@ -447,7 +452,9 @@ impl TokenProvider {
     /// What `take` makes of a good token, on the hot path; or what `or_else` says if there is none.
     #[inline]
     fn at_once<T>(&self, take: impl FnOnce(&Published) -> T, or_else: impl FnOnce() -> T) -> T {
-        self.lane.cell.serve(self.shared.just_now(), take, or_else)
+        self.lane
+            .cell
+            .serve(self.shared.time.coarse_now(), take, or_else)
     }
 
     /// Apart, and in a box, so that what each request polls stays small.

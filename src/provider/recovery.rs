@@ -149,7 +149,7 @@ async fn obtain(
     grant: &Grant,
     refused: &[LongTermToken],
 ) -> Result<Found, Error> {
-    let asked_at = shared.settings.clock.wall();
+    let asked_at = shared.wall();
     let token = bounded_call(shared, shared.settings.issuer.obtain(grant)).await?;
     let mut record = Record::new(dated(token.clone(), asked_at));
     if let Some(present) = keeper.record() {

@@ -1,6 +1,7 @@
 //! What the handles, the callers that wait and the driver have in common.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use tokio::sync::{Notify, watch};
 
@@ -8,7 +9,9 @@ use super::engine::Engine;
 use super::keeper::Keeper;
 use super::lane::Lane;
 use super::report::ShutdownReport;
+use super::time::Time;
 use crate::clock::{Clock, Moment, TICK};
+use crate::error::{Error, ErrorKind};
 use crate::issuer::{Grant, TokenIssuer};
 use crate::machine::{Event, Policies, Window};
 use crate::observe::{Metrics, Observers};
@@ -30,7 +33,6 @@ pub(super) struct Settings {
     /// Whether others may know the store, too.
     pub(super) shares_store: bool,
     pub(super) origins: Arc<[Origin]>,
-    pub(super) clock: Arc<dyn Clock>,
     pub(super) policies: Policies,
     pub(super) shutdown: ShutdownPolicy,
 }
@@ -38,6 +40,7 @@ pub(super) struct Settings {
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) settings: Settings,
+    pub(super) time: Time,
     pub(super) observers: Observers,
     /// Held by whoever changes the long-term token.
     pub(super) keeper: tokio::sync::Mutex<Keeper>,
@@ -53,11 +56,13 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn new(
         settings: Settings,
+        clock: Arc<dyn Clock>,
         root: &Arc<Lane>,
         long_term: Option<LongTermToken>,
         seed: u64,
     ) -> Self {
-        let now = settings.clock.now();
+        let time = Time::new(clock);
+        let now = time.now_or_last();
         // What a shared store holds goes first.
         let in_use = long_term.clone().filter(|_| !settings.shares_store);
         let engine = Engine::new(settings.policies.clone(), root, in_use, seed, now);
@@ -66,6 +71,7 @@ impl Shared {
         let metrics = Metrics::new(&settings.name, settings.policies.scopes.most);
         Self {
             settings,
+            time,
             observers: Observers::new(metrics),
             keeper: tokio::sync::Mutex::new(Keeper::new(long_term)),
             rotated,
@@ -75,14 +81,25 @@ impl Shared {
         }
     }
 
+    /// The present moment, or the last one that was read if the clock fails.
     pub(super) fn now(&self) -> Moment {
-        self.settings.clock.now()
+        self.time.now_or_last()
     }
 
-    /// The moment for the hot path.
-    #[inline]
-    pub(super) fn just_now(&self) -> Moment {
-        self.settings.clock.now_or_just_before()
+    /// The present moment, by which a token may be served.
+    pub(super) fn now_or_error(&self) -> Result<Moment, Error> {
+        self.time.now().ok_or_else(|| {
+            Error::new(
+                ErrorKind::Issuer,
+                "the clock of the provider failed: it panicked, or its reading is more than 400 \
+                 years from its origin",
+            )
+        })
+    }
+
+    /// The present wall time, or the last one that was read if the clock fails.
+    pub(super) fn wall(&self) -> SystemTime {
+        self.time.wall()
     }
 
     /// Never held across an await, nor while a user's code runs.

@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use tracing::Instrument;
 
-use super::driver::{self, Calls};
-use super::flight;
+use super::driver;
+use super::guard::{guarded, guarded_within, panicked};
 use super::keeper::Keeper;
+use super::landing::land;
 use super::ledger::{Doomed, Ledger, unfinished};
 use super::report::ShutdownReport;
 use super::shared::Shared;
+use super::tasks::Tasks;
 use super::wait::{STARTS, runtime_is_going};
 use crate::clock::Moment;
 use crate::error::Error;
@@ -88,7 +89,7 @@ async fn wait_for_report(shared: &Arc<Shared>) -> Result<ShutdownReport, Error> 
 
 /// The driver's part: revokes everything, what a call under way still brings included, until all
 /// is done or the deadline has come.
-pub(super) async fn drain(shared: &Arc<Shared>, calls: &mut Calls, deadline: Moment) {
+pub(super) async fn drain(shared: &Arc<Shared>, tasks: &mut Tasks, deadline: Moment) {
     let mut ledger = Ledger::of(shared);
     shared.observers.tell(Happening::ShutdownBegan {
         tokens: ledger.doomed(),
@@ -102,20 +103,20 @@ pub(super) async fn drain(shared: &Arc<Shared>, calls: &mut Calls, deadline: Mom
             budget
         };
         // What only this process knows must not end with it.
-        let save = async { shared.keeper.lock().await.save(shared).await };
-        let short_term = revoke_short_term(shared, calls, &mut ledger, deadline);
+        let save = guarded(async { shared.keeper.lock().await.save(shared).await });
+        let short_term = revoke_short_term(shared, tasks, &mut ledger, deadline);
         let short_term = tokio::time::timeout(for_short_term, short_term);
         let _ = tokio::join!(short_term, tokio::time::timeout(for_short_term, save));
-        give_up(shared, calls, &mut ledger);
+        give_up(shared, tasks, &mut ledger);
         // What the last call has brought, or held up.
-        let save = async { shared.keeper.lock().await.save(shared).await };
+        let save = guarded(async { shared.keeper.lock().await.save(shared).await });
         let _ = tokio::time::timeout(deadline.since(shared.now()) / 2, save).await;
         ledger.add_short_term(shared);
         ledger.add_long_term(shared);
         revoke_all(shared, &mut ledger, deadline).await;
     };
     let _ = tokio::time::timeout(budget, work).await;
-    give_up(shared, calls, &mut ledger);
+    give_up(shared, tasks, &mut ledger);
     ledger.add_short_term(shared);
     ledger.add_long_term(shared);
     let report = ledger.report(shared);
@@ -141,7 +142,7 @@ pub(super) async fn drain(shared: &Arc<Shared>, calls: &mut Calls, deadline: Mom
 /// long-term token wants revoking, too. What still comes is revoked like the rest.
 async fn revoke_short_term(
     shared: &Arc<Shared>,
-    calls: &mut Calls,
+    tasks: &mut Tasks,
     ledger: &mut Ledger,
     deadline: Moment,
 ) {
@@ -157,21 +158,21 @@ async fn revoke_short_term(
             Some((doomed, outcome)) = attempts.next() => {
                 end_attempt(shared, &mut attempts, ledger, (doomed, outcome), deadline);
             }
-            Some(ended) = calls.next(), if calls.minting > 0 => {
-                driver::land(shared, ended);
+            Some(ended) = tasks.next(), if tasks.minting > 0 => {
+                land(shared, ended);
                 ledger.add_short_term(shared);
             }
-            () = &mut patience, if calls.minting > 0 => give_up(shared, calls, ledger),
+            () = &mut patience, if tasks.minting > 0 => give_up(shared, tasks, ledger),
             else => return,
         }
     }
 }
 
-fn give_up(shared: &Shared, calls: &mut Calls, ledger: &mut Ledger) {
-    if calls.minting > 0 && !shared.settings.shutdown.revokes_nothing() {
+fn give_up(shared: &Shared, tasks: &mut Tasks, ledger: &mut Ledger) {
+    if tasks.minting > 0 && !shared.settings.shutdown.revokes_nothing() {
         ledger.add_unknown();
     }
-    calls.give_up();
+    tasks.give_up();
 }
 
 /// Revokes the doomed, newest first, and tries again where that may help.
@@ -216,9 +217,8 @@ fn attempt(
     let span = observe::revocation_span(doomed.bearer().token_id());
     async move {
         tokio::time::sleep(pause).await;
-        let outcome = flight::catching_panics(async { issuer.revoke(doomed.bearer()).await }).await;
-        (doomed, outcome)
+        let outcome = guarded_within(span, issuer.revoke(doomed.bearer())).await;
+        (doomed, outcome.unwrap_or_else(|| Err(panicked())))
     }
-    .instrument(span)
     .boxed()
 }

@@ -8,7 +8,7 @@ use crate::machine::{LaneId, Machine};
 use crate::observe::{LongTermStatus, Metrics, State, Status};
 
 pub(super) fn of(shared: &Shared, lane: &Lane) -> Status {
-    let (now, wall) = (shared.now(), shared.settings.clock.wall());
+    let (now, wall) = (shared.now(), shared.wall());
     let engine = shared.engine();
     let machine = &engine.machine;
     let published = lane.cell.load();
@@ -55,7 +55,7 @@ pub(super) fn measure_all(shared: &Shared) {
 }
 
 fn measure(shared: &Shared, lanes: &[Arc<Lane>]) {
-    let wall = shared.settings.clock.wall();
+    let wall = shared.wall();
     for lane in lanes {
         let status = of(shared, lane);
         shared.observers.metrics.read(&lane.scopes, &status, wall);

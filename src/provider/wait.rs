@@ -28,7 +28,7 @@ pub(super) async fn for_token<T>(
     take: impl Fn(&Published) -> T,
 ) -> Result<T, Error> {
     if let Err(error) = driver::current_runtime() {
-        let good = lane.cell.good(shared.now(), newer_than);
+        let good = lane.cell.good(shared.now_or_error()?, newer_than);
         return good.map(|published| take(&published)).ok_or(error);
     }
     refuse_within(shared)?;
@@ -54,7 +54,7 @@ async fn wait<T>(
     loop {
         // Asked for before the look, so that nothing that happens after the look is missed.
         let tick = lane.tick();
-        let now = shared.now();
+        let now = shared.now_or_error()?;
         let (service, is_driven) = {
             let mut engine = shared.engine();
             (engine.serve(lane, &mut asking, now), engine.driven)
@@ -81,7 +81,7 @@ async fn wait<T>(
             let is_newer = published.window.generation > newer_than;
             is_newer.then(|| take(published))
         };
-        if let Some(taken) = lane.cell.serve(shared.just_now(), newer, || None) {
+        if let Some(taken) = lane.cell.serve(shared.time.coarse_now(), newer, || None) {
             return Ok(taken);
         }
     }

@@ -8,6 +8,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("policy", &[]),
     ("clock", &[]),
+    ("unwind", &[]),
     ("origin", &["error"]),
     ("secret", &["error"]),
     ("secret_source", &["error", "secret"]),
@@ -26,15 +27,19 @@ const ARROWS: &[(&str, &[&str])] = &[
             "token",
         ],
     ),
-    ("store", &["error", "secret", "token"]),
-    ("observe", &["error"]),
+    ("store", &["error", "observe", "secret", "token"]),
+    ("observe", &["error", "unwind"]),
     (
         "provider",
         &[
             "clock", "error", "issuer", "machine", "observe", "origin", "policy", "store", "token",
+            "unwind",
         ],
     ),
-    ("middleware", &["error", "machine", "origin", "provider"]),
+    (
+        "middleware",
+        &["error", "machine", "observe", "origin", "provider"],
+    ),
 ];
 
 fn sources() -> Vec<(PathBuf, String)> {
@@ -109,10 +114,10 @@ fn every_arrow_points_down() {
 }
 
 #[test]
-fn only_the_driver_spawns() {
+fn only_the_driver_and_its_tasks_spawn() {
     assert_eq!(
         files_with(&["spawn(", "spawn_local("]),
-        ["provider/driver.rs"]
+        ["provider/driver.rs", "provider/tasks.rs"]
     );
     // Work that blocks and ends by itself; whoever asked waits for it.
     assert_eq!(files_with(&["spawn_blocking("]), ["store/file/mod.rs"]);
@@ -132,6 +137,25 @@ fn only_the_clock_reads_clocks() {
         ".elapsed(",
     ];
     assert_eq!(files_with(&reads), ["clock.rs"]);
+}
+
+/// What a user plugs in may panic: each call of it stands where that ends.
+#[test]
+fn only_guarded_places_call_subscribers_recorders_and_clocks() {
+    let events = ["debug!(", "error!(", "info!(", "trace!(", "warn!("];
+    assert_eq!(files_with(&events), ["observe/log.rs"]);
+    assert_eq!(files_with(&["_span!("]), ["observe/mod.rs"]);
+    assert_eq!(
+        files_with(&[".enter()", ".instrument("]),
+        ["provider/guard.rs"]
+    );
+    let metrics = ["counter!(", "gauge!(", "histogram!("];
+    assert_eq!(files_with(&metrics), ["observe/metrics.rs"]);
+    assert_eq!(
+        files_with(&["clock.now", "clock.wall"]),
+        ["provider/time.rs"]
+    );
+    assert_eq!(files_with(&["catch_unwind("]), ["unwind.rs"]);
 }
 
 #[test]

@@ -28,6 +28,7 @@ mod grants;
 mod measuring;
 mod observing;
 mod one_flight;
+mod panicking;
 mod rotating;
 mod runtimes;
 mod scenarios;

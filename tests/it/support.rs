@@ -1,10 +1,14 @@
 //! What several files need.
 
 use std::future::Future;
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
 
 use everbearer::testkit::{AuthServer, ManualClock, ScriptedIssuer};
-use everbearer::{AuthApi, Grant, LongTermToken, TokenProvider, TokenProviderBuilder};
+use everbearer::{
+    AuthApi, Clock, Grant, LongTermToken, Moment, TokenProvider, TokenProviderBuilder,
+};
 
 pub(crate) const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -50,4 +54,62 @@ pub(crate) fn provider_at(server: &AuthServer) -> TokenProviderBuilder {
     let api = AuthApi::new(server.base_url()).unwrap();
     let grant = Grant::client_secret(server.client_id(), server.client_secret());
     TokenProvider::builder(api, grant)
+}
+
+/// A clock that panics while it is broken.
+#[derive(Clone, Debug)]
+pub(crate) struct BreakableClock {
+    clock: ManualClock,
+    is_broken: Arc<AtomicBool>,
+}
+
+impl BreakableClock {
+    pub(crate) fn new() -> Self {
+        Self::over(ManualClock::new())
+    }
+
+    pub(crate) fn over(clock: ManualClock) -> Self {
+        Self {
+            clock,
+            is_broken: Arc::default(),
+        }
+    }
+
+    pub(crate) fn set_broken(&self, is_broken: bool) {
+        self.is_broken.store(is_broken, Ordering::SeqCst);
+    }
+
+    fn look(&self) {
+        assert!(
+            !self.is_broken.load(Ordering::SeqCst),
+            "the clock is broken"
+        );
+    }
+}
+
+impl Clock for BreakableClock {
+    fn now(&self) -> Moment {
+        self.look();
+        self.clock.now()
+    }
+
+    fn wall(&self) -> SystemTime {
+        self.look();
+        self.clock.wall()
+    }
+}
+
+/// Runs the test of this name in a process of its own: for what is decided once for a whole process,
+/// such as whether something is logged, or a panic hook.
+pub(crate) fn in_a_process_of_its_own(name: &str, test: impl FnOnce()) {
+    if std::env::var_os("EVERBEARER_ALONE").is_some() {
+        return test();
+    }
+    let child = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", name, "--nocapture"])
+        .env("EVERBEARER_ALONE", "1")
+        .output()
+        .unwrap();
+    let printed = String::from_utf8_lossy(&child.stdout);
+    assert!(printed.contains("1 passed"), "{child:#?}");
 }

@@ -14,7 +14,7 @@ impl Keeper {
     /// Tells what is so by now. Returns whether another token has taken the place of the current
     /// one.
     pub(in crate::provider) fn announce(&mut self, shared: &Shared) -> bool {
-        let (now, wall) = (shared.now(), shared.settings.clock.wall());
+        let (now, wall) = (shared.now(), shared.wall());
         let Some(record) = &self.record else {
             return false;
         };

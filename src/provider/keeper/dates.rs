@@ -27,7 +27,7 @@ pub(in crate::provider) fn retiring(
     token: LongTermToken,
     grace: Duration,
 ) -> Retiring {
-    let now = shared.settings.clock.wall();
+    let now = shared.wall();
     Retiring {
         token,
         revoke_at: now.checked_add(grace).unwrap_or(now),
@@ -44,7 +44,7 @@ impl Shared {
     /// How old the token is, and how much of its life is left, if it is ever to be rotated: no more
     /// than all of it, however wrong the clock is.
     pub(super) fn age_and_rest(&self, dated: &Dated) -> (Duration, Option<Duration>) {
-        let wall = self.settings.clock.wall();
+        let wall = self.wall();
         let between =
             |from: SystemTime, to: SystemTime| to.duration_since(from).unwrap_or_default();
         let rest = dated.ends_at.map(|ends_at| {
@@ -68,7 +68,7 @@ impl Shared {
         if stated.ends_at.is_some() {
             stated
         } else {
-            dated(token, self.settings.clock.wall())
+            dated(token, self.wall())
         }
     }
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Shared;
-use crate::provider::flight::{catching_panics, working_for};
+use crate::provider::flight::working_for;
+use crate::provider::guard::guarded;
 
 /// The least time between two looks at a store that says it has changed.
 const BETWEEN_RELOADS: Duration = Duration::from_millis(250);
@@ -18,7 +19,7 @@ pub(in crate::provider) async fn watch(shared: Arc<Shared>) -> Infallible {
             shared.keeper.lock().await.reload(&shared).await
         });
         // A failure was told already, and what is here stays in use.
-        let _ = catching_panics(change).await;
+        let _ = guarded(change).await;
         tokio::time::sleep(BETWEEN_RELOADS).await;
     }
 }

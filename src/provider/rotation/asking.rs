@@ -34,7 +34,7 @@ pub(in crate::provider) async fn ask(
         return Err(no_grant());
     };
     let issuer = &shared.settings.issuer;
-    let asked_at = shared.settings.clock.wall();
+    let asked_at = shared.wall();
     let present = record.current().clone();
     let token = if grant.is_own_token() {
         let grant = grant.or_scopes(record.current().scopes());
@@ -90,7 +90,7 @@ async fn authorize(shared: &Shared, keeper: &mut Keeper) -> Result<ShortTermToke
         return Err(Error::new(ErrorKind::Config, "there is no long-term token"));
     };
     let (current, scopes) = (record.current().clone(), [TOKENS_WRITE.to_owned()]);
-    let asked_at = shared.settings.clock.wall();
+    let asked_at = shared.wall();
     let exchange = shared.settings.issuer.exchange(&current, &scopes);
     let exchanged = bounded_call(shared, exchange).await?;
     note_minted(shared, &exchanged.token);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::engine::Verdict;
-use super::flight::{catching_panics, failure, working_for};
+use super::flight::{failure, working_for};
 use super::keeper::{Keeper, bounded, retiring};
 use super::shared::Shared;
 use crate::error::{Error, ErrorKind};
@@ -50,8 +50,7 @@ impl From<Error> for Setback {
 
 /// Does what is to be done about the long-term token.
 pub(super) async fn attend(shared: Arc<Shared>, rotate: bool) -> Result<Attended, Setback> {
-    let work = working_for(&shared, steps(&shared, rotate));
-    catching_panics(work).await
+    working_for(&shared, steps(&shared, rotate)).await
 }
 
 /// Tells the machine how that ended. Only the driver that began it does so: what one has begun
@@ -117,9 +116,7 @@ async fn steps(shared: &Shared, rotate: bool) -> Result<Attended, Setback> {
 /// What the next token is asked for with ends: it must have several chances until then.
 fn patience(shared: &Shared, keeper: &Keeper) -> Option<Duration> {
     let asking_with = keeper.record()?.asking_with.as_ref()?;
-    let left = asking_with
-        .expires_at()?
-        .duration_since(shared.settings.clock.wall());
+    let left = asking_with.expires_at()?.duration_since(shared.wall());
     Some(left.ok()? / 4)
 }
 

@@ -25,7 +25,7 @@ pub(super) fn due<'a>(
     shared: &Shared,
     record: &'a Record,
 ) -> impl Iterator<Item = &'a LongTermToken> {
-    let wall = shared.settings.clock.wall();
+    let wall = shared.wall();
     record
         .retiring
         .iter()
@@ -66,7 +66,7 @@ pub(super) async fn revoke_retiring(shared: &Shared, keeper: &mut Keeper) {
 }
 
 fn lives(shared: &Shared, token: &LongTermToken) -> bool {
-    let wall = shared.settings.clock.wall();
+    let wall = shared.wall();
     token.expires_at().is_none_or(|ends_at| ends_at > wall)
 }
 

@@ -30,6 +30,7 @@ use self::token_file::TokenFile;
 use self::watch::Watch;
 use super::{Lease, Record, Stored, TokenStore, Version};
 use crate::error::Error;
+use crate::observe;
 
 /// Keeps the record in a file, so that a long-term token survives a restart. On unix, behind the
 /// feature `file-store`.
@@ -174,13 +175,7 @@ impl TokenStore for FileStore {
     async fn changed(&self) {
         let begun = self.run(|file, kept| Ok(kept.watch.begin(file.path())));
         if let Ok(Some(error)) = begun.await {
-            let path = self.file.path().display();
-            tracing::warn!(
-                target: "everbearer",
-                %path,
-                error = &error as &dyn std::error::Error,
-                "the system will not tell of changes of the token file: it is looked at every 10 s",
-            );
+            observe::log_unwatched(self.file.path(), &error);
         }
         loop {
             let Ok(change) = self.run(|file, kept| Ok(kept.seen.look(file))).await else {

@@ -1,0 +1,88 @@
+//! Futures that run code which a user plugs in: an issuer, a store, and the span that a subscriber
+//! sees. A panic in any of them ends here, wherever it comes: in a poll, in a drop, in the span.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tracing::Span;
+
+use crate::error::{Error, ErrorKind};
+use crate::unwind::caught;
+
+/// A future whose panics are caught, within a span. Its output is `None` if it panicked.
+pub(super) struct Guarded<'a, T> {
+    span: Span,
+    /// `None` once it has ended.
+    work: Option<Pin<Box<dyn Future<Output = T> + Send + 'a>>>,
+}
+
+/// Guards work on which nothing else is reported: it runs in the span of its caller.
+pub(super) fn guarded<'a, T>(work: impl Future<Output = T> + Send + 'a) -> Guarded<'a, T> {
+    guarded_within(Span::none(), work)
+}
+
+pub(super) fn guarded_within<'a, T>(
+    span: Span,
+    work: impl Future<Output = T> + Send + 'a,
+) -> Guarded<'a, T> {
+    Guarded {
+        span,
+        work: Some(Box::pin(work)),
+    }
+}
+
+/// What a call fails with whose code panicked.
+pub(super) fn panicked() -> Error {
+    Error::new(
+        ErrorKind::Issuer,
+        "the token issuer or the token store panicked; the panic's message is on stderr, unless \
+         the application has a panic hook of its own",
+    )
+}
+
+impl<T> Guarded<'_, T> {
+    /// Runs a part of the work within the span. The span is left also where the part panics.
+    fn within<R>(span: &Span, part: impl FnOnce() -> R) -> Option<R> {
+        let entered = caught(|| span.enter());
+        let outcome = caught(part);
+        caught(|| drop(entered));
+        outcome
+    }
+
+    fn end(&mut self) {
+        if let Some(work) = self.work.take() {
+            Self::within(&self.span, || drop(work));
+        }
+    }
+}
+
+impl<T> Future for Guarded<'_, T> {
+    type Output = Option<T>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<T>> {
+        let this = &mut *self;
+        let Some(work) = &mut this.work else {
+            return Poll::Ready(None);
+        };
+        match Self::within(&this.span, || work.as_mut().poll(context)) {
+            Some(Poll::Pending) => Poll::Pending,
+            Some(Poll::Ready(output)) => {
+                this.end();
+                Poll::Ready(Some(output))
+            }
+            None => {
+                this.end();
+                Poll::Ready(None)
+            }
+        }
+    }
+}
+
+impl<T> Drop for Guarded<'_, T> {
+    fn drop(&mut self) {
+        self.end();
+        let span = std::mem::replace(&mut self.span, Span::none());
+        caught(|| drop(span));
+    }
+}

@@ -1,0 +1,74 @@
+//! The provider's clock: the user's, whose panics end here.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use crate::clock::{Clock, Moment};
+use crate::policy::LONGEST;
+use crate::unwind::caught;
+
+/// A reading from here on is a failed one: moments that are computed from it could reach the end of
+/// the representable time, where time stands still and nothing lies ahead.
+const END: Moment = Moment::from_origin(LONGEST.saturating_mul(4));
+
+/// Reads the clock. A reading that panics, or that lies beyond [`END`], is a failed one.
+#[derive(Debug)]
+pub(super) struct Time {
+    clock: Arc<dyn Clock>,
+    /// The last reading that did not fail, in nanoseconds.
+    last: AtomicU64,
+    /// The last reading of the wall clock that did not fail, in nanoseconds since 1970.
+    last_wall: AtomicU64,
+}
+
+impl Time {
+    pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
+        Self {
+            clock,
+            last: AtomicU64::new(0),
+            last_wall: AtomicU64::new(0),
+        }
+    }
+
+    /// The present moment; `None` if the reading fails. What a token may be served by.
+    pub(super) fn now(&self) -> Option<Moment> {
+        let now = caught(|| self.clock.now()).filter(|now| *now < END)?;
+        let since_origin = now.since(Moment::from_origin(Duration::ZERO));
+        self.last.fetch_max(nanos(since_origin), Ordering::Relaxed);
+        Some(now)
+    }
+
+    /// The last moment that was read. Runs no code of the user's.
+    pub(super) fn last(&self) -> Moment {
+        Moment::from_origin(Duration::from_nanos(self.last.load(Ordering::Relaxed)))
+    }
+
+    /// The present moment, or the last one that was read: for all that may be late.
+    pub(super) fn now_or_last(&self) -> Moment {
+        self.now().unwrap_or_else(|| self.last())
+    }
+
+    /// The present moment as the hot path reads it. A failed reading lies beyond the end of every
+    /// token, so that the caller takes the slow path.
+    #[inline]
+    pub(super) fn coarse_now(&self) -> Moment {
+        caught(|| self.clock.now_or_just_before())
+            .unwrap_or(const { Moment::from_origin(Duration::MAX) })
+    }
+
+    /// The present wall time, or the last one that was read.
+    pub(super) fn wall(&self) -> SystemTime {
+        if let Some(wall) = caught(|| self.clock.wall()) {
+            let since_1970 = wall.duration_since(SystemTime::UNIX_EPOCH);
+            let since_1970 = since_1970.unwrap_or_default();
+            self.last_wall.store(nanos(since_1970), Ordering::Relaxed);
+            return wall;
+        }
+        SystemTime::UNIX_EPOCH + Duration::from_nanos(self.last_wall.load(Ordering::Relaxed))
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,395 @@
+//! What a user plugs in panics: a tracing subscriber, a metrics recorder, a clock. Refreshing goes on.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime};
+
+use everbearer::testkit::{Answer, ManualClock, ScriptedIssuer};
+use everbearer::{
+    Clock, Error, ErrorKind, Grant, Moment, ScopePolicy, SystemClock, TokenProvider,
+    TokenProviderBuilder,
+};
+use metrics::{
+    Counter, CounterFn, Gauge, GaugeFn, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder,
+    SharedString, Unit,
+};
+use tracing::{Event, Subscriber, span};
+
+use crate::support::{BreakableClock, in_a_process_of_its_own, secs, settle};
+
+/// Panics at the calls that it is told to.
+#[derive(Clone, Debug, Default)]
+struct Fuse {
+    calls: Arc<AtomicUsize>,
+    /// The calls from this one on, of which there are so many, panic.
+    from: usize,
+    count: usize,
+}
+
+impl Fuse {
+    fn at(call: usize) -> Self {
+        Self::from(call, 1)
+    }
+
+    fn from(from: usize, count: usize) -> Self {
+        Self {
+            calls: Arc::default(),
+            from,
+            count,
+        }
+    }
+
+    fn call(&self) {
+        let call = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
+        if (self.from..self.from.saturating_add(self.count)).contains(&call) {
+            panic!("call {call} panics");
+        }
+    }
+
+    fn has_blown(&self) -> bool {
+        self.calls.load(Ordering::SeqCst) >= self.from
+    }
+}
+
+impl Subscriber for Fuse {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        metadata.target() == "everbearer"
+    }
+
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        self.call();
+        span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {
+        self.call();
+    }
+
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {
+        self.call();
+    }
+
+    fn event(&self, _: &Event<'_>) {
+        self.call();
+    }
+
+    fn enter(&self, _: &span::Id) {
+        self.call();
+    }
+
+    fn exit(&self, _: &span::Id) {
+        self.call();
+    }
+
+    fn try_close(&self, _: span::Id) -> bool {
+        self.call();
+        true
+    }
+}
+
+impl Recorder for Fuse {
+    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {
+        self.call();
+    }
+
+    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {
+        self.call();
+    }
+
+    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {
+        self.call();
+    }
+
+    fn register_counter(&self, _: &Key, _: &Metadata<'_>) -> Counter {
+        self.call();
+        Counter::from_arc(Arc::new(self.clone()))
+    }
+
+    fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
+        self.call();
+        Gauge::from_arc(Arc::new(self.clone()))
+    }
+
+    fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+        self.call();
+        Histogram::from_arc(Arc::new(self.clone()))
+    }
+}
+
+impl CounterFn for Fuse {
+    fn increment(&self, _: u64) {
+        self.call();
+    }
+
+    fn absolute(&self, _: u64) {
+        self.call();
+    }
+}
+
+impl GaugeFn for Fuse {
+    fn increment(&self, _: f64) {
+        self.call();
+    }
+
+    fn decrement(&self, _: f64) {
+        self.call();
+    }
+
+    fn set(&self, _: f64) {
+        self.call();
+    }
+}
+
+impl HistogramFn for Fuse {
+    fn record(&self, _: f64) {
+        self.call();
+    }
+}
+
+/// A clock whose readings panic where the fuse says so.
+#[derive(Clone, Debug)]
+struct FragileClock {
+    clock: ManualClock,
+    fuse: Fuse,
+}
+
+impl Clock for FragileClock {
+    fn now(&self) -> Moment {
+        self.fuse.call();
+        self.clock.now()
+    }
+
+    fn wall(&self) -> SystemTime {
+        self.fuse.call();
+        self.clock.wall()
+    }
+}
+
+fn scripted() -> ScriptedIssuer {
+    let issuer = ScriptedIssuer::new();
+    issuer.script([
+        Answer::token(secs(900)).after(secs(1)),
+        Answer::token(secs(900)),
+        Answer::error(Error::transient("down")),
+        Answer::token_without_end(),
+    ]);
+    issuer
+}
+
+fn builder(issuer: &ScriptedIssuer, clock: impl Clock) -> TokenProviderBuilder {
+    TokenProvider::builder(issuer.clone(), Grant::client_secret("id", "secret"))
+        .clock(clock)
+        .jitter_seed(7)
+        .scope_policy(ScopePolicy::default().idle(secs(60)))
+}
+
+/// Calls it, up to three times: the issuer fails once, and one reading of the clock at most.
+async fn patiently<T, F>(call: impl Fn() -> F) -> T
+where
+    F: Future<Output = Result<T, Error>>,
+{
+    for _ in 0..2 {
+        if let Ok(value) = call().await {
+            return value;
+        }
+        tokio::time::sleep(secs(5)).await;
+    }
+    call().await.unwrap()
+}
+
+/// Exchanges, refreshes with and without a caller, a failure, a set that is retired, a rotation and
+/// a shutdown.
+async fn all_goes_well(issuer: &ScriptedIssuer, builder: TokenProviderBuilder) {
+    let provider = builder.build().unwrap();
+    patiently(|| provider.token()).await;
+    tokio::time::sleep(secs(900)).await;
+    assert!(issuer.exchanges() >= 2, "without a caller it is refreshed");
+    let token = patiently(|| provider.refresh()).await;
+    patiently(|| provider.authorization()).await;
+    let set = provider.scoped(["a"]);
+    patiently(|| set.token()).await;
+    drop(set);
+    tokio::time::sleep(secs(100)).await;
+    patiently(|| provider.reject(&token)).await;
+    patiently(|| provider.rotate()).await;
+    patiently(|| provider.reload()).await;
+    tokio::time::sleep(secs(400)).await;
+    assert_eq!(issuer.most_at_once(), 1);
+    let report = provider.shutdown().await;
+    assert!(report.is_clean(), "{report:?}");
+    assert!(issuer.revoked().len() >= 4, "{:?}", issuer.revoked());
+}
+
+fn run(work: impl Future<Output = ()>) {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .unwrap()
+        .block_on(work);
+}
+
+/// Runs it with a panic at each call in turn, then with one at every call.
+fn wherever_it_panics(live: impl Fn(Fuse)) {
+    std::panic::set_hook(Box::new(|_| {}));
+    // Each of the first calls, and of the later ones, which repeat, a sample.
+    for call in (1..300).chain((300..).step_by(17)) {
+        let fuse = Fuse::at(call);
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| live(fuse.clone())));
+        if let Err(payload) = outcome {
+            let text = payload.downcast_ref::<String>().map(String::as_str);
+            let text = text.or(payload.downcast_ref::<&str>().copied());
+            println!("with a panic at call {call}: {text:?}");
+            std::process::exit(1);
+        }
+        if !fuse.has_blown() {
+            assert!(call > 20, "there were calls");
+            return;
+        }
+    }
+}
+
+#[test]
+fn e17_a_panic_of_the_tracing_subscriber_costs_nothing() {
+    let name = "panicking::e17_a_panic_of_the_tracing_subscriber_costs_nothing";
+    in_a_process_of_its_own(name, || {
+        let live = |fuse: Fuse| {
+            let _guard = tracing::subscriber::set_default(fuse);
+            let issuer = scripted();
+            run(async { all_goes_well(&issuer, builder(&issuer, ManualClock::new())).await });
+        };
+        wherever_it_panics(live);
+        live(Fuse::from(1, usize::MAX));
+    });
+}
+
+#[test]
+fn e17_a_panic_of_the_metrics_recorder_costs_nothing() {
+    let name = "panicking::e17_a_panic_of_the_metrics_recorder_costs_nothing";
+    in_a_process_of_its_own(name, || {
+        let live = |fuse: Fuse| {
+            metrics::with_local_recorder(&fuse, || {
+                let issuer = scripted();
+                run(async { all_goes_well(&issuer, builder(&issuer, ManualClock::new())).await });
+            });
+        };
+        wherever_it_panics(live);
+        live(Fuse::from(1, usize::MAX));
+    });
+}
+
+#[test]
+fn e17_a_panic_of_the_clock_costs_one_call_at_most() {
+    let name = "panicking::e17_a_panic_of_the_clock_costs_one_call_at_most";
+    in_a_process_of_its_own(name, || {
+        wherever_it_panics(|fuse| {
+            let issuer = scripted();
+            run(async {
+                let clock = ManualClock::new();
+                let clock = FragileClock { clock, fuse };
+                all_goes_well(&issuer, builder(&issuer, clock)).await;
+            });
+        });
+    });
+}
+
+#[test]
+fn e17_a_clock_that_panics_for_an_hour_is_read_again() {
+    let name = "panicking::e17_a_clock_that_panics_for_an_hour_is_read_again";
+    in_a_process_of_its_own(name, || {
+        std::panic::set_hook(Box::new(|_| {}));
+        run(async {
+            let issuer = ScriptedIssuer::new();
+            let clock = BreakableClock::new();
+            let provider = builder(&issuer, clock.clone()).build().unwrap();
+            provider.token().await.unwrap();
+            clock.set_broken(true);
+            tokio::time::sleep(secs(60 * 60)).await;
+            let exchanges = issuer.exchanges();
+            for error in [
+                provider.token().await.unwrap_err(),
+                provider.authorization().await.unwrap_err(),
+                provider.refresh().await.unwrap_err(),
+            ] {
+                assert_eq!(error.kind(), ErrorKind::Issuer, "{error}");
+                assert!(error.to_string().contains("clock"), "{error}");
+            }
+            assert!(provider.current().is_none(), "it may have expired");
+            let _ = provider.status();
+            assert!(exchanges <= 2, "{exchanges} while no time is known");
+            clock.set_broken(false);
+            tokio::time::sleep(secs(2)).await;
+            assert!(provider.current().is_some(), "without a caller");
+            clock.set_broken(true);
+            let report = provider.shutdown().await;
+            assert!(report.is_clean(), "{report:?}");
+            settle().await;
+            assert_eq!(
+                tokio::runtime::Handle::current()
+                    .metrics()
+                    .num_alive_tasks(),
+                0
+            );
+        });
+    });
+}
+
+#[test]
+fn e17_a_runtime_that_ends_while_all_panics_does_not_abort_the_process() {
+    let name = "panicking::e17_a_runtime_that_ends_while_all_panics_does_not_abort_the_process";
+    in_a_process_of_its_own(name, || {
+        std::panic::set_hook(Box::new(|_| {}));
+        let _guard = tracing::subscriber::set_default(Fuse::from(1, usize::MAX));
+        let fuse = Fuse::from(1, usize::MAX);
+        metrics::with_local_recorder(&fuse, || {
+            for hang in [false, true] {
+                let issuer = ScriptedIssuer::new();
+                run(async {
+                    let clock = BreakableClock::new();
+                    let provider = builder(&issuer, clock.clone()).build().unwrap();
+                    provider.token().await.unwrap();
+                    if hang {
+                        issuer.otherwise(Answer::hang());
+                        let refresh = tokio::spawn({
+                            let provider = provider.clone();
+                            async move { provider.refresh().await }
+                        });
+                        settle().await;
+                        refresh.abort();
+                    }
+                    clock.set_broken(true);
+                });
+            }
+        });
+    });
+}
+
+/// A clock at the end of its range.
+#[derive(Debug)]
+struct AtItsEnd(Arc<AtomicUsize>);
+
+impl Clock for AtItsEnd {
+    fn now(&self) -> Moment {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        Moment::from_origin(Duration::MAX)
+    }
+
+    fn wall(&self) -> SystemTime {
+        SystemClock::default().wall()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_at_the_end_of_its_range_is_an_error_and_no_hot_loop() {
+    let issuer = ScriptedIssuer::new();
+    let readings = Arc::<AtomicUsize>::default();
+    let provider = builder(&issuer, AtItsEnd(Arc::clone(&readings)));
+    let provider = provider.build().unwrap();
+    let error = provider.token().await.unwrap_err();
+    assert!(error.to_string().contains("clock"), "{error}");
+    tokio::time::sleep(secs(60)).await;
+    assert!(issuer.exchanges() <= 1, "{}", issuer.exchanges());
+    let readings = readings.load(Ordering::SeqCst);
+    assert!(readings < 1_000, "{readings} readings in a minute");
+}
