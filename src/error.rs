@@ -158,8 +158,8 @@ impl Error {
     }
 
     /// Says the server's error code, such as `invalid_token`. A provider that starts from a grant
-    /// obtains another long-term token after `invalid_token`, `token_expired` and `invalid_grant`,
-    /// and after a [`terminal`](Self::terminal) failure without a code.
+    /// obtains another long-term token after a [`terminal`](Self::terminal) failure with the code
+    /// `invalid_token`, `token_expired` or `invalid_grant`, or without a code.
     #[must_use]
     pub fn with_code(mut self, code: impl Into<String>) -> Self {
         Arc::make_mut(&mut self.inner).code = Some(code.into());

@@ -5,9 +5,11 @@ use std::time::{Duration, SystemTime};
 use http::header::{DATE, RETRY_AFTER};
 use http::{HeaderMap, StatusCode};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::models::AuthError;
+use crate::clock::{Clock as _, SystemClock};
 use crate::error::{Error, ErrorKind};
 
 const LONGEST_CODE: usize = 64;
@@ -15,49 +17,89 @@ const LONGEST_MESSAGE: usize = 200;
 /// So many characters of a secret in a message are taken for an echo of it.
 const ECHO: usize = 8;
 
-pub(super) struct Answer {
+pub(super) struct Answer<'a> {
     pub(super) operation: &'static str,
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) body: Zeroizing<Vec<u8>>,
+    /// What was sent and must not come back in an error's text.
+    pub(super) secrets: Vec<&'a str>,
 }
 
-impl Answer {
-    /// The answer itself if it is a success of this operation, the typed error that it stands for
-    /// if it is not.
-    pub(super) fn into_success(
-        self,
-        expected: &[StatusCode],
-        secrets: &[&str],
-    ) -> Result<Self, Error> {
-        if expected.contains(&self.status) {
-            Ok(self)
-        } else if self.status.is_success() {
-            let text = format!(
-                "the answer is {}, which is not in the contract",
-                self.status
-            );
-            Err(self.error(ErrorKind::Protocol, &text, None))
-        } else if self.status.is_redirection() {
-            Err(redirected(self.operation, self.status))
-        } else {
-            Err(self.refusal(secrets))
+impl Answer<'_> {
+    /// The answer itself if it issues a token, or else the typed error that it stands for.
+    pub(super) fn issued(self) -> Result<Self, Error> {
+        match self.status {
+            StatusCode::OK | StatusCode::CREATED => Ok(self),
+            status if status.is_success() => {
+                let text = format!("the answer is {status}, which is not in the contract");
+                Err(self.error(ErrorKind::Protocol, &text, None))
+            }
+            _ => Err(self.refusal()),
         }
     }
 
+    /// Whether the answer says that the token is revoked:
+    ///
+    /// | Answer | Means |
+    /// |---|---|
+    /// | 2xx, without a body or with JSON that has no `code` | revoked |
+    /// | 2xx with anything else, such as a captive portal's page | not revoked, may pass |
+    /// | 404 with the contract's error | revoked: the server no longer knows the ID |
+    /// | 404 with an empty body | unknown, and the same answer the next time |
+    /// | anything else | not revoked, with the error that it stands for |
+    pub(super) fn revoked(self) -> Result<(), Error> {
+        if self.status.is_success() {
+            let is_empty = self.body.trim_ascii().is_empty();
+            return match serde_json::from_slice(&self.body) {
+                Ok(Value::Object(body)) if !body.get("code").is_none_or(Value::is_null) => {
+                    Err(self.not_revoked("an error in it"))
+                }
+                Err(_) if !is_empty => Err(self.not_revoked("a body that is no JSON")),
+                _ => Ok(()),
+            };
+        }
+        if self.status == StatusCode::NOT_FOUND && self.body.is_empty() {
+            let text = "the answer is 404 with an empty body, and it is unknown whether the token \
+                        is revoked; check that the base URL is the auth server's";
+            return Err(self.error(ErrorKind::InvalidRequest, text, None));
+        }
+        let refusal = self.refusal();
+        if refusal.status() == Some(404) && refusal.code().is_some() {
+            return Ok(());
+        }
+        Err(refusal)
+    }
+
+    fn not_revoked(&self, with: &str) -> Error {
+        let text = format!(
+            "the answer is {} with {with}, so that the token is not revoked; is something else \
+             answering for the auth server?",
+            self.status
+        );
+        self.error(ErrorKind::Protocol, &text, None)
+    }
+
     pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, Error> {
-        serde_json::from_slice(&self.body).map_err(|error| {
+        let is_object = self.body.trim_ascii_start().starts_with(b"{");
+        let parsed = if is_object {
+            serde_json::from_slice(&self.body)
+        } else {
+            // serde would take an array for an object whose members stand in order.
+            Err(serde::de::Error::custom("no object"))
+        };
+        parsed.map_err(|error: serde_json::Error| {
             // Without the JSON error itself: it may quote the body, and the body holds a token.
             let what = if self.body.is_empty() {
                 "its body is empty".to_owned()
-            } else if error.is_data() {
+            } else if is_object && error.is_data() {
                 format!(
                     "a field is missing or of the wrong type (line {}, column {})",
                     error.line(),
                     error.column()
                 )
             } else {
-                "its body is no JSON".to_owned()
+                "its body is no JSON object".to_owned()
             };
             self.error(
                 ErrorKind::Protocol,
@@ -79,14 +121,17 @@ impl Answer {
         httpdate::parse_http_date(self.header(DATE.as_str())?).ok()
     }
 
-    fn refusal(&self, secrets: &[&str]) -> Error {
+    fn refusal(&self) -> Error {
+        if self.status.is_redirection() {
+            return redirected(self.operation, self.status);
+        }
         let stated: Option<AuthError> = serde_json::from_slice(&self.body).ok();
         let code = stated
             .as_ref()
             .map(|error| error.code.as_str())
-            .filter(|code| is_code(code) && !echoes(code, secrets));
+            .filter(|code| is_code(code) && !echoes(code, &self.secrets));
         let text = match (&stated, code) {
-            (Some(error), Some(code)) => match printable(&error.message, secrets) {
+            (Some(error), Some(code)) => match printable(&error.message, &self.secrets) {
                 Some(message) => format!("the auth server answers {code}: {message}"),
                 None => format!("the auth server answers {code}"),
             },
@@ -112,15 +157,16 @@ impl Answer {
             .with_answer(self.status.as_u16(), code)
     }
 
-    /// Seconds or an HTTP date (RFC 9110, section 10.2.3). A date is held against the server's
-    /// own clock; where the server does not show it, the date says nothing.
+    /// Seconds or an HTTP date (RFC 9110, section 10.2.3). A date is compared with the server's own
+    /// clock, or with this machine's where the answer has no `Date`.
     fn retry_after(&self) -> Option<Duration> {
         let value = self.header(RETRY_AFTER.as_str())?.trim();
         if value.bytes().all(|byte| byte.is_ascii_digit()) {
             return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
         }
         let date = httpdate::parse_http_date(value).ok()?;
-        Some(date.duration_since(self.date()?).unwrap_or_default())
+        let now = self.date().unwrap_or_else(|| SystemClock::default().wall());
+        Some(date.duration_since(now).unwrap_or_default())
     }
 }
 
@@ -135,8 +181,22 @@ pub(super) fn redirected(operation: &str, status: StatusCode) -> Error {
     .with_answer(status.as_u16(), None)
 }
 
-/// By the contract's code. A refusal without one is not the auth server's own, so it may pass.
+/// What an answer that is no success means, by its status and the contract's code.
+///
+/// 1. A 5xx is the server's own failure, whatever its code.
+/// 2. A 401 with a code is a refusal, whatever the code.
+/// 3. Otherwise a code that is known decides.
+/// 4. Otherwise the status does. A refusal without a code is not the auth server's own, so it may
+///    pass.
+///
+/// No other member of the body decides anything.
 fn kind(status: StatusCode, code: Option<&str>) -> ErrorKind {
+    if status.is_server_error() {
+        return ErrorKind::Server;
+    }
+    if status == StatusCode::UNAUTHORIZED && code.is_some() {
+        return ErrorKind::Denied;
+    }
     match code {
         Some("rate_limited" | "slow_down") => return ErrorKind::RateLimited,
         Some("temporarily_unavailable" | "server_error") => return ErrorKind::Server,
@@ -155,7 +215,7 @@ fn kind(status: StatusCode, code: Option<&str>) -> ErrorKind {
         StatusCode::TOO_MANY_REQUESTS => ErrorKind::RateLimited,
         StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY => ErrorKind::Server,
         status if status.is_client_error() && code.is_none() => ErrorKind::Protocol,
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => ErrorKind::Denied,
+        StatusCode::FORBIDDEN => ErrorKind::Denied,
         status if status.is_client_error() => ErrorKind::InvalidRequest,
         _ => ErrorKind::Server,
     }

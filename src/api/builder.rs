@@ -11,6 +11,9 @@ use crate::origin::{Origin, parse_url};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const TIMEOUT: Duration = Duration::from_secs(15);
+/// For so long a connection without a call is kept: shorter than servers and middleboxes do, which may
+/// drop one unnoticed, and long enough for the calls of one exchange or of a shutdown.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Configures an [`AuthApi`].
 ///
@@ -67,7 +70,8 @@ impl AuthApiBuilder {
     }
 
     /// How long one call may take, from its beginning to the end of the answer. Default: 15 s.
-    /// A client of its own also gives up on connecting after 5 s.
+    /// A client of its own also gives up on connecting after 5 s, and closes a connection that no
+    /// call has used for 2 s.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
@@ -120,6 +124,7 @@ fn own_client(origin: &Origin) -> Result<reqwest::Client, Error> {
     client
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(CONNECT_TIMEOUT)
+        .pool_idle_timeout(IDLE_TIMEOUT)
         .user_agent(concat!("everbearer/", env!("CARGO_PKG_VERSION")))
         .build()
         .map_err(|error| config("the HTTP client could not be set up").with_source(error))

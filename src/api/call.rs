@@ -1,11 +1,13 @@
-//! One call: sent once, read to a bound, never redirected.
+//! One call: read to a bound, never redirected, sent once or, where nothing in it is valid once, a
+//! second time on another connection.
 
 use std::error::Error as StdError;
+use std::time::Duration;
 
 use bytes::Bytes;
-use http::StatusCode;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
-use reqwest::{Body, Method, Request, Url};
+use http::HeaderMap;
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
+use reqwest::{Body, Client, Method, Request, Url};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
@@ -21,8 +23,10 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 pub(super) struct Call<'a> {
     operation: &'static str,
-    request: Request,
-    expected: &'static [StatusCode],
+    url: Url,
+    headers: HeaderMap,
+    body: Option<Bytes>,
+    is_repeatable: bool,
     /// What was sent and must not come back in an error's text.
     secrets: Vec<&'a str>,
 }
@@ -34,13 +38,13 @@ pub(super) enum Authorization<'a> {
 }
 
 impl<'a> Call<'a> {
-    pub(super) fn post(operation: &'static str, url: Url, expected: &'static [StatusCode]) -> Self {
-        let mut request = Request::new(Method::POST, url);
-        request.headers_mut().insert(ACCEPT, JSON);
+    pub(super) fn post(operation: &'static str, url: Url) -> Self {
         Self {
             operation,
-            request,
-            expected,
+            url,
+            headers: HeaderMap::from_iter([(ACCEPT, JSON)]),
+            body: None,
+            is_repeatable: false,
             secrets: Vec::new(),
         }
     }
@@ -48,19 +52,14 @@ impl<'a> Call<'a> {
     pub(super) fn json(mut self, body: &impl Serialize) -> Result<Self, Error> {
         let json = serde_json::to_vec(body)
             .map_err(|_| Error::new(ErrorKind::Config, "the request cannot be put into JSON"))?;
-        let json = Bytes::from_owner(Zeroizing::new(json));
-        self.request.headers_mut().insert(CONTENT_TYPE, JSON);
-        // A body that reqwest cannot clone is a body that it cannot send to where a redirect
-        // points, whatever the policy of the user's client is.
-        *self.request.body_mut() = Some(Body::wrap(http_body_util::Full::new(json)));
+        self.headers.insert(CONTENT_TYPE, JSON);
+        self.body = Some(Bytes::from_owner(Zeroizing::new(json)));
         Ok(self)
     }
 
     pub(super) fn authorized(mut self, authorization: Authorization<'a>) -> Self {
         if let Authorization::Bearer(token) = authorization {
-            self.request
-                .headers_mut()
-                .insert(AUTHORIZATION, token.header().clone());
+            self.headers.insert(AUTHORIZATION, token.header().clone());
             self.secrets.push(token.expose());
         }
         self
@@ -74,71 +73,111 @@ impl<'a> Call<'a> {
     /// Says who the client is, unless the API is configured to say so.
     pub(super) fn on_behalf_of(mut self, client_id: &str) -> Self {
         if let Ok(id) = HeaderValue::from_str(client_id) {
-            self.request.headers_mut().insert(CLIENT_ID, id);
+            self.headers.insert(CLIENT_ID, id);
         }
         self
     }
 
-    pub(super) async fn send(mut self, api: &AuthApi) -> Result<Answer, Error> {
-        let operation = self.operation;
-        if let Some(id) = &api.client_id {
-            self.request.headers_mut().insert(CLIENT_ID, id.clone());
-        }
-        *self.request.timeout_mut() = Some(api.timeout);
-        let url = self.request.url().clone();
+    /// Sends the call a second time if its connection breaks before an answer begins: a connection
+    /// that was kept from an earlier call may have died unnoticed. Not for calls that carry something
+    /// that is valid once.
+    pub(super) const fn repeatable(mut self) -> Self {
+        self.is_repeatable = true;
+        self
+    }
 
-        let mut response = api
-            .http
-            .execute(self.request)
-            .await
-            .map_err(|error| unreachable(operation, &url, error))?;
-        if *response.url() != url {
-            return Err(redirected(operation, response.status()));
+    pub(super) async fn send(mut self, api: &AuthApi) -> Result<Answer<'a>, Error> {
+        if let Some(id) = &api.client_id {
+            self.headers.insert(CLIENT_ID, id.clone());
+        }
+        let outcome = tokio::time::timeout(api.timeout, self.exchange(&api.http)).await;
+        outcome.unwrap_or_else(|_| Err(self.timed_out(api.timeout)))
+    }
+
+    async fn exchange(&self, http: &Client) -> Result<Answer<'a>, Error> {
+        let mut outcome = http.execute(self.request()).await;
+        if self.is_repeatable && outcome.as_ref().is_err_and(is_broken_connection) {
+            outcome = http.execute(self.request()).await;
+        }
+        let mut response = outcome.map_err(|error| self.unreachable(error))?;
+        if *response.url() != self.url {
+            return Err(redirected(self.operation, response.status()));
         }
         let mut body = Zeroizing::new(Vec::new());
         while let Some(chunk) = response
             .chunk()
             .await
-            .map_err(|error| unreachable(operation, &url, error))?
+            .map_err(|error| self.unreachable(error))?
         {
             if body.len() + chunk.len() > LONGEST_ANSWER {
                 return Err(Error::new(
                     ErrorKind::Protocol,
-                    format!("{operation}: the answer is longer than 1 MiB"),
+                    format!("{}: the answer is longer than 1 MiB", self.operation),
                 ));
             }
             body.extend_from_slice(&chunk);
         }
-        Answer {
-            operation,
+        Ok(Answer {
+            operation: self.operation,
             status: response.status(),
             headers: std::mem::take(response.headers_mut()),
             body,
+            secrets: self.secrets.clone(),
+        })
+    }
+
+    fn request(&self) -> Request {
+        let mut request = Request::new(Method::POST, self.url.clone());
+        *request.headers_mut() = self.headers.clone();
+        if let Some(json) = &self.body {
+            // A body that reqwest cannot clone is a body that it cannot send to where a redirect
+            // points, whatever the policy of the user's client is.
+            let body = http_body_util::Full::new(json.clone());
+            *request.body_mut() = Some(Body::wrap(body));
+        } else {
+            // hyper leaves it out where there is no body, and some servers then answer 411.
+            let headers = request.headers_mut();
+            headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
-        .into_success(self.expected, &self.secrets)
+        request
+    }
+
+    fn unreachable(&self, error: reqwest::Error) -> Error {
+        let error = error.without_url();
+        if self.url.scheme() == "https" && lacks_tls(&error) {
+            return Error::new(
+                ErrorKind::Config,
+                format!(
+                    "{}: https needs a TLS backend, and this build of reqwest has none; turn on \
+                     reqwest's `rustls` or `native-tls` feature in your Cargo.toml",
+                    self.operation
+                ),
+            );
+        }
+        let (kind, what) = if error.is_timeout() {
+            (ErrorKind::Timeout, "did not answer in time")
+        } else if error.is_connect() {
+            (ErrorKind::Unreachable, "cannot be reached")
+        } else {
+            (ErrorKind::Unreachable, "broke the connection off")
+        };
+        self.error(kind, what).with_source(error)
+    }
+
+    fn timed_out(&self, limit: Duration) -> Error {
+        let what = format!("did not answer within {limit:?}");
+        self.error(ErrorKind::Timeout, &what)
+    }
+
+    fn error(&self, kind: ErrorKind, what: &str) -> Error {
+        let host = self.url.authority(); // with the port, and without a user: `Origin` refuses one
+        Error::new(kind, format!("{}: {host} {what}", self.operation))
     }
 }
 
-fn unreachable(operation: &str, url: &Url, error: reqwest::Error) -> Error {
-    let host = url.authority(); // with the port, and without a user: `Origin` refuses one
-    let error = error.without_url();
-    if url.scheme() == "https" && lacks_tls(&error) {
-        return Error::new(
-            ErrorKind::Config,
-            format!(
-                "{operation}: https needs a TLS backend, and this build of reqwest has none; turn \
-                 on reqwest's `rustls` or `native-tls` feature in your Cargo.toml"
-            ),
-        );
-    }
-    let (kind, what) = if error.is_timeout() {
-        (ErrorKind::Timeout, "did not answer in time")
-    } else if error.is_connect() {
-        (ErrorKind::Unreachable, "cannot be reached")
-    } else {
-        (ErrorKind::Unreachable, "broke the connection off")
-    };
-    Error::new(kind, format!("{operation}: {host} {what}")).with_source(error)
+/// Whether the connection broke after it was made and before an answer began.
+fn is_broken_connection(error: &reqwest::Error) -> bool {
+    error.is_request() && !error.is_connect() && !error.is_timeout()
 }
 
 /// Without a TLS backend, the connector refuses every scheme but http. It says so in words only.

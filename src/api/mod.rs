@@ -9,7 +9,8 @@ mod wire;
 use std::fmt;
 use std::time::Duration;
 
-use http::{HeaderValue, StatusCode};
+use http::HeaderValue;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::Url;
 
 pub use builder::AuthApiBuilder;
@@ -21,14 +22,21 @@ use answer::Answer;
 use call::{Authorization, Call};
 use models::{LongTokenRequest, LongTokenResponse, ShortTokenRequest, ShortTokenResponse};
 
-const ISSUED: &[StatusCode] = &[StatusCode::OK, StatusCode::CREATED];
-const REVOKED: &[StatusCode] = &[StatusCode::NO_CONTENT];
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
 
 /// The auth server, as a client sees it.
 ///
 /// It follows no redirect, reads at most 1 MiB of an answer, and gives up on a call after
 /// [a time](AuthApiBuilder::timeout). Every answer that is not a success becomes an [`Error`] with
 /// the server's code; secrets that the server may echo are kept out of it.
+///
+/// An exchange or a revocation whose connection breaks before an answer begins is sent once more: the
+/// connection may have been kept from an earlier call, and have died unnoticed. A request for a
+/// long-term token is never repeated, since it may carry what is valid once.
 ///
 /// A clone shares the connections.
 ///
@@ -80,7 +88,7 @@ impl AuthApi {
         AuthApiBuilder::new(base_url.as_ref())
     }
 
-    /// The base URL, without a trailing slash.
+    /// The base URL, without slashes at its end.
     pub fn base_url(&self) -> &str {
         self.base.as_str().trim_end_matches('/')
     }
@@ -116,8 +124,7 @@ impl AuthApi {
         ];
         let answer = Call::post(
             "issue_long_term_token",
-            self.url(&["auth", "tokens", "long"])?,
-            ISSUED,
+            self.url(&["auth", "tokens", "long"]),
         )
         .on_behalf_of(&request.client_id)
         .json(&wire::LongTokenRequest::from(request))?
@@ -127,7 +134,8 @@ impl AuthApi {
         })
         .hiding(secrets.into_iter().flatten())
         .send(self)
-        .await?;
+        .await?
+        .issued()?;
         let mut response: LongTokenResponse = answer.json()?;
         response.token_id = token_id(response.token_id, &answer);
         response.server_time = answer.date();
@@ -154,17 +162,17 @@ impl AuthApi {
         let in_body = request.and_then(|request| request.long_token.as_ref());
         let mut call = Call::post(
             "issue_short_term_token",
-            self.url(&["auth", "tokens", "short"])?,
-            ISSUED,
+            self.url(&["auth", "tokens", "short"]),
         )
-        .hiding(in_body);
+        .hiding(in_body)
+        .repeatable();
         if let Some(request) = request {
             call = call.json(&wire::ShortTokenRequest::from(request))?;
         }
         if in_body.is_none() {
             call = call.authorized(Authorization::Bearer(long_token));
         }
-        let answer = call.send(self).await?;
+        let answer = call.send(self).await?.issued()?;
         let mut response: ShortTokenResponse = answer.json()?;
         response.token_id = token_id(response.token_id, &answer);
         response.server_time = answer.date();
@@ -173,14 +181,17 @@ impl AuthApi {
 
     /// Revokes a token by its ID: `POST /auth/tokens/{tokenId}/revoke`.
     ///
-    /// `authorization` is the token itself, or another one with the `tokens:revoke` scope.
-    /// That the server does not know the ID (404) is a success: what was to be gone is gone.
+    /// `authorization` is the token itself, or another one with the `tokens:revoke` scope. Any 2xx
+    /// without a body, or with JSON that has no `code`, is a success; so is a 404 with the contract's
+    /// error, since the server no longer knows the token.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidToken`] if the ID is empty, `.` or `..`, or holds control characters,
-    /// none of which can stand in a path; otherwise any [`ErrorKind`] from [`Unreachable`](ErrorKind::Unreachable) to
-    /// [`Protocol`](ErrorKind::Protocol).
+    /// [`ErrorKind::InvalidToken`] if the ID is empty, `.` or `..`, which cannot stand in a path, or
+    /// holds control characters. [`ErrorKind::InvalidRequest`] after a 404 with an empty body: it is
+    /// unknown whether the token is revoked. [`ErrorKind::Protocol`] after an answer that is not the
+    /// auth server's, such as the page of a captive portal. Otherwise any [`ErrorKind`] from
+    /// [`Unreachable`](ErrorKind::Unreachable) to [`InvalidRequest`](ErrorKind::InvalidRequest).
     ///
     /// # Cancel safety
     ///
@@ -190,32 +201,35 @@ impl AuthApi {
         token_id: &str,
         authorization: impl Into<Bearer<'_>>,
     ) -> Result<(), Error> {
-        // A URL cannot carry the first three as a segment, and its parser drops some of the others.
+        // A URL cannot carry the first three as a segment.
         if matches!(token_id, "" | "." | "..") || token_id.contains(char::is_control) {
             return Err(Error::new(
                 ErrorKind::InvalidToken,
                 "a token without a proper ID cannot be revoked by it",
             ));
         }
-        let url = self.url(&["auth", "tokens", token_id, "revoke"])?;
-        let outcome = Call::post("revoke_token", url, REVOKED)
-            .authorized(Authorization::Bearer(authorization.into().token()))
-            .send(self)
-            .await;
-        match outcome {
-            Err(error) if error.status() == Some(404) => Ok(()),
-            other => other.map(drop),
-        }
+        let answer = Call::post(
+            "revoke_token",
+            self.url(&["auth", "tokens", token_id, "revoke"]),
+        )
+        .authorized(Authorization::Bearer(authorization.into().token()))
+        .repeatable()
+        .send(self)
+        .await?;
+        answer.revoked()
     }
 
-    /// The base URL with these segments behind it, each percent-encoded.
-    fn url(&self, segments: &[&str]) -> Result<Url, Error> {
+    /// The base URL with these segments behind it. All but the unreserved characters of RFC 3986 are
+    /// percent-encoded, more than a URL demands: there are servers that refuse some of the others.
+    fn url(&self, segments: &[&str]) -> Url {
+        let mut path = self.base.path().trim_end_matches('/').to_owned();
+        for segment in segments {
+            path.push('/');
+            path.extend(utf8_percent_encode(segment, RESERVED));
+        }
         let mut url = self.base.clone();
-        url.path_segments_mut()
-            .map_err(|()| Error::new(ErrorKind::Config, "the base URL cannot carry a path"))?
-            .pop_if_empty()
-            .extend(segments);
-        Ok(url)
+        url.set_path(&path);
+        url
     }
 }
 
@@ -229,7 +243,7 @@ impl fmt::Debug for AuthApi {
     }
 }
 
-fn token_id(in_body: Option<String>, answer: &Answer) -> Option<String> {
+fn token_id(in_body: Option<String>, answer: &Answer<'_>) -> Option<String> {
     in_body
         .filter(|id| !id.is_empty())
         .or_else(|| answer.header("x-token-id").map(str::to_owned))

@@ -104,8 +104,9 @@ pub type ShortTokenResponse = TokenResponse<ShortTermToken>;
 
 /// The answer that brings a token of either tier.
 ///
-/// Read leniently: `expires_in` may be a string that holds a number, and what says nothing
-/// understandable about the end of the token counts as absent.
+/// Read leniently: `expires_in` may be a string that holds a number, `scopes` a text with spaces
+/// between them, `token_id` a number. What else is of another type counts as absent, but for
+/// `token_type` and `access_token`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(bound = "")]
 #[non_exhaustive]
@@ -121,10 +122,10 @@ pub struct TokenResponse<T> {
     #[serde(default, deserialize_with = "date")]
     pub expires_at: Option<SystemTime>,
     /// What it is good for.
-    #[serde(default, deserialize_with = "null_is_empty")]
+    #[serde(default, deserialize_with = "scopes")]
     pub scopes: Vec<String>,
     /// Its ID; the `X-Token-Id` header stands in where the body has none.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "id")]
     pub token_id: Option<String>,
     /// The server's clock when it answered: the `Date` header.
     #[serde(skip)]
@@ -134,17 +135,42 @@ pub struct TokenResponse<T> {
 }
 
 /// The body of every answer that is not a success.
+///
+/// Read leniently: only `code` must be as the contract has it.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(try_from = "Map<String, Value>")]
 #[non_exhaustive]
 pub struct AuthError {
     /// Such as `invalid_grant`; unknown codes are kept.
     pub code: String,
-    /// What a person may want to read.
-    #[serde(default)]
+    /// What a person may want to read; empty if it is no text.
     pub message: String,
-    /// More, as the server pleases.
-    #[serde(default)]
+    /// More, as the server pleases; `None` if it is no object.
     pub details: Option<Map<String, Value>>,
+}
+
+impl TryFrom<Map<String, Value>> for AuthError {
+    type Error = &'static str;
+
+    fn try_from(mut body: Map<String, Value>) -> Result<Self, Self::Error> {
+        let mut take = |name| body.remove(name).unwrap_or_default();
+        let Value::String(code) = take("code") else {
+            return Err("the error has no code");
+        };
+        let message = match take("message") {
+            Value::String(message) => message,
+            _ => String::new(),
+        };
+        let details = match take("details") {
+            Value::Object(details) => Some(details),
+            _ => None,
+        };
+        Ok(Self {
+            code,
+            message,
+            details,
+        })
+    }
 }
 
 #[allow(
@@ -202,6 +228,25 @@ fn date<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SystemTime>
         .and_then(|time| SystemTime::try_from(time).ok()))
 }
 
-fn null_is_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
-    Option::deserialize(deserializer).map(Option::unwrap_or_default)
+fn scopes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    Ok(match Value::deserialize(deserializer)? {
+        Value::Array(scopes) => scopes
+            .into_iter()
+            .filter_map(|scope| match scope {
+                Value::String(scope) => Some(scope),
+                _ => None,
+            })
+            .collect(),
+        // As OAuth has it (RFC 6749, section 3.3).
+        Value::String(scopes) => scopes.split_ascii_whitespace().map(str::to_owned).collect(),
+        _ => Vec::new(),
+    })
+}
+
+fn id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Ok(match Value::deserialize(deserializer)? {
+        Value::String(id) => Some(id),
+        Value::Number(id) => Some(id.to_string()),
+        _ => None,
+    })
 }

@@ -33,7 +33,11 @@ impl TokenIssuer for AuthApi {
             )
         })?;
         match self.revoke_token(id, token).await {
-            Err(error) if error.code() == Some("token_expired") => Ok(()),
+            Err(error)
+                if error.kind() == ErrorKind::Denied && error.code() == Some("token_expired") =>
+            {
+                Ok(())
+            }
             outcome => outcome,
         }
     }

@@ -124,9 +124,14 @@ fn refuses_token(response: &Response) -> bool {
             .headers()
             .get_all(WWW_AUTHENTICATE)
             .iter()
-            .any(|challenge| {
-                challenge
-                    .to_str()
-                    .is_ok_and(|challenge| challenge.contains("insufficient_scope"))
-            })
+            .filter_map(|header| header.to_str().ok())
+            .any(names_insufficient_scope)
+}
+
+fn names_insufficient_scope(header: &str) -> bool {
+    let challenges = http_auth::parse_challenges(header).unwrap_or_default();
+    let mut params = challenges.iter().flat_map(|challenge| &challenge.params);
+    params.any(|(name, value)| {
+        name.eq_ignore_ascii_case("error") && value.to_unescaped() == "insufficient_scope"
+    })
 }

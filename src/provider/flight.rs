@@ -223,8 +223,12 @@ fn is_next(shared: &Shared, long_term: &LongTermToken) -> bool {
 }
 
 /// Whether the server no longer accepts the token as such: in the contract's words, or in those of
-/// an issuer that has no others than that it refuses.
+/// an issuer that has no others than that it refuses. A failure that may pass is no refusal, whatever
+/// its code.
 pub(super) fn is_refused(error: &Error) -> bool {
+    if error.is_retryable() {
+        return false;
+    }
     match error.code() {
         Some(code) => matches!(code, "invalid_token" | "token_expired" | "invalid_grant"),
         None => error.kind() == ErrorKind::Denied && error.status().is_none(),

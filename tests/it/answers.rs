@@ -410,13 +410,16 @@ async fn a_message_is_cut_to_length_and_to_one_line() {
 
 #[tokio::test]
 async fn a_404_on_revoke_is_a_success_and_other_refusals_are_not() {
-    let (_server, api) = server_that_answers(ResponseTemplate::new(404)).await;
+    let unknown = json!({"code": "not_found", "message": "x"});
+    let unknown = ResponseTemplate::new(404).set_body_json(unknown);
+    let (_server, api) = server_that_answers(unknown).await;
     api.revoke_token("tok", &long_term()).await.unwrap();
     for (status, kind) in [
         (401, ErrorKind::Protocol),
+        (403, ErrorKind::Protocol),
+        (404, ErrorKind::InvalidRequest), // perhaps a wrong base URL
+        (405, ErrorKind::Protocol),
         (500, ErrorKind::Server),
-        (200, ErrorKind::Protocol), // a login page
-        (202, ErrorKind::Protocol),
     ] {
         let (_server, api) = server_that_answers(ResponseTemplate::new(status)).await;
         let error = api.revoke_token("tok", &long_term()).await.unwrap_err();

@@ -13,7 +13,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("secret", &["error"]),
     ("secret_source", &["error", "secret"]),
     ("token", &["error", "policy", "secret"]),
-    ("api", &["error", "origin", "secret", "token"]),
+    ("api", &["clock", "error", "origin", "secret", "token"]),
     ("machine", &["clock", "policy"]),
     (
         "issuer",

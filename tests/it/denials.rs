@@ -269,3 +269,42 @@ async fn when_no_newer_token_is_to_be_had_the_401_is_returned() {
         "not withdrawn"
     );
 }
+
+#[tokio::test]
+async fn a6_insufficient_scope_counts_in_its_own_parameter_only() {
+    let challenges = [
+        (r#"Bearer error="insufficient_scope""#, false),
+        (
+            r#"bearer realm="x", scope="a b", ERROR="insufficient_scope""#,
+            false,
+        ),
+        ("Bearer error=insufficient_scope", false),
+        (
+            r#"Basic realm="x", Bearer error="insufficient_scope""#,
+            false,
+        ),
+        (
+            r#"Bearer error="invalid_token", error_description="not insufficient_scope""#,
+            true,
+        ),
+        (r#"Bearer realm="insufficient_scope""#, true),
+        (r#"Bearer scope="insufficient_scope""#, true),
+        (r#"Bearer error="not_insufficient_scope""#, true),
+        (
+            r#"Bearer error_uri="https://a.example/?error=insufficient_scope""#,
+            true,
+        ),
+        (r#"Bearer x="a, error=\"insufficient_scope\"""#, true),
+        ("insufficient_scope", true),
+        ("", true),
+    ];
+    for (challenge, is_sent_again) in challenges {
+        let issuer = ScriptedIssuer::new();
+        let answer = ResponseTemplate::new(401).insert_header("www-authenticate", challenge);
+        let server = refusing("st-1", answer).await;
+        let provider = provider_for(&server, &issuer);
+        client(&provider).get(server.uri()).send().await.unwrap();
+        let expected = if is_sent_again { 2 } else { 1 };
+        assert_eq!(sent(&server).await.len(), expected, "{challenge}");
+    }
+}

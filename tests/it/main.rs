@@ -38,5 +38,6 @@ mod shutting_down;
 #[cfg(all(target_os = "linux", feature = "reqwest-middleware"))]
 mod suspended;
 mod windows;
+mod wire;
 #[cfg(target_os = "linux")]
 mod zeroizing;
