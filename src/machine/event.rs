@@ -24,11 +24,8 @@ pub(crate) enum Event {
     Opened(LaneId),
     /// Someone has used a token of this lane.
     Used(LaneId),
-    /// A caller waits for a usable token that is newer than this one.
-    Demanded {
-        lane: LaneId,
-        newer_than: Generation,
-    },
+    /// A caller needs what this says.
+    Demanded { lane: LaneId, demand: Demand },
     /// A resource server refused this token.
     Denied {
         lane: LaneId,
@@ -87,8 +84,17 @@ pub(crate) enum Event {
 pub(crate) enum Failure {
     /// The next attempt may succeed; the server may have said when to make it.
     Transient { retry_after: Option<Duration> },
-    /// The same attempt will fail again.
-    Terminal,
+    /// The same attempt will fail again; the server may have said when to make it at the earliest.
+    Terminal { retry_after: Option<Duration> },
+}
+
+/// What a caller needs. A greater one includes the lesser ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Demand {
+    /// Nothing for itself: it was served, and has seen that the refresh is due.
+    Refresh,
+    /// A usable token that is newer than this one, for which it waits.
+    NewerThan(Generation),
 }
 
 /// What to do next.

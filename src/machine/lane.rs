@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::Policies;
-use super::event::{Failure, Generation, Window};
+use super::event::{Demand, Failure, Generation, Window};
 use super::schedule::{self, Rest};
 use crate::clock::Moment;
 
@@ -18,8 +18,9 @@ pub(super) struct Lane {
     pub(super) in_flight: bool,
     pub(super) window: Option<Window>,
     life: Duration,
-    /// Someone waits for a token newer than this.
-    demand: Option<Generation>,
+    demand: Option<Demand>,
+    /// When a refresh begins that was forced and has failed; `None` if there is none.
+    forced_at: Option<Moment>,
     pub(super) failures: u32,
     /// How many of them were in the same situation, with a good token or without.
     alike: u32,
@@ -38,7 +39,7 @@ pub(super) struct Lane {
 pub(crate) struct Outline {
     in_flight: bool,
     window: Option<Window>,
-    demand: Option<Generation>,
+    demand: Option<Demand>,
     failures: u32,
     retry_at: Option<Moment>,
     refused: bool,
@@ -65,6 +66,7 @@ impl Lane {
             window: None,
             life: Duration::ZERO,
             demand: None,
+            forced_at: None,
             failures: 0,
             alike: 0,
             had_token: false,
@@ -90,9 +92,9 @@ impl Lane {
         self.last_use = self.last_use.max(now);
     }
 
-    pub(super) fn demanded(&mut self, newer_than: Generation, now: Moment) {
+    pub(super) fn demanded(&mut self, demand: Demand, now: Moment) {
         self.used(now);
-        self.demand = self.demand.max(Some(newer_than));
+        self.demand = self.demand.max(Some(demand));
     }
 
     pub(super) fn denied(&mut self, policies: &Policies, generation: Generation, now: Moment) {
@@ -103,7 +105,7 @@ impl Lane {
             .is_some_and(|denial| now.since(denial) < pause);
         if generation == window.generation && !too_soon && !self.in_flight {
             self.last_denial = Some(now);
-            self.demanded(generation, now);
+            self.demanded(Demand::NewerThan(generation), now);
         }
     }
 
@@ -125,6 +127,7 @@ impl Lane {
         self.window = window;
         self.life = life;
         self.demand = None;
+        self.forced_at = None;
         self.failures = 0;
         self.alike = 0;
         self.retry_at = None;
@@ -134,9 +137,8 @@ impl Lane {
 
     pub(super) fn failed(&mut self, policies: &Policies, failure: Failure, now: Moment) {
         self.in_flight = false;
-        self.demand = None;
         self.failures = self.failures.saturating_add(1);
-        self.refused = failure == Failure::Terminal;
+        self.refused = matches!(failure, Failure::Terminal { .. });
         self.last_denial = None;
         let rest_of_life = self.rest_of_life(now);
         // When the token has ended, callers are waiting: begin with short delays again.
@@ -153,6 +155,12 @@ impl Lane {
             self.random.f64(),
         );
         self.retry_at = Some(now + delay);
+        // Callers that waited are told of the failure, and demand nothing any more. A good token that
+        // was to be replaced before its refresh is due still is.
+        let pause = schedule::between_denials(&policies.refresh, self.life);
+        let was_forced = self.forced_at.is_some() || self.is_forced(now);
+        self.forced_at = (was_forced && rest_of_life.is_some()).then(|| now + delay.max(pause));
+        self.demand = None;
     }
 
     pub(super) const fn interrupted(&mut self) {
@@ -182,7 +190,8 @@ impl Lane {
         } else if policies.refresh.lazy || (self.refused && self.rest_of_life(now).is_none()) {
             return None;
         } else {
-            self.window.map_or(now, |window| window.refresh_at)
+            let refresh_at = self.window.map_or(now, |window| window.refresh_at);
+            self.forced_at.map_or(refresh_at, |at| at.min(refresh_at))
         };
         Some(wanted_at.max(self.retry_at.unwrap_or(now)))
     }
@@ -211,7 +220,7 @@ impl Lane {
     /// Whether something newer than this generation is there, under way or asked for.
     pub(super) fn replaces(&self, generation: Generation) -> bool {
         self.in_flight
-            || self.demand >= Some(generation)
+            || self.demand >= Some(Demand::NewerThan(generation))
             || self
                 .window
                 .is_some_and(|window| window.generation > generation)
@@ -225,10 +234,20 @@ impl Lane {
         })
     }
 
+    /// Whether a caller waits for a newer token although the present one is good.
+    fn is_forced(&self, now: Moment) -> bool {
+        matches!(self.demand, Some(Demand::NewerThan(_))) && self.demand_is_open(now)
+    }
+
     fn demand_is_open(&self, now: Moment) -> bool {
-        self.demand.is_some_and(|newer_than| {
-            self.window
-                .is_none_or(|window| window.generation <= newer_than || window.usable_until <= now)
-        })
+        let (Some(demand), Some(window)) = (self.demand, self.window) else {
+            return self.demand.is_some();
+        };
+        match demand {
+            Demand::Refresh => window.refresh_at <= now,
+            Demand::NewerThan(generation) => {
+                window.generation <= generation || window.usable_until <= now
+            }
+        }
     }
 }

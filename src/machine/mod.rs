@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use crate::clock::Moment;
 use crate::policy::{RefreshPolicy, RetryPolicy, RotationPolicy, ScopePolicy};
 
-pub(crate) use event::{Action, Event, Failure, Generation, LaneId, Window};
+pub(crate) use event::{Action, Demand, Event, Failure, Generation, LaneId, Window};
 pub(crate) use lane::{Outline, Outlook};
 pub(crate) use schedule::retry_delay;
 
@@ -94,8 +94,8 @@ impl Machine {
             }
             Event::Opened(lane) => self.open(lane, now),
             Event::Used(lane) => self.with(lane, |lane, _| lane.used(now)),
-            Event::Demanded { lane, newer_than } => {
-                self.with(lane, |lane, _| lane.demanded(newer_than, now));
+            Event::Demanded { lane, demand } => {
+                self.with(lane, |lane, _| lane.demanded(demand, now));
             }
             Event::Denied { lane, generation } => {
                 self.with(lane, |lane, policies| {

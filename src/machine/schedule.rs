@@ -70,14 +70,15 @@ pub(crate) fn retry_delay(
     rest_of_life: Option<Rest>,
     draw: f64,
 ) -> Duration {
-    let Failure::Transient { retry_after } = failure else {
-        return policy.terminal_pause;
-    };
-    let mut least = policy.first_delay.mul_f64(LEAST_SHARE_OF_DELAY);
-    let mut bound = doubled(policy.first_delay, policy.longest_delay, failures);
+    let (Failure::Transient { retry_after } | Failure::Terminal { retry_after }) = failure;
     let mut asked = retry_after
         .unwrap_or_default()
         .min(policy.longest_retry_after);
+    if matches!(failure, Failure::Terminal { .. }) {
+        return policy.terminal_pause.max(asked);
+    }
+    let mut least = policy.first_delay.mul_f64(LEAST_SHARE_OF_DELAY);
+    let mut bound = doubled(policy.first_delay, policy.longest_delay, failures);
     if let Some(Rest { usable, life }) = rest_of_life {
         // Towards the end the attempts come closer together, but not ever closer.
         least = policy.first_delay.min(life / ATTEMPTS_IN_LIFE);

@@ -95,8 +95,9 @@ impl RefreshPolicy {
 
     /// The least time between two refreshes that a 401 from a resource server asks for. It keeps
     /// a resource server that refuses every token from turning each request into an exchange; while
-    /// exchanges fail, the delays of [`RetryPolicy`](crate::RetryPolicy) do. At
-    /// most a quarter of the current token's life is taken. Default: 10 s.
+    /// exchanges fail, the delays of [`RetryPolicy`](crate::RetryPolicy) do. It is also the least time
+    /// until a refresh that a 401 or a caller asked for is tried again by itself, if it fails while the
+    /// token is good. At most a quarter of the current token's life is taken. Default: 10 s.
     #[must_use]
     pub const fn between_denials(mut self, pause: Duration) -> Self {
         self.between_denials = pause;

@@ -9,7 +9,9 @@ use super::cell::Published;
 use super::lane::Lane;
 use crate::clock::Moment;
 use crate::error::{Error, ErrorKind};
-use crate::machine::{Action, Event, Generation, LaneId, Machine, Outline, Outlook, Policies};
+use crate::machine::{
+    Action, Demand, Event, Generation, LaneId, Machine, Outline, Outlook, Policies,
+};
 use crate::token::{LongTermToken, ShortTermToken};
 
 /// So many tokens whose end nobody states are kept for revocation: memory must not grow for ever.
@@ -237,8 +239,7 @@ impl Engine {
         if let Some(published) = lane.cell.good(now, asking.newer_than) {
             self.machine.handle(Event::Used(lane.id), now);
             if self.machine.is_lazy() && published.window.refresh_at <= now {
-                let newer_than = published.window.generation;
-                self.demand(lane.id, newer_than, now);
+                self.demand(lane.id, Demand::Refresh, now);
             }
             return Ok(Service::Token(published));
         }
@@ -260,7 +261,7 @@ impl Engine {
         if let Some(error) = last_error.filter(|_| has_failed || is_hopeless) {
             return Err(error);
         }
-        self.demand(lane.id, asking.newer_than, now);
+        self.demand(lane.id, Demand::NewerThan(asking.newer_than), now);
         Ok(Service::Wait {
             is_under_way: self.machine.is_exchanging(lane.id),
         })
@@ -322,9 +323,8 @@ impl Engine {
         self.minted.retain(|minted| !minted.token.is(token));
     }
 
-    fn demand(&mut self, lane: LaneId, newer_than: Generation, now: Moment) {
-        let event = Event::Demanded { lane, newer_than };
-        self.machine.handle(event, now);
+    fn demand(&mut self, lane: LaneId, demand: Demand, now: Moment) {
+        self.machine.handle(Event::Demanded { lane, demand }, now);
     }
 
     fn open(&mut self, lane: &Arc<Lane>, now: Moment) -> Result<(), Error> {

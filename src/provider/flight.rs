@@ -64,12 +64,11 @@ pub(super) async fn exchange(shared: Arc<Shared>, lane: Arc<Lane>) -> Result<Fre
 
 /// What the failure means for the next attempt.
 pub(super) fn failure(error: &Error) -> Failure {
+    let retry_after = error.retry_after();
     if error.is_retryable() {
-        Failure::Transient {
-            retry_after: error.retry_after(),
-        }
+        Failure::Transient { retry_after }
     } else {
-        Failure::Terminal
+        Failure::Terminal { retry_after }
     }
 }
 

@@ -99,7 +99,7 @@ fn fail(shared: &Shared, lane: &Lane, failed_with: Failed, now: Moment) {
             }
         };
         let failure = match flight::failure(&error) {
-            Failure::Terminal if is_outdated => Failure::Transient { retry_after: None },
+            Failure::Terminal { .. } if is_outdated => Failure::Transient { retry_after: None },
             failure => failure,
         };
         let event = Event::Failed {

@@ -33,7 +33,7 @@ pub(super) enum Step {
 pub(super) enum Answer {
     Token(Duration),
     Transient(Option<Duration>),
-    Terminal,
+    Terminal(Option<Duration>),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -41,12 +41,14 @@ pub(super) enum Attendance {
     Done { proving: bool },
     Deferred,
     Transient(Option<Duration>),
-    Terminal,
+    Terminal(Option<Duration>),
 }
 
 /// A generation relative to what is there.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Newer {
+    /// None: the refresh is due.
+    Due,
     Any,
     Present,
     Past,
@@ -75,7 +77,7 @@ pub(super) fn answers() -> impl Strategy<Value = Answer> {
     prop_oneof![
         4 => durations().prop_map(Answer::Token),
         3 => proptest::option::of(durations()).prop_map(Answer::Transient),
-        1 => Just(Answer::Terminal),
+        1 => proptest::option::of(durations()).prop_map(Answer::Terminal),
     ]
 }
 
@@ -84,7 +86,7 @@ pub(super) fn attendances() -> impl Strategy<Value = Attendance> {
         any::<bool>().prop_map(|proving| Attendance::Done { proving }),
         Just(Attendance::Deferred),
         proptest::option::of(durations()).prop_map(Attendance::Transient),
-        Just(Attendance::Terminal),
+        proptest::option::of(durations()).prop_map(Attendance::Terminal),
     ]
 }
 
@@ -106,7 +108,12 @@ pub(super) fn rotations() -> impl Strategy<Value = RotationPolicy> {
 }
 
 pub(super) fn newer() -> impl Strategy<Value = Newer> {
-    prop_oneof![Just(Newer::Any), Just(Newer::Present), Just(Newer::Past)]
+    prop_oneof![
+        Just(Newer::Due),
+        Just(Newer::Any),
+        Just(Newer::Present),
+        Just(Newer::Past)
+    ]
 }
 
 pub(super) fn steps() -> impl Strategy<Value = Step> {

@@ -142,6 +142,20 @@ proptest! {
         let most = policy.longest_delay.max(policy.longest_retry_after);
         prop_assert!(delay <= most.max(Duration::from_millis(1)));
     }
+
+    #[test]
+    fn e16_the_pause_after_a_refusal_is_at_least_what_the_server_asks_for(
+        policies in policies(),
+        failures: u32,
+        retry_after in proptest::option::of(durations()),
+        draw in 0.0_f64..=1.0,
+    ) {
+        let policy = &policies.retry;
+        let failure = Failure::Terminal { retry_after };
+        let delay = retry_delay(policy, failure, failures, None, draw);
+        let asked = retry_after.unwrap_or_default().min(policy.longest_retry_after);
+        prop_assert_eq!(delay, policy.terminal_pause.max(asked));
+    }
 }
 
 #[test]

@@ -43,9 +43,12 @@ impl Play {
             Step::Land(lane, answer) => self.land(lane_of(lane), answer),
             Step::Demand(lane, newer) => {
                 let lane = self.open(lane);
-                let newer_than = self.generation(lane, newer);
+                let demand = match newer {
+                    Newer::Due => Demand::Refresh,
+                    newer => Demand::NewerThan(self.generation(lane, newer)),
+                };
                 self.machine
-                    .handle(Event::Demanded { lane, newer_than }, self.now);
+                    .handle(Event::Demanded { lane, demand }, self.now);
             }
             Step::Deny(lane, newer) => {
                 let lane = lane_of(lane);
@@ -97,7 +100,7 @@ impl Play {
                 until: self.now + Duration::from_millis(250),
             },
             Attendance::Transient(retry_after) => failed(Failure::Transient { retry_after }),
-            Attendance::Terminal => failed(Failure::Terminal),
+            Attendance::Terminal(retry_after) => failed(Failure::Terminal { retry_after }),
         };
         self.machine.handle(event, self.now);
         // A chore may have come up while the one before was seen to.
@@ -126,7 +129,7 @@ impl Play {
     fn generation(&self, lane: LaneId, newer: Newer) -> Generation {
         let present = self.machine.window(lane).map(|it| it.generation);
         match newer {
-            Newer::Any => Generation(0),
+            Newer::Due | Newer::Any => Generation(0),
             Newer::Present => present.unwrap_or_default(),
             Newer::Past => Generation(present.unwrap_or_default().0.saturating_sub(1)),
         }
@@ -144,9 +147,9 @@ impl Play {
                 lane,
                 failure: Failure::Transient { retry_after },
             },
-            Answer::Terminal => Event::Failed {
+            Answer::Terminal(retry_after) => Event::Failed {
                 lane,
-                failure: Failure::Terminal,
+                failure: Failure::Terminal { retry_after },
             },
         };
         self.machine.handle(event, self.now);

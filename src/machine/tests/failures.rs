@@ -122,7 +122,7 @@ fn e9_retry_after_is_honoured_and_capped() {
 fn e7_a_terminal_failure_ends_the_attempts_until_a_demand_after_the_pause() {
     let mut machine = machine();
     assert_eq!(machine.poll(at(0)), BEGIN);
-    machine.handle(failed(Failure::Terminal), at(0));
+    machine.handle(failed(Failure::Terminal { retry_after: None }), at(0));
     assert!(machine.is_refused(ROOT));
     assert_eq!(machine.poll(at(1_000_000)), Action::Sleep(None));
     assert_eq!(machine.outlook(ROOT, at(29)), Outlook::Refused);
@@ -137,7 +137,7 @@ fn e7_with_a_good_token_a_terminal_failure_is_tried_again_after_each_pause() {
     let mut machine = with_token(secs(900));
     let now = refresh_at(&machine);
     assert_eq!(machine.poll(now), BEGIN);
-    machine.handle(failed(Failure::Terminal), now);
+    machine.handle(failed(Failure::Terminal { retry_after: None }), now);
     assert_eq!(machine.poll(now), Action::Sleep(Some(now + secs(30))));
     assert_eq!(machine.poll(now + secs(30)), BEGIN);
 }
@@ -146,7 +146,7 @@ fn e7_with_a_good_token_a_terminal_failure_is_tried_again_after_each_pause() {
 fn e8_another_long_term_token_is_tried_at_once() {
     let mut machine = machine();
     assert_eq!(machine.poll(at(0)), BEGIN);
-    machine.handle(failed(Failure::Terminal), at(0));
+    machine.handle(failed(Failure::Terminal { retry_after: None }), at(0));
     machine.handle(Event::Renewed, at(1));
     assert_eq!(machine.poll(at(1)), BEGIN);
 }

@@ -44,7 +44,7 @@ fn denied(generation: Generation) -> Event {
 fn demanded(newer_than: Generation) -> Event {
     Event::Demanded {
         lane: ROOT,
-        newer_than,
+        demand: Demand::NewerThan(newer_than),
     }
 }
 
