@@ -1,9 +1,10 @@
 //! The timelines of tests/scenarios, each a test of its own.
 
 mod format;
+mod readme;
 mod run;
+mod runner;
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -220,94 +221,6 @@ fn timelines_of_another_directory() {
         let played = format!("timeline {} ... ok\n", file.display());
         std::io::stdout().write_all(played.as_bytes()).unwrap();
     }
-}
-
-#[test]
-fn a_timeline_that_expects_something_wrong_says_which_step_and_what_happened() {
-    let text = r#"{
-        "title": "two exchanges where there is one",
-        "shows": ["none"],
-        "steps": [
-            {"at": "0s", "call": {"what": "token", "as": "a", "times": 3}},
-            {"at": "1s", "expect": {
-                "exchanges": 2, "state": "failing", "calls": {"a": {"served": "st-2"}}
-            }}
-        ]
-    }"#;
-    let error = run::run("wrong.json", text).unwrap_err();
-    for part in [
-        "wrong.json (two exchanges where there is one), step 2:",
-        r#""state":"failing""#,
-        "exchanges: expected Exactly(2), was 1",
-        "state: expected \"failing\", was \"fresh\"",
-        "calls.a: expected Served(\"st-2\"), was {Served(\"st-1\"): 3}",
-    ] {
-        assert!(error.contains(part), "{part}\nis not in\n{error}");
-    }
-    let error = run::run(
-        "typo.json",
-        &text.replace("\"at\": \"1s\"", "\"att\": \"1s\""),
-    )
-    .unwrap_err();
-    assert!(error.contains("unknown field `att`"), "{error}");
-}
-
-/// The sections of behaviours, and how many each has.
-const SECTIONS: [(&str, u32); 7] = [
-    ("W", 17),
-    ("J", 4),
-    ("F", 11),
-    ("E", 14),
-    ("L", 11),
-    ("S", 7),
-    ("D", 7),
-];
-
-/// The table in the README: every behaviour of these sections has a row with a proof, and every
-/// proof that is named there exists.
-#[test]
-fn the_readme_maps_each_behaviour_to_its_proof() {
-    let readme = fs::read_to_string(directory().join("README.md")).unwrap();
-    let mut proven = BTreeMap::new();
-    for row in readme.lines().filter(|line| line.starts_with('|')) {
-        let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
-        let &[id, _, proofs] = cells.as_slice() else {
-            continue;
-        };
-        let named: Vec<&str> = proofs.split('`').skip(1).step_by(2).collect();
-        let count = named.iter().filter(|name| is_proof(name, id)).count();
-        *proven.entry(id.to_owned()).or_insert(0) += count;
-    }
-    for (section, last) in SECTIONS {
-        for number in 1..=last {
-            let id = format!("{section}{number}");
-            let count = proven.get(&id).unwrap_or_else(|| panic!("{id} has no row"));
-            assert!(*count > 0, "the row of {id} names no proof");
-        }
-    }
-}
-
-/// Whether this is the name of a timeline or of a test. If it is, it must be there, and a timeline
-/// must say that it shows this behaviour.
-fn is_proof(name: &str, id: &str) -> bool {
-    if name.ends_with(".json") {
-        let text = fs::read_to_string(directory().join(name));
-        let text = text.unwrap_or_else(|error| panic!("{id}: {name}: {error}"));
-        let shows = format!("{id:?}");
-        assert!(
-            text.contains(&shows),
-            "{name} does not say that it shows {shows}"
-        );
-        return true;
-    }
-    let Some((file, test)) = name.split_once("::") else {
-        return false;
-    };
-    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file));
-    let text = text.unwrap_or_else(|error| panic!("{id}: {file}: {error}"));
-    let function = format!("fn {test}(");
-    assert!(text.contains(&function), "{id}: {test} is not in {file}");
-    true
 }
 
 fn directory() -> PathBuf {

@@ -1,0 +1,120 @@
+//! The calls of a timeline, and what they have come to.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use everbearer::{Error, Fate, ShortTermToken, ShutdownReport, TokenProvider};
+use tokio::task::JoinHandle;
+
+use super::Stage;
+use crate::scenarios::format::{Call, Outcome, Span, What};
+
+/// The calls of one name.
+pub(super) struct Calls {
+    pub(super) tasks: Vec<JoinHandle<()>>,
+    outcomes: Arc<Mutex<Vec<Outcome>>>,
+}
+
+impl Stage {
+    pub(super) fn call(&mut self, call: &Call) -> Result<(), String> {
+        let provider = self.provider.as_ref().ok_or("  has no provider to call")?;
+        let outcomes: Arc<Mutex<Vec<Outcome>>> = Arc::default();
+        let tasks = (0..call.times)
+            .map(|_| {
+                let provider = provider.scoped(call.scopes.clone());
+                let (outcomes, tokens) = (Arc::clone(&outcomes), Arc::clone(&self.tokens));
+                let what = call.what.clone();
+                tokio::spawn(async move {
+                    let outcome = answer(&provider, what, &tokens).await;
+                    drop(provider);
+                    outcomes.lock().unwrap().push(outcome);
+                })
+            })
+            .collect();
+        let calls = Calls { tasks, outcomes };
+        match self.calls.insert(call.name.clone(), calls) {
+            None => Ok(()),
+            Some(_) => Err("  calls under a name that was used before".to_owned()),
+        }
+    }
+}
+
+impl Calls {
+    pub(super) fn seen(&self) -> BTreeMap<Outcome, usize> {
+        let mut seen = BTreeMap::new();
+        let outcomes = self.outcomes.lock().unwrap();
+        for outcome in outcomes.iter() {
+            *seen.entry(outcome.clone()).or_default() += 1;
+        }
+        if outcomes.len() < self.tasks.len() {
+            seen.insert(Outcome::Waiting, self.tasks.len() - outcomes.len());
+        }
+        seen
+    }
+}
+
+async fn answer(
+    provider: &TokenProvider,
+    what: What,
+    tokens: &Mutex<BTreeMap<String, ShortTermToken>>,
+) -> Outcome {
+    let served = match what {
+        What::Token => provider.token().await,
+        What::Refresh => provider.refresh().await,
+        What::TokenWith(Span(min)) => provider.token_with(min).await,
+        What::Reject(name) => {
+            let token = tokens.lock().unwrap().get(&name).cloned();
+            provider
+                .reject(&token.expect("a token is served before it is rejected"))
+                .await
+        }
+        What::Authorization => {
+            return match provider.authorization().await {
+                Ok(header) => {
+                    let header = header.to_str().unwrap().to_owned();
+                    Outcome::Served(header.trim_start_matches("Bearer ").to_owned())
+                }
+                Err(error) => failed(&error),
+            };
+        }
+        What::Ready => {
+            return match provider.ready().await {
+                Ok(()) => Outcome::Ready,
+                Err(error) => failed(&error),
+            };
+        }
+        What::Shutdown => return report(&provider.shutdown().await),
+    };
+    match served {
+        Ok(token) => {
+            let name = token.expose().to_owned();
+            tokens.lock().unwrap().insert(name.clone(), token);
+            Outcome::Served(name)
+        }
+        Err(error) => failed(&error),
+    }
+}
+
+fn failed(error: &Error) -> Outcome {
+    Outcome::Failed(error.kind().as_str().to_owned())
+}
+
+fn report(report: &ShutdownReport) -> Outcome {
+    let of = |wanted: fn(&Fate) -> bool| {
+        let tokens = report.tokens.iter().filter(|token| wanted(&token.fate));
+        sorted(
+            tokens
+                .map(|token| token.token_id.clone().unwrap_or("unknown".to_owned()))
+                .collect(),
+        )
+    };
+    Outcome::Report {
+        revoked: of(|fate| matches!(fate, Fate::Revoked)),
+        not_revoked: of(|fate| matches!(fate, Fate::NotRevoked(_))),
+    }
+}
+
+pub(super) fn sorted(mut names: Vec<String>) -> Vec<String> {
+    names.sort();
+    names
+}

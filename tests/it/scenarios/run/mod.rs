@@ -1,0 +1,133 @@
+//! Runs a timeline on the real provider, with an issuer in memory on a clock that jumps.
+
+mod calls;
+mod compare;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use everbearer::testkit::{ManualClock, ScriptedIssuer};
+use everbearer::{LongTermToken, ShortTermToken, TokenProvider};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::format::{Span, Step, Timeline};
+use crate::support::settle;
+use calls::Calls;
+
+/// What is wrong with the timeline or with the engine, told for a person.
+pub(super) fn run(name: &str, text: &str) -> Result<(), String> {
+    let timeline: Timeline =
+        serde_json::from_str(text).map_err(|error| format!("{name} is no timeline: {error}"))?;
+    if timeline.steps.is_empty() || timeline.shows.is_empty() {
+        return Err(format!("{name} has no steps, or shows nothing"));
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    runtime.block_on(play(name, &timeline))
+}
+
+async fn play(name: &str, timeline: &Timeline) -> Result<(), String> {
+    let mut stage = Stage::set(timeline);
+    let began = Instant::now();
+    let mut last = Span::default();
+    for (number, raw) in timeline.steps.iter().enumerate() {
+        let place = |what: &str| {
+            format!(
+                "{name} ({}), step {}:\n  {raw}\n{what}",
+                timeline.title,
+                number + 1
+            )
+        };
+        let step: Step = serde_json::from_value(raw.clone())
+            .map_err(|error| place(&format!("  is no step: {error}")))?;
+        if step.at < last {
+            return Err(place("  is earlier than the step before"));
+        }
+        last = step.at;
+        tokio::time::sleep_until(began + step.at.0).await;
+        settle().await;
+        stage.act(&step).await.map_err(|error| place(&error))?;
+        if let Some(expect) = &step.expect {
+            settle().await;
+            let differences = stage.compare(expect);
+            if !differences.is_empty() {
+                return Err(place(&differences));
+            }
+        }
+    }
+    Ok(())
+}
+
+struct Stage {
+    issuer: ScriptedIssuer,
+    clock: ManualClock,
+    provider: Option<TokenProvider>,
+    calls: BTreeMap<String, Calls>,
+    /// By name, to be rejected.
+    tokens: Arc<Mutex<BTreeMap<String, ShortTermToken>>>,
+}
+
+impl Stage {
+    fn set(timeline: &Timeline) -> Self {
+        let given = &timeline.given;
+        let issuer = ScriptedIssuer::new();
+        issuer.script(given.exchanges.iter().flat_map(|reply| reply.answers()));
+        issuer.script_revocations(given.revocations.iter().flat_map(|reply| reply.answers()));
+        if let Some(reply) = &given.otherwise {
+            issuer.otherwise(reply.answer());
+        }
+        let clock = ManualClock::new();
+        let long_term = LongTermToken::builder("lt-given").token_id("lt-given");
+        let provider = TokenProvider::builder(issuer.clone(), long_term.build().unwrap())
+            .clock(clock.clone())
+            .jitter_seed(given.seed.unwrap_or(7))
+            .refresh_policy(given.refresh.policy())
+            .retry_policy(given.retry.policy())
+            .shutdown_policy(given.shutdown.policy())
+            .scope_policy(given.scopes.policy())
+            .build()
+            .unwrap();
+        Self {
+            issuer,
+            clock,
+            provider: Some(provider),
+            calls: BTreeMap::new(),
+            tokens: Arc::default(),
+        }
+    }
+
+    async fn act(&mut self, step: &Step) -> Result<(), String> {
+        if let Some(call) = &step.call {
+            self.call(call)?;
+        }
+        if let Some(name) = &step.drop {
+            let calls = self
+                .calls
+                .remove(name)
+                .ok_or("  drops calls that are not there")?;
+            calls.tasks.iter().for_each(JoinHandle::abort);
+        }
+        if step.drop_handles {
+            self.provider = None;
+        }
+        if let Some(Span(duration)) = step.suspend {
+            self.clock.suspend(duration);
+        }
+        if let Some(Span(by)) = step.wall_forward {
+            self.clock.step_wall_forward(by);
+        }
+        if let Some(Span(by)) = step.wall_back {
+            self.clock.step_wall_back(by);
+        }
+        if step.renew {
+            let provider = self.provider.as_ref().ok_or("  has no provider to renew")?;
+            let long_term = LongTermToken::builder("lt-renewed").token_id("lt-renewed");
+            provider.renew(long_term.build().unwrap());
+        }
+        Ok(())
+    }
+}
