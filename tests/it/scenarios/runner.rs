@@ -31,3 +31,53 @@ fn a_timeline_that_expects_something_wrong_says_which_step_and_what_happened() {
     .unwrap_err();
     assert!(error.contains("unknown field `att`"), "{error}");
 }
+
+#[test]
+fn a_caller_that_panicked_fails_the_step_that_is_compared() {
+    let text = r#"{
+        "title": "rejects a token that no call was served",
+        "shows": ["-"],
+        "steps": [
+            {"at": "0s", "call": {"what": "token", "as": "first"}},
+            {"at": "1s", "call": {"what": {"reject": "st-9"}, "as": "late", "times": 2}},
+            {"at": "2s", "expect": {"exchanges": 1, "calls": {"late": "waiting"}}}
+        ]
+    }"#;
+    assert_fails(
+        text,
+        &[
+            "step 3:",
+            "calls.late, made in step 2, panicked: \
+             no call was served the token \"st-9\" (2 times)",
+        ],
+    );
+}
+
+#[test]
+fn a_caller_that_panicked_fails_the_timeline_at_its_end() {
+    let text = r#"{
+        "title": "rejects a token that no call was served",
+        "shows": ["-"],
+        "steps": [
+            {"at": "0s", "call": {"what": "token", "as": "first"}},
+            {"at": "1s", "expect": {"exchanges": 1}},
+            {"at": "1s", "call": {"what": {"reject": "st-9"}, "as": "late"}},
+            {"at": "2s", "drop": "late"}
+        ]
+    }"#;
+    assert_fails(
+        text,
+        &[
+            "test.json (rejects a token that no call was served), at the end:",
+            "calls.late, made in step 3, panicked",
+        ],
+    );
+}
+
+/// Plays a timeline that must fail with an error that has all of these parts.
+fn assert_fails(text: &str, parts: &[&str]) {
+    let error = run::run("test.json", text).expect_err("the timeline must fail");
+    for part in parts {
+        assert!(error.contains(part), "{part}\nis not in\n{error}");
+    }
+}

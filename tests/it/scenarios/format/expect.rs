@@ -40,6 +40,9 @@ pub(crate) enum Outcome {
         #[serde(default)]
         not_revoked: Vec<String>,
     },
+    /// The caller panicked with this message. It fails the timeline, and cannot be expected.
+    #[serde(skip)]
+    Panicked(String),
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]

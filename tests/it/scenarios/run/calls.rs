@@ -1,12 +1,15 @@
 //! The calls of a timeline, and what they have come to.
 
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex};
 
 use everbearer::{Error, Fate, ShortTermToken, ShutdownReport, TokenProvider};
+use futures_util::FutureExt as _;
 use tokio::task::JoinHandle;
 
 use super::Stage;
+use super::faults::message;
 use crate::scenarios::format::{Call, Outcome, Span, What};
 
 /// The calls of one name.
@@ -24,8 +27,16 @@ impl Stage {
                 let provider = provider.scoped(call.scopes.clone());
                 let (outcomes, tokens) = (Arc::clone(&outcomes), Arc::clone(&self.tokens));
                 let what = call.what.clone();
+                let (step, name, faults) = (self.step, call.name.clone(), self.faults.clone());
                 tokio::spawn(async move {
-                    let outcome = answer(&provider, what, &tokens).await;
+                    let outcome = AssertUnwindSafe(answer(&provider, what, &tokens));
+                    let outcome = outcome.catch_unwind().await.unwrap_or_else(|panic| {
+                        let message = message(&*panic).to_owned();
+                        faults.add(format!(
+                            "calls.{name}, made in step {step}, panicked: {message}"
+                        ));
+                        Outcome::Panicked(message)
+                    });
                     drop(provider);
                     outcomes.lock().unwrap().push(outcome);
                 })
@@ -64,9 +75,8 @@ async fn answer(
         What::TokenWith(Span(min)) => provider.token_with(min).await,
         What::Reject(name) => {
             let token = tokens.lock().unwrap().get(&name).cloned();
-            provider
-                .reject(&token.expect("a token is served before it is rejected"))
-                .await
+            let token = token.unwrap_or_else(|| panic!("no call was served the token {name:?}"));
+            provider.reject(&token).await
         }
         What::Authorization => {
             return match provider.authorization().await {

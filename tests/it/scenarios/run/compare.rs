@@ -10,7 +10,9 @@ use crate::scenarios::format::{Expect, Next, Span};
 
 impl Stage {
     pub(super) fn compare(&self, expect: &Expect) -> String {
-        let mut differences = Differences::default();
+        let mut differences = Differences {
+            text: self.faults.text(),
+        };
         for (name, expected) in &expect.calls {
             let seen = self.calls.get(name).map(Calls::seen).unwrap_or_default();
             let alike = seen.keys().all(|outcome| outcome == expected) && !seen.is_empty();
@@ -87,7 +89,6 @@ fn compare_status(differences: &mut Differences, expect: &Expect, provider: &Tok
     );
 }
 
-#[derive(Default)]
 struct Differences {
     text: String,
 }

@@ -2,6 +2,7 @@
 
 mod calls;
 mod compare;
+mod faults;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -14,6 +15,7 @@ use tokio::time::Instant;
 use super::format::{Span, Step, Timeline};
 use crate::support::settle;
 use calls::Calls;
+use faults::Faults;
 
 /// What is wrong with the timeline or with the engine, told for a person.
 pub(super) fn run(name: &str, text: &str) -> Result<(), String> {
@@ -48,6 +50,7 @@ async fn play(name: &str, timeline: &Timeline) -> Result<(), String> {
             return Err(place("  is earlier than the step before"));
         }
         last = step.at;
+        stage.step = number + 1;
         tokio::time::sleep_until(began + step.at.0).await;
         settle().await;
         stage.act(&step).await.map_err(|error| place(&error))?;
@@ -59,16 +62,26 @@ async fn play(name: &str, timeline: &Timeline) -> Result<(), String> {
             }
         }
     }
-    Ok(())
+    settle().await;
+    match stage.faults.text() {
+        faults if faults.is_empty() => Ok(()),
+        faults => Err(format!(
+            "{name} ({}), at the end:\n{faults}",
+            timeline.title
+        )),
+    }
 }
 
 struct Stage {
+    /// The number of the present step; the first is 1.
+    step: usize,
     issuer: ScriptedIssuer,
     clock: ManualClock,
     provider: Option<TokenProvider>,
     calls: BTreeMap<String, Calls>,
     /// By name, to be rejected.
     tokens: Arc<Mutex<BTreeMap<String, ShortTermToken>>>,
+    faults: Faults,
 }
 
 impl Stage {
@@ -92,11 +105,13 @@ impl Stage {
             .build()
             .unwrap();
         Self {
+            step: 0,
             issuer,
             clock,
             provider: Some(provider),
             calls: BTreeMap::new(),
             tokens: Arc::default(),
+            faults: Faults::default(),
         }
     }
 
