@@ -6,8 +6,11 @@ mod run;
 mod runner;
 
 use std::fs;
-use std::io::Write as _;
+use std::io::Write;
+use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
+
+use run::message;
 
 macro_rules! timelines {
     ($($name:ident,)*) => {
@@ -16,7 +19,8 @@ macro_rules! timelines {
         $(
             #[test]
             fn $name() {
-                play(&directory().join(concat!(stringify!($name), ".json")));
+                let file = directory().join(concat!(stringify!($name), ".json"));
+                play(&file).unwrap_or_else(|failure| panic!("{failure}"));
             }
         )*
     };
@@ -210,17 +214,34 @@ fn timelines_of_another_directory() {
     let Some(other) = std::env::var_os("EVERBEARER_SCENARIOS") else {
         return;
     };
-    let files = files(Path::new(&other));
-    assert!(
-        !files.is_empty(),
-        "there is no .json in {}",
-        other.display()
-    );
-    for file in files {
-        play(&file);
-        let played = format!("timeline {} ... ok\n", file.display());
-        std::io::stdout().write_all(played.as_bytes()).unwrap();
+    // Past the capture of the test harness.
+    let played = play_all(Path::new(&other), &mut std::io::stdout());
+    played.unwrap_or_else(|failures| panic!("{failures}"));
+}
+
+/// Plays all timelines of this directory, prints a line for each, and tells of all that failed.
+fn play_all(directory: &Path, out: &mut impl Write) -> Result<(), String> {
+    let files = files(directory);
+    if files.is_empty() {
+        return Err(format!("there is no .json in {}", directory.display()));
     }
+    let mut failures = Vec::new();
+    for file in &files {
+        // A panic of the engine must not keep the other timelines from being played.
+        let played = catch_unwind(|| play(file))
+            .unwrap_or_else(|panic| Err(format!("{}: {}", file.display(), message(&*panic))));
+        let outcome = if played.is_ok() { "ok" } else { "FAILED" };
+        writeln!(out, "timeline {} ... {outcome}", file.display()).unwrap();
+        failures.extend(played.err());
+    }
+    if failures.is_empty() {
+        return Ok(());
+    }
+    let (failed, all) = (failures.len(), files.len());
+    Err(format!(
+        "{failed} of {all} timelines failed:\n\n{}",
+        failures.join("\n")
+    ))
 }
 
 fn directory() -> PathBuf {
@@ -237,10 +258,7 @@ fn files(directory: &Path) -> Vec<PathBuf> {
     files
 }
 
-fn play(file: &Path) {
-    let text =
-        fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
-    if let Err(error) = run::run(&file.display().to_string(), &text) {
-        panic!("{error}");
-    }
+fn play(file: &Path) -> Result<(), String> {
+    let text = fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
+    run::run(&file.display().to_string(), &text)
 }

@@ -1,6 +1,8 @@
 //! What the runner makes of timelines.
 
-use super::run;
+use std::fs;
+
+use super::{play_all, run};
 
 #[test]
 fn a_timeline_that_expects_something_wrong_says_which_step_and_what_happened() {
@@ -72,6 +74,65 @@ fn a_caller_that_panicked_fails_the_timeline_at_its_end() {
             "calls.late, made in step 3, panicked",
         ],
     );
+}
+
+#[test]
+fn all_timelines_of_a_directory_are_played_and_all_failures_are_reported() {
+    let directory = tempfile::tempdir().unwrap();
+    let good = r#"{"title": "good", "shows": ["-"], "steps": [
+        {"at": "1s", "expect": {"exchanges": 1}}
+    ]}"#;
+    let files = [
+        ("a.json", good.to_owned()),
+        (
+            "b.json",
+            good.replace("\"exchanges\": 1", "\"exchanges\": 2"),
+        ),
+        ("c.json", "{".to_owned()),
+        ("d.json", good.to_owned()),
+        (
+            "e.json",
+            good.replace("\"exchanges\": 1", "\"exchanges\": 3"),
+        ),
+        // The engine refuses to be built.
+        (
+            "f.json",
+            good.replace(
+                "\"steps\"",
+                r#""given": {"refresh": {"fraction": 2}}, "steps""#,
+            ),
+        ),
+        ("notes.txt", "not a timeline".to_owned()),
+    ];
+    for (name, text) in files {
+        fs::write(directory.path().join(name), text).unwrap();
+    }
+    let mut printed = Vec::new();
+    let failures = play_all(directory.path(), &mut printed).unwrap_err();
+    let mut expected = String::new();
+    for (file, outcome) in [
+        ("a", "ok"),
+        ("b", "FAILED"),
+        ("c", "FAILED"),
+        ("d", "ok"),
+        ("e", "FAILED"),
+        ("f", "FAILED"),
+    ] {
+        let file = directory.path().join(file).with_extension("json");
+        expected += &format!("timeline {} ... {outcome}\n", file.display());
+    }
+    assert_eq!(String::from_utf8(printed).unwrap(), expected);
+    for part in [
+        "4 of 6 timelines failed",
+        "b.json (good), step 1:",
+        "exchanges: expected Exactly(2), was 1",
+        "c.json is no timeline: EOF while parsing",
+        "exchanges: expected Exactly(3), was 1",
+        "f.json",
+        "RefreshPolicy::fraction is 2",
+    ] {
+        assert!(failures.contains(part), "{part}\nis not in\n{failures}");
+    }
 }
 
 /// Plays a timeline that must fail with an error that has all of these parts.

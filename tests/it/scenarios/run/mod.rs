@@ -16,6 +16,7 @@ use super::format::{Span, Step, Timeline};
 use crate::support::settle;
 use calls::Calls;
 use faults::Faults;
+pub(super) use faults::message;
 
 /// What is wrong with the timeline or with the engine, told for a person.
 pub(super) fn run(name: &str, text: &str) -> Result<(), String> {
