@@ -2,6 +2,7 @@
 
 mod format;
 mod readme;
+mod refusals;
 mod run;
 mod runner;
 

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
-use super::Span;
+use super::values::{Between, Count, Span};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -12,32 +14,37 @@ pub(crate) struct Expect {
     pub(crate) calls: BTreeMap<String, Outcome>,
     pub(crate) exchanges: Option<Count>,
     pub(crate) at_once: Option<usize>,
+    #[serde(deserialize_with = "scope_sets")]
     pub(crate) asked: Option<Vec<Vec<String>>>,
+    #[serde(deserialize_with = "some_ascending")]
     pub(crate) revoked: Option<Vec<String>>,
     pub(crate) tasks: Option<usize>,
     /// Of which set of scopes the rest is.
     pub(crate) scopes: Vec<String>,
     pub(crate) current: Option<String>,
+    #[serde(deserialize_with = "state")]
     pub(crate) state: Option<String>,
     pub(crate) generation: Option<u64>,
     pub(crate) failures: Option<Count>,
+    #[serde(deserialize_with = "kind_or_none")]
     pub(crate) error: Option<String>,
-    pub(crate) usable_for: Option<(Span, Span)>,
+    pub(crate) usable_for: Option<Between<Span>>,
     pub(crate) next_exchange_in: Option<Next>,
 }
 
 /// What all calls of one name have come to.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum Outcome {
     Waiting,
     Served(String),
     Ready,
-    Failed(String),
+    Failed(#[serde(deserialize_with = "kind")] String),
     /// A shutdown's report: what was revoked, and what may live on.
     Report {
+        #[serde(deserialize_with = "ascending")]
         revoked: Vec<String>,
-        #[serde(default)]
+        #[serde(default, deserialize_with = "ascending")]
         not_revoked: Vec<String>,
     },
     /// The caller panicked with this message. It fails the timeline, and cannot be expected.
@@ -45,30 +52,45 @@ pub(crate) enum Outcome {
     Panicked(String),
 }
 
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(untagged)]
-pub(crate) enum Count {
-    Exactly(u64),
-    Between(u64, u64),
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(untagged)]
+#[derive(Clone, Debug)]
 pub(crate) enum Next {
-    Between(Span, Span),
-    Never(String),
+    Between(Between<Span>),
+    None,
 }
 
-impl Count {
-    pub(crate) fn holds(self, count: u64) -> bool {
-        match self {
-            Self::Exactly(expected) => count == expected,
-            Self::Between(least, most) => (least..=most).contains(&count),
-        }
-    }
-}
+const STATES: &[&str] = &[
+    "starting",
+    "fresh",
+    "failing",
+    "unavailable",
+    "refused",
+    "shutting_down",
+    "shut_down",
+];
+
+const KINDS: &[&str] = &[
+    "issuer",
+    "denied",
+    "protocol",
+    "timeout",
+    "wait_timeout",
+    "too_short_lived",
+    "too_many_scope_sets",
+    "shut_down",
+];
 
 impl Expect {
+    /// Whether it expects anything at all.
+    pub(crate) fn compares_anything(&self) -> bool {
+        !self.calls.is_empty()
+            || self.exchanges.is_some()
+            || self.at_once.is_some()
+            || self.asked.is_some()
+            || self.revoked.is_some()
+            || self.tasks.is_some()
+            || self.is_of_a_provider()
+    }
+
     /// Whether it expects anything that a provider alone can tell.
     pub(crate) fn is_of_a_provider(&self) -> bool {
         self.current.is_some()
@@ -79,4 +101,73 @@ impl Expect {
             || self.usable_for.is_some()
             || self.next_exchange_in.is_some()
     }
+}
+
+impl<'de> Deserialize<'de> for Next {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = Value::deserialize(deserializer)?;
+        if value == "none" {
+            return Ok(Self::None);
+        }
+        if value.is_array() {
+            let range = serde_json::from_value(value).map_err(D::Error::custom)?;
+            return Ok(Self::Between(range));
+        }
+        let problem = format!("`next_exchange_in` is [span, span] or \"none\", and not {value}");
+        Err(D::Error::custom(problem))
+    }
+}
+
+fn state<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    one_of(deserializer, "a state", &[STATES]).map(Some)
+}
+
+fn kind<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    one_of(deserializer, "a kind of error", &[KINDS])
+}
+
+fn kind_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    one_of(deserializer, "a kind of error", &[KINDS, &["none"]]).map(Some)
+}
+
+fn one_of<'de, D: Deserializer<'de>>(
+    deserializer: D,
+    what: &str,
+    words: &[&[&str]],
+) -> Result<String, D::Error> {
+    let word = String::deserialize(deserializer)?;
+    let words = words.concat();
+    if words.contains(&word.as_str()) {
+        return Ok(word);
+    }
+    let problem = format!("{word:?} is not {what}: {}", words.join(", "));
+    Err(D::Error::custom(problem))
+}
+
+fn ascending<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let names = Vec::<String>::deserialize(deserializer)?;
+    if names.is_sorted() {
+        return Ok(names);
+    }
+    let problem = format!("{names:?} is not in ascending order of text");
+    Err(D::Error::custom(problem))
+}
+
+fn some_ascending<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Vec<String>>, D::Error> {
+    ascending(deserializer).map(Some)
+}
+
+fn scope_sets<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Vec<Vec<String>>>, D::Error> {
+    let sets = Vec::<Vec<String>>::deserialize(deserializer)?;
+    for set in &sets {
+        if !set.is_sorted_by(|one, next| one < next) {
+            let problem = format!("{set:?} is not in ascending order without repetition");
+            return Err(D::Error::custom(problem));
+        }
+    }
+    Ok(Some(sets))
 }

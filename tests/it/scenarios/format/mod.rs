@@ -1,25 +1,41 @@
 //! The format of a timeline; tests/scenarios/README.md explains it.
 
 mod answers;
+mod checks;
 mod expect;
 mod policies;
+mod strict;
+mod values;
 
-use std::time::Duration;
+use std::num::NonZeroUsize;
 
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
+use serde_json::Value;
 
 pub(crate) use answers::Reply;
 pub(crate) use expect::{Expect, Next, Outcome};
 use policies::{Refresh, Retry, Scopes, Shutdown};
+pub(crate) use values::Span;
+use values::True;
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// A timeline that can be played.
+#[derive(Debug)]
 pub(crate) struct Timeline {
-    pub(crate) title: String,
-    pub(crate) shows: Vec<String>,
-    #[serde(default)]
+    /// The file and the title, as messages about it begin.
+    pub(crate) name: String,
     pub(crate) given: Given,
-    pub(crate) steps: Vec<serde_json::Value>,
+    pub(crate) steps: Vec<Step>,
+}
+
+/// A timeline as it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    title: String,
+    shows: Vec<String>,
+    #[serde(default)]
+    given: Given,
+    steps: Vec<Value>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -39,15 +55,18 @@ pub(crate) struct Given {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Step {
+    /// The file, the number of the step and its text, as messages about it begin.
+    #[serde(skip)]
+    pub(crate) place: String,
     pub(crate) at: Span,
     pub(crate) note: String,
     pub(crate) call: Option<Call>,
     pub(crate) drop: Option<String>,
-    pub(crate) drop_handles: bool,
+    pub(crate) drop_handles: Option<True>,
     pub(crate) suspend: Option<Span>,
     pub(crate) wall_forward: Option<Span>,
     pub(crate) wall_back: Option<Span>,
-    pub(crate) renew: bool,
+    pub(crate) renew: Option<True>,
     pub(crate) expect: Option<Expect>,
 }
 
@@ -57,8 +76,7 @@ pub(crate) struct Call {
     pub(crate) what: What,
     #[serde(rename = "as")]
     pub(crate) name: String,
-    #[serde(default = "one")]
-    pub(crate) times: usize,
+    pub(crate) times: Option<NonZeroUsize>,
     #[serde(default)]
     pub(crate) scopes: Vec<String>,
 }
@@ -75,19 +93,31 @@ pub(crate) enum What {
     Shutdown,
 }
 
-/// "250ms", "15m", "1h 30m".
-#[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd)]
-pub(crate) struct Span(pub(crate) Duration);
-
-impl<'de> Deserialize<'de> for Span {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let span: jiff::SignedDuration = text.parse().map_err(serde::de::Error::custom)?;
-        let span = Duration::try_from(span).map_err(serde::de::Error::custom)?;
-        Ok(Self(span))
+impl Timeline {
+    /// Reads a whole timeline, and refuses it if anything in it is unknown or contradictory.
+    pub(crate) fn read(name: &str, text: &str) -> Result<Self, String> {
+        let is_none = |error| format!("{name} is no timeline: {error}");
+        strict::check(text).map_err(is_none)?;
+        let file: File = serde_json::from_str(text).map_err(is_none)?;
+        let name = format!("{name} ({})", file.title);
+        file.check()
+            .map_err(|problem| format!("{name}: {problem}"))?;
+        let mut steps = Vec::new();
+        for (index, raw) in file.steps.into_iter().enumerate() {
+            let place = format!("{name}, step {}:\n  {raw}\n", index + 1);
+            let step: Step =
+                serde_json::from_value(raw).map_err(|error| format!("{place}  {error}"))?;
+            steps.push(Step { place, ..step });
+        }
+        let mut story = checks::Story::default();
+        for step in &steps {
+            let checked = story.check(step);
+            checked.map_err(|problem| format!("{}  {problem}", step.place))?;
+        }
+        Ok(Self {
+            name,
+            given: file.given,
+            steps,
+        })
     }
-}
-
-fn one() -> usize {
-    1
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use everbearer::{RefreshPolicy, RetryPolicy, ScopePolicy, ShutdownPolicy};
 use serde::Deserialize;
 
-use super::Span;
+use super::values::Span;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]

@@ -1,6 +1,7 @@
 //! The calls of a timeline, and what they have come to.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex};
 
@@ -19,10 +20,10 @@ pub(super) struct Calls {
 }
 
 impl Stage {
-    pub(super) fn call(&mut self, call: &Call) -> Result<(), String> {
-        let provider = self.provider.as_ref().ok_or("  has no provider to call")?;
+    pub(super) fn call(&self, call: &Call) -> Calls {
+        let provider = self.provider();
         let outcomes: Arc<Mutex<Vec<Outcome>>> = Arc::default();
-        let tasks = (0..call.times)
+        let tasks = (0..call.times.map_or(1, NonZeroUsize::get))
             .map(|_| {
                 let provider = provider.scoped(call.scopes.clone());
                 let (outcomes, tokens) = (Arc::clone(&outcomes), Arc::clone(&self.tokens));
@@ -42,11 +43,7 @@ impl Stage {
                 })
             })
             .collect();
-        let calls = Calls { tasks, outcomes };
-        match self.calls.insert(call.name.clone(), calls) {
-            None => Ok(()),
-            Some(_) => Err("  calls under a name that was used before".to_owned()),
-        }
+        Calls { tasks, outcomes }
     }
 }
 

@@ -20,56 +20,35 @@ pub(super) use faults::message;
 
 /// What is wrong with the timeline or with the engine, told for a person.
 pub(super) fn run(name: &str, text: &str) -> Result<(), String> {
-    let timeline: Timeline =
-        serde_json::from_str(text).map_err(|error| format!("{name} is no timeline: {error}"))?;
-    if timeline.steps.is_empty() || timeline.shows.is_empty() {
-        return Err(format!("{name} has no steps, or shows nothing"));
-    }
+    let timeline = Timeline::read(name, text)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .start_paused(true)
         .build()
         .unwrap();
-    runtime.block_on(play(name, &timeline))
+    runtime.block_on(play(&timeline))
 }
 
-async fn play(name: &str, timeline: &Timeline) -> Result<(), String> {
-    let mut stage = Stage::set(timeline);
+async fn play(timeline: &Timeline) -> Result<(), String> {
+    let mut stage = Stage::set(timeline)?;
     let began = Instant::now();
-    let mut last = Span::default();
-    for (number, raw) in timeline.steps.iter().enumerate() {
-        let place = |what: &str| {
-            format!(
-                "{name} ({}), step {}:\n  {raw}\n{what}",
-                timeline.title,
-                number + 1
-            )
-        };
-        let step: Step = serde_json::from_value(raw.clone())
-            .map_err(|error| place(&format!("  is no step: {error}")))?;
-        if step.at < last {
-            return Err(place("  is earlier than the step before"));
-        }
-        last = step.at;
-        stage.step = number + 1;
+    for (index, step) in timeline.steps.iter().enumerate() {
+        stage.step = index + 1;
         tokio::time::sleep_until(began + step.at.0).await;
         settle().await;
-        stage.act(&step).await.map_err(|error| place(&error))?;
+        stage.act(step);
         if let Some(expect) = &step.expect {
             settle().await;
             let differences = stage.compare(expect);
             if !differences.is_empty() {
-                return Err(place(&differences));
+                return Err(format!("{}{differences}", step.place));
             }
         }
     }
     settle().await;
     match stage.faults.text() {
         faults if faults.is_empty() => Ok(()),
-        faults => Err(format!(
-            "{name} ({}), at the end:\n{faults}",
-            timeline.title
-        )),
+        faults => Err(format!("{}, at the end:\n{faults}", timeline.name)),
     }
 }
 
@@ -86,7 +65,7 @@ struct Stage {
 }
 
 impl Stage {
-    fn set(timeline: &Timeline) -> Self {
+    fn set(timeline: &Timeline) -> Result<Self, String> {
         let given = &timeline.given;
         let issuer = ScriptedIssuer::new();
         issuer.script(given.exchanges.iter().flat_map(|reply| reply.answers()));
@@ -104,8 +83,8 @@ impl Stage {
             .shutdown_policy(given.shutdown.policy())
             .scope_policy(given.scopes.policy())
             .build()
-            .unwrap();
-        Self {
+            .map_err(|error| format!("{}: given: {error}", timeline.name))?;
+        Ok(Self {
             step: 0,
             issuer,
             clock,
@@ -113,21 +92,18 @@ impl Stage {
             calls: BTreeMap::new(),
             tokens: Arc::default(),
             faults: Faults::default(),
-        }
+        })
     }
 
-    async fn act(&mut self, step: &Step) -> Result<(), String> {
+    fn act(&mut self, step: &Step) {
         if let Some(call) = &step.call {
-            self.call(call)?;
+            let calls = self.call(call);
+            self.calls.insert(call.name.clone(), calls);
         }
-        if let Some(name) = &step.drop {
-            let calls = self
-                .calls
-                .remove(name)
-                .ok_or("  drops calls that are not there")?;
+        if let Some(calls) = step.drop.as_ref().and_then(|name| self.calls.remove(name)) {
             calls.tasks.iter().for_each(JoinHandle::abort);
         }
-        if step.drop_handles {
+        if step.drop_handles.is_some() {
             self.provider = None;
         }
         if let Some(Span(duration)) = step.suspend {
@@ -139,11 +115,14 @@ impl Stage {
         if let Some(Span(by)) = step.wall_back {
             self.clock.step_wall_back(by);
         }
-        if step.renew {
-            let provider = self.provider.as_ref().ok_or("  has no provider to renew")?;
+        if step.renew.is_some() {
             let long_term = LongTermToken::builder("lt-renewed").token_id("lt-renewed");
-            provider.renew(long_term.build().unwrap());
+            self.provider().renew(long_term.build().unwrap());
         }
-        Ok(())
+    }
+
+    fn provider(&self) -> &TokenProvider {
+        let provider = self.provider.as_ref();
+        provider.expect("a timeline uses no provider after `drop_handles`")
     }
 }
