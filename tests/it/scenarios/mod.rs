@@ -107,6 +107,7 @@ timelines! {
     e8_a_new_long_term_token_in_good_times_costs_no_exchange,
     e8_a_new_long_term_token_is_tried_at_once,
     e8_a_new_long_term_token_that_is_refused_too,
+    e8_after_a_renewal_exchanges_use_the_new_long_term_token,
     e8_with_a_good_token_a_new_long_term_token_ends_the_pause,
     e9_a_new_long_term_token_does_not_lift_the_servers_pause,
     e9_a_pause_is_kept_though_the_set_of_scopes_is_idle_in_between,

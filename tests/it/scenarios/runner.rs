@@ -129,6 +129,26 @@ fn all_timelines_of_a_directory_are_played_and_all_failures_are_reported() {
     }
 }
 
+#[test]
+fn the_long_term_token_of_each_exchange_can_be_expected() {
+    let text = r#"{
+        "title": "the long-term token is renewed",
+        "shows": ["-"],
+        "steps": [
+            {"at": "1s", "renew": true},
+            {"at": "12m", "expect": {"exchanged": ["lt-given", "lt-renewed"]}},
+            {"at": "12m", "expect": {"exchanged": ["lt-renewed", "lt-given"]}}
+        ]
+    }"#;
+    assert_fails(
+        text,
+        &[
+            "step 3:",
+            "exchanged: expected [\"lt-renewed\", \"lt-given\"], was [\"lt-given\", \"lt-renewed\"]",
+        ],
+    );
+}
+
 /// Plays a timeline that must fail with an error that has all of these parts.
 fn assert_fails(text: &str, parts: &[&str]) {
     let error = run::run("test.json", text).expect_err("the timeline must fail");

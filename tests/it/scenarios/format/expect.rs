@@ -16,6 +16,7 @@ pub(crate) struct Expect {
     pub(crate) at_once: Option<usize>,
     #[serde(deserialize_with = "scope_sets")]
     pub(crate) asked: Option<Vec<Vec<String>>>,
+    pub(crate) exchanged: Option<Vec<String>>,
     #[serde(deserialize_with = "some_ascending")]
     pub(crate) revoked: Option<Vec<String>>,
     pub(crate) tasks: Option<usize>,
@@ -86,6 +87,7 @@ impl Expect {
             || self.exchanges.is_some()
             || self.at_once.is_some()
             || self.asked.is_some()
+            || self.exchanged.is_some()
             || self.revoked.is_some()
             || self.tasks.is_some()
             || self.is_of_a_provider()

@@ -24,6 +24,8 @@ impl Stage {
         });
         differences.equal("at_once", expect.at_once, self.issuer.most_at_once());
         differences.equal("asked", expect.asked.clone(), self.issuer.asked_scopes());
+        let exchanged = self.issuer.exchanged();
+        differences.equal("exchanged", expect.exchanged.clone(), exchanged);
         differences.equal(
             "revoked",
             expect.revoked.clone(),
