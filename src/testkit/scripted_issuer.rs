@@ -1,6 +1,7 @@
 //! An issuer in memory that does what a test says.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -13,8 +14,9 @@ use crate::token::{Bearer, LongTermToken, ShortTermToken, TokenBuilder};
 /// An issuer without a network: it answers exchanges and revocations as a script says, and
 /// remembers what it was asked.
 ///
-/// Short-term tokens are opaque, `st-1`, `st-2` and so on, which is also their ID; long-term ones
-/// are `lt-1`, `lt-2` and so on. A clone is another handle to the same issuer.
+/// Short-term tokens are opaque, `st-1`, `st-2` and so on, which is also their ID, unless
+/// [`Answer::from_fn`] makes another one; long-term ones are `lt-1`, `lt-2` and so on. A clone is
+/// another handle to the same issuer.
 ///
 /// # Examples
 ///
@@ -42,6 +44,7 @@ use crate::token::{Bearer, LongTermToken, ShortTermToken, TokenBuilder};
 #[derive(Clone, Debug)]
 pub struct ScriptedIssuer {
     state: Arc<Mutex<State>>,
+    short_term: Arc<Mutex<ShortTerm>>,
 }
 
 /// How a [`ScriptedIssuer`] answers one call.
@@ -54,10 +57,31 @@ pub struct Answer {
 #[derive(Clone, Debug)]
 enum Outcome {
     Token { life: Option<Duration> },
+    FromFn(FromFn),
     Done,
     Error(Error),
     Hang,
     Panic,
+}
+
+/// Makes a token; the argument is its name.
+type Make = dyn Fn(&str) -> Result<ShortTermToken, Error> + Send + Sync;
+
+#[derive(Clone)]
+struct FromFn(Arc<Make>);
+
+impl fmt::Debug for FromFn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FromFn").finish_non_exhaustive()
+    }
+}
+
+/// The short-term tokens so far. It is locked while one is made, so that no two exchanges make one
+/// under the same name; the state is not, so that a closure may use the issuer.
+#[derive(Debug, Default)]
+struct ShortTerm {
+    minted: usize,
+    last: Option<ShortTermToken>,
 }
 
 #[derive(Debug)]
@@ -68,7 +92,6 @@ struct State {
     long_term: VecDeque<Answer>,
     replaces_long_term: bool,
     begun: usize,
-    minted: usize,
     long_term_minted: usize,
     obtained: usize,
     rotated: usize,
@@ -88,6 +111,47 @@ impl Answer {
     /// A token whose end nobody states.
     pub const fn token_without_end() -> Self {
         Self::with(Outcome::Token { life: None })
+    }
+
+    /// A token that this closure makes, such as a JWT or one whose end is stated as a date.
+    ///
+    /// The closure is called when the answer is due. Its argument is the name that the issuer would
+    /// give to its next token, such as `st-2`. The number in the name is used up unless the closure
+    /// fails or its token has the same text as the last short-term token that the issuer handed out.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use everbearer::testkit::{Answer, ManualClock, ScriptedIssuer};
+    /// use everbearer::{Clock, LongTermToken, ShortTermToken, TokenProvider};
+    /// # use std::time::Duration;
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), everbearer::Error> {
+    /// let clock = ManualClock::new();
+    /// let issuer = ScriptedIssuer::new();
+    /// let server_clock = clock.clone();
+    /// issuer.otherwise(Answer::from_fn(move |name| {
+    ///     let now = server_clock.wall();
+    ///     ShortTermToken::builder(name)
+    ///         .token_id(name)
+    ///         .server_time(now)
+    ///         .expires_at(now + Duration::from_secs(60))
+    ///         .build()
+    /// }));
+    /// let provider = TokenProvider::builder(issuer, LongTermToken::new("secret")?)
+    ///     .clock(clock.clone())
+    ///     .build()?;
+    /// let token = provider.token().await?;
+    /// assert_eq!(token.token_id(), Some("st-1"));
+    /// assert_eq!(token.expires_at(), Some(clock.wall() + Duration::from_secs(60)));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn from_fn(
+        make: impl Fn(&str) -> Result<ShortTermToken, Error> + Send + Sync + 'static,
+    ) -> Self {
+        Self::with(Outcome::FromFn(FromFn(Arc::new(make))))
     }
 
     /// This failure; [`Error::transient`] and [`Error::terminal`] make the two kinds.
@@ -141,7 +205,6 @@ impl ScriptedIssuer {
                 long_term: VecDeque::new(),
                 replaces_long_term: false,
                 begun: 0,
-                minted: 0,
                 long_term_minted: 0,
                 obtained: 0,
                 rotated: 0,
@@ -151,6 +214,7 @@ impl ScriptedIssuer {
                 asked_scopes: Vec::new(),
                 revoked: Vec::new(),
             })),
+            short_term: Arc::default(),
         }
     }
 
@@ -226,6 +290,22 @@ impl ScriptedIssuer {
         }
     }
 
+    fn next_short_term(
+        &self,
+        make: impl FnOnce(&str) -> Result<ShortTermToken, Error>,
+    ) -> Result<ShortTermToken, Error> {
+        let short_term = self.short_term.lock();
+        let mut short_term = short_term.unwrap_or_else(PoisonError::into_inner);
+        let name = format!("st-{}", short_term.minted + 1);
+        let token = make(&name)?;
+        let last = short_term.last.replace(token.clone());
+        let is_last = last.is_some_and(|last| last.expose() == token.expose());
+        if !is_last || token.expose() == name {
+            short_term.minted += 1;
+        }
+        Ok(token)
+    }
+
     fn next_long_term(&self, life: Option<Duration>) -> Result<LongTermToken, Error> {
         let name = {
             let mut state = self.state();
@@ -271,24 +351,19 @@ impl TokenIssuer for ScriptedIssuer {
         let answer = self.state().begin_exchange(long_term, scopes);
         let _under_way = UnderWay(self);
         tokio::time::sleep(answer.latency).await;
-        match answer.outcome {
-            Outcome::Token { life } => {
-                let name = {
-                    let mut state = self.state();
-                    state.minted += 1;
-                    format!("st-{}", state.minted)
-                };
-                let token = ShortTermToken::builder(&name)
-                    .token_id(&name)
-                    .scopes(scopes);
-                let exchanged = Exchanged::from(living(token, life).build()?);
-                if !self.state().replaces_long_term {
-                    return Ok(exchanged);
-                }
-                Ok(exchanged.replacing(self.next_long_term(None)?))
-            }
-            other => Err(failed(other).await),
+        let token = match answer.outcome {
+            Outcome::Token { life } => self.next_short_term(|name| {
+                let token = ShortTermToken::builder(name).token_id(name).scopes(scopes);
+                living(token, life).build()
+            })?,
+            Outcome::FromFn(make) => self.next_short_term(&*make.0)?,
+            other => return Err(failed(other).await),
+        };
+        let exchanged = Exchanged::from(token);
+        if !self.state().replaces_long_term {
+            return Ok(exchanged);
         }
+        Ok(exchanged.replacing(self.next_long_term(None)?))
     }
 
     async fn revoke(&self, token: Bearer<'_>) -> Result<(), Error> {
@@ -335,7 +410,7 @@ async fn failed(outcome: Outcome) -> Error {
         Outcome::Error(error) => error,
         Outcome::Panic => panic!("the script says to panic"),
         Outcome::Hang => std::future::pending().await,
-        Outcome::Token { .. } | Outcome::Done => {
+        Outcome::Token { .. } | Outcome::FromFn(_) | Outcome::Done => {
             Error::terminal("the script has an answer here that belongs to another call")
         }
     }

@@ -33,6 +33,7 @@ mod rotating;
 mod runtimes;
 mod scenarios;
 mod scopes;
+mod scripted_issuer;
 mod shelf;
 mod shutting_down;
 #[cfg(all(target_os = "linux", feature = "reqwest-middleware"))]
