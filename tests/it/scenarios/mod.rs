@@ -5,6 +5,7 @@ mod readme;
 mod refusals;
 mod run;
 mod runner;
+mod stating;
 
 use std::fs;
 use std::io::Write;

@@ -44,6 +44,48 @@ const ANSWERS: &str = r#"
     "-1m" is not a span
 {"token": "1m 1h"}
     "1m 1h" is not a span
+{"stated": {}, "token": "1m"}
+    both `token` and `stated`
+{"stated": {"life": "1m"}}
+    unknown field `life`
+{"stated": {"expires_at": "15m"}}
+    "15m" is not a date
+{"stated": {"date": "+15 minutes"}}
+    "+15 minutes" is not a date
+{"stated": {"date": {"millis": "+15m"}}}
+    expected a string
+{"stated": {"expires_at": "+9223372036854775807s"}}
+    "+9223372036854775807s" is not a date
+{"stated": {"expires_in": "+15m"}}
+    "+15m" is not a span
+{"stated": {"expires_in": null}}
+    given.exchanges[0].stated.expires_in: null has no meaning here
+{"stated": {"claims": null}}
+    given.exchanges[0].stated.claims: null has no meaning here
+{"stated": {"claims": {"exp": {"milis": "+15m"}}}}
+    the claim `exp` cannot be {"milis":"+15m"}
+{"stated": {"claims": {"iat": {"millis": "+15m", "at": 1}}}}
+    the claim `iat` cannot be {"at":1,"millis":"+15m"}
+{"stated": {"claims": {"nbf": {"millis": "soon"}}}}
+    the claim `nbf` cannot be {"millis":"soon"}
+{"stated": {"claims": {"exp": true}}}
+    the claim `exp` cannot be true
+{"stated": {"claims": {"exp": ["+15m"]}}}
+    the claim `exp` cannot be ["+15m"]
+{"stated": {"claims": {"sub": "me"}}}
+    the claim `sub` is the token's name
+{"stated": {"claims": {"exp": 1, "exp": 2}}}
+    given.exchanges[0].stated.claims: `exp` is written twice
+{"again": true}
+    an answer needs one of `token`
+{"fail": "transient", "again": true}
+    `again` needs a token, not `fail`
+{"hang": true, "again": true}
+    `again` needs a token, not `hang`
+{"token": "1m", "again": false}
+    `false` has no meaning here
+{"stated": {"claims": {}}, "again": true}
+    `again` cannot stand beside `claims`
 "#;
 
 /// What cannot stand in `given`, each followed by a part of the error.
@@ -55,6 +97,8 @@ const GIVEN: &str = r#"
 {"otherwise": {"token": "1m", "times": 2}}
     given.otherwise: `times` has no meaning here
 {"revocations": [{"token": "1m"}]}
+    given.revocations[0]: a token answers an exchange
+{"revocations": [{"stated": {"expires_in": "1m"}}]}
     given.revocations[0]: a token answers an exchange
 {"revocations": [{"token_without_end": true}]}
     given.revocations[0]: a token answers an exchange

@@ -1,26 +1,29 @@
 //! How the issuer of a timeline answers.
 
 use std::num::NonZeroUsize;
+use std::time::Duration;
 
-use everbearer::Error;
-use everbearer::testkit::Answer;
 use serde::Deserialize;
 
+use super::stated::Stated;
 use super::values::{Span, True};
 
 /// How the issuer answers one call.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(try_from = "Fields")]
 pub(crate) struct Reply {
-    kind: Kind,
-    after: Span,
-    times: Option<NonZeroUsize>,
+    pub(crate) kind: Kind,
+    pub(crate) after: Span,
+    pub(crate) times: Option<NonZeroUsize>,
 }
 
 #[derive(Clone, Debug)]
-enum Kind {
-    /// A token that lives this long, or of which nothing is stated.
-    Token(Option<Span>),
+pub(crate) enum Kind {
+    Token {
+        stated: Stated,
+        /// Whether it is the last one again.
+        again: bool,
+    },
     Done,
     Fail(Failure, Option<Span>),
     Hang,
@@ -29,7 +32,7 @@ enum Kind {
 
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Failure {
+pub(crate) enum Failure {
     Transient,
     Terminal,
 }
@@ -40,6 +43,8 @@ enum Failure {
 struct Fields {
     token: Option<Span>,
     token_without_end: Option<True>,
+    stated: Option<Stated>,
+    again: Option<True>,
     done: Option<True>,
     fail: Option<Failure>,
     retry_after: Option<Span>,
@@ -54,12 +59,17 @@ impl TryFrom<Fields> for Reply {
 
     fn try_from(fields: Fields) -> Result<Self, String> {
         let retry_after = fields.retry_after;
+        let again = fields.again.is_some();
+        let token = |stated| Kind::Token { stated, again };
         let kinds = [
-            ("token", fields.token.map(|life| Kind::Token(Some(life)))),
+            ("token", fields.token.map(|life| token(Stated::life(life)))),
             (
                 "token_without_end",
-                fields.token_without_end.map(|True| Kind::Token(None)),
+                fields
+                    .token_without_end
+                    .map(|True| token(Stated::default())),
             ),
+            ("stated", fields.stated.map(token)),
             ("done", fields.done.map(|True| Kind::Done)),
             ("fail", fields.fail.map(|it| Kind::Fail(it, retry_after))),
             ("hang", fields.hang.map(|True| Kind::Hang)),
@@ -81,11 +91,33 @@ impl TryFrom<Fields> for Reply {
         if fields.after.is_some() && matches!(kind, Kind::Hang) {
             return Err("`after` cannot stand beside `hang`".to_owned());
         }
+        match &kind {
+            Kind::Token { stated, .. } if again && stated.claims.is_some() => {
+                return Err("`again` cannot stand beside `claims`".to_owned());
+            }
+            Kind::Token { .. } => {}
+            _ if again => return Err(format!("`again` needs a token, not `{name}`")),
+            _ => {}
+        }
         Ok(Self {
             kind,
             after: fields.after.unwrap_or_default(),
             times: fields.times,
         })
+    }
+}
+
+impl Default for Reply {
+    /// A token of 15 minutes.
+    fn default() -> Self {
+        Self {
+            kind: Kind::Token {
+                stated: Stated::life(Span(Duration::from_secs(900))),
+                again: false,
+            },
+            after: Span::default(),
+            times: None,
+        }
     }
 }
 
@@ -101,7 +133,7 @@ impl Reply {
     /// Why this cannot answer a revocation, if it cannot.
     pub(super) fn check_revocation(&self) -> Result<(), &'static str> {
         match self.kind {
-            Kind::Token(_) => Err("a token answers an exchange, not a revocation"),
+            Kind::Token { .. } => Err("a token answers an exchange, not a revocation"),
             _ => Ok(()),
         }
     }
@@ -112,30 +144,5 @@ impl Reply {
             Some(_) => Err("`times` has no meaning here"),
             None => self.check_exchange(),
         }
-    }
-
-    pub(crate) fn answers(&self) -> impl Iterator<Item = Answer> + use<> {
-        std::iter::repeat_n(self.answer(), self.times.map_or(1, NonZeroUsize::get))
-    }
-
-    pub(crate) fn answer(&self) -> Answer {
-        let answer = match self.kind {
-            Kind::Token(Some(Span(life))) => Answer::token(life),
-            Kind::Token(None) => Answer::token_without_end(),
-            Kind::Done => Answer::done(),
-            Kind::Fail(failure, retry_after) => {
-                let error = match failure {
-                    Failure::Transient => Error::transient("the timeline says so"),
-                    Failure::Terminal => Error::terminal("the timeline says so"),
-                };
-                Answer::error(match retry_after {
-                    Some(Span(pause)) => error.with_retry_after(pause),
-                    None => error,
-                })
-            }
-            Kind::Hang => Answer::hang(),
-            Kind::Panic => Answer::panic(),
-        };
-        answer.after(self.after.0)
     }
 }

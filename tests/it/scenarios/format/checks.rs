@@ -31,10 +31,8 @@ impl Given {
             let place = at(format!("revocations[{index}]"));
             reply.check_revocation().map_err(place)?;
         }
-        let otherwise = self.otherwise.as_ref();
-        otherwise.map_or(Ok(()), |reply| {
-            reply.check_otherwise().map_err(at("otherwise".to_owned()))
-        })
+        let place = at("otherwise".to_owned());
+        self.otherwise.check_otherwise().map_err(place)
     }
 }
 

@@ -4,6 +4,7 @@ mod answers;
 mod checks;
 mod expect;
 mod policies;
+mod stated;
 mod strict;
 mod values;
 
@@ -12,9 +13,10 @@ use std::num::NonZeroUsize;
 use serde::Deserialize;
 use serde_json::Value;
 
-pub(crate) use answers::Reply;
+pub(crate) use answers::{Failure, Kind, Reply};
 pub(crate) use expect::{Expect, Next, Outcome};
 use policies::{Refresh, Retry, Scopes, Shutdown};
+pub(crate) use stated::{Claims, Stated};
 pub(crate) use values::Span;
 use values::True;
 
@@ -47,7 +49,7 @@ pub(crate) struct Given {
     pub(crate) shutdown: Shutdown,
     pub(crate) scopes: Scopes,
     pub(crate) exchanges: Vec<Reply>,
-    pub(crate) otherwise: Option<Reply>,
+    pub(crate) otherwise: Reply,
     pub(crate) revocations: Vec<Reply>,
 }
 

@@ -10,6 +10,7 @@ use futures_util::FutureExt as _;
 use tokio::task::JoinHandle;
 
 use super::Stage;
+use super::answers::{Mint, name_of};
 use super::faults::message;
 use crate::scenarios::format::{Call, Outcome, Span, What};
 
@@ -25,12 +26,15 @@ impl Stage {
         let outcomes: Arc<Mutex<Vec<Outcome>>> = Arc::default();
         let tasks = (0..call.times.map_or(1, NonZeroUsize::get))
             .map(|_| {
-                let provider = provider.scoped(call.scopes.clone());
-                let (outcomes, tokens) = (Arc::clone(&outcomes), Arc::clone(&self.tokens));
-                let what = call.what.clone();
+                let caller = Caller {
+                    provider: provider.scoped(call.scopes.clone()),
+                    mint: self.mint.clone(),
+                    served: Arc::clone(&self.served),
+                };
+                let (outcomes, what) = (Arc::clone(&outcomes), call.what.clone());
                 let (step, name, faults) = (self.step, call.name.clone(), self.faults.clone());
                 tokio::spawn(async move {
-                    let outcome = AssertUnwindSafe(answer(&provider, what, &tokens));
+                    let outcome = AssertUnwindSafe(caller.call(what));
                     let outcome = outcome.catch_unwind().await.unwrap_or_else(|panic| {
                         let message = message(&*panic).to_owned();
                         faults.add(format!(
@@ -38,7 +42,7 @@ impl Stage {
                         ));
                         Outcome::Panicked(message)
                     });
-                    drop(provider);
+                    drop(caller);
                     outcomes.lock().unwrap().push(outcome);
                 })
             })
@@ -61,44 +65,54 @@ impl Calls {
     }
 }
 
-async fn answer(
-    provider: &TokenProvider,
-    what: What,
-    tokens: &Mutex<BTreeMap<String, ShortTermToken>>,
-) -> Outcome {
-    let served = match what {
-        What::Token => provider.token().await,
-        What::Refresh => provider.refresh().await,
-        What::TokenWith(Span(min)) => provider.token_with(min).await,
-        What::Reject(name) => {
-            let token = tokens.lock().unwrap().get(&name).cloned();
-            let token = token.unwrap_or_else(|| panic!("no call was served the token {name:?}"));
-            provider.reject(&token).await
+/// By name, the token of that name that a call was served last.
+pub(super) type Served = Arc<Mutex<BTreeMap<String, ShortTermToken>>>;
+
+struct Caller {
+    provider: TokenProvider,
+    mint: Mint,
+    served: Served,
+}
+
+impl Caller {
+    async fn call(&self, what: What) -> Outcome {
+        let provider = &self.provider;
+        let served = match what {
+            What::Token => provider.token().await,
+            What::Refresh => provider.refresh().await,
+            What::TokenWith(Span(min)) => provider.token_with(min).await,
+            What::Reject(name) => provider.reject(&self.served(&name)).await,
+            What::Authorization => {
+                return match provider.authorization().await {
+                    Ok(header) => {
+                        let text = header.to_str().unwrap().strip_prefix("Bearer ");
+                        let text = text.expect("the header is a bearer token");
+                        Outcome::Served(self.mint.name_of_text(text))
+                    }
+                    Err(error) => failed(&error),
+                };
+            }
+            What::Ready => {
+                return match provider.ready().await {
+                    Ok(()) => Outcome::Ready,
+                    Err(error) => failed(&error),
+                };
+            }
+            What::Shutdown => return report(&provider.shutdown().await),
+        };
+        match served {
+            Ok(token) => {
+                let name = name_of(&token);
+                self.served.lock().unwrap().insert(name.clone(), token);
+                Outcome::Served(name)
+            }
+            Err(error) => failed(&error),
         }
-        What::Authorization => {
-            return match provider.authorization().await {
-                Ok(header) => {
-                    let header = header.to_str().unwrap().to_owned();
-                    Outcome::Served(header.trim_start_matches("Bearer ").to_owned())
-                }
-                Err(error) => failed(&error),
-            };
-        }
-        What::Ready => {
-            return match provider.ready().await {
-                Ok(()) => Outcome::Ready,
-                Err(error) => failed(&error),
-            };
-        }
-        What::Shutdown => return report(&provider.shutdown().await),
-    };
-    match served {
-        Ok(token) => {
-            let name = token.expose().to_owned();
-            tokens.lock().unwrap().insert(name.clone(), token);
-            Outcome::Served(name)
-        }
-        Err(error) => failed(&error),
+    }
+
+    fn served(&self, name: &str) -> ShortTermToken {
+        let token = self.served.lock().unwrap().get(name).cloned();
+        token.unwrap_or_else(|| panic!("no call was served the token {name:?}"))
     }
 }
 

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use everbearer::TokenProvider;
 
 use super::Stage;
+use super::answers::name_of;
 use super::calls::{Calls, sorted};
 use crate::scenarios::format::{Expect, Next, Span};
 
@@ -52,7 +53,7 @@ impl Stage {
 fn compare_status(differences: &mut Differences, expect: &Expect, provider: &TokenProvider) {
     let status = provider.status();
     let current = provider.current();
-    let current = current.map_or("none".to_owned(), |token| token.expose().to_owned());
+    let current = current.map_or("none".to_owned(), |token| name_of(&token));
     differences.equal("current", expect.current.clone(), current);
     let state = status.state.as_str().to_owned();
     differences.equal("state", expect.state.clone(), state);

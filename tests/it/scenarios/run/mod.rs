@@ -1,20 +1,21 @@
 //! Runs a timeline on the real provider, with an issuer in memory on a clock that jumps.
 
+mod answers;
 mod calls;
 mod compare;
 mod faults;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
 
 use everbearer::testkit::{ManualClock, ScriptedIssuer};
-use everbearer::{LongTermToken, ShortTermToken, TokenProvider};
+use everbearer::{LongTermToken, TokenProvider};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::format::{Span, Step, Timeline};
 use crate::support::settle;
-use calls::Calls;
+use answers::Mint;
+use calls::{Calls, Served};
 use faults::Faults;
 pub(super) use faults::message;
 
@@ -59,8 +60,8 @@ struct Stage {
     clock: ManualClock,
     provider: Option<TokenProvider>,
     calls: BTreeMap<String, Calls>,
-    /// By name, to be rejected.
-    tokens: Arc<Mutex<BTreeMap<String, ShortTermToken>>>,
+    served: Served,
+    mint: Mint,
     faults: Faults,
 }
 
@@ -68,12 +69,12 @@ impl Stage {
     fn set(timeline: &Timeline) -> Result<Self, String> {
         let given = &timeline.given;
         let issuer = ScriptedIssuer::new();
-        issuer.script(given.exchanges.iter().flat_map(|reply| reply.answers()));
-        issuer.script_revocations(given.revocations.iter().flat_map(|reply| reply.answers()));
-        if let Some(reply) = &given.otherwise {
-            issuer.otherwise(reply.answer());
-        }
         let clock = ManualClock::new();
+        let faults = Faults::default();
+        let mint = Mint::new(clock.clone(), faults.clone());
+        issuer.script(mint.answers(&given.exchanges));
+        issuer.otherwise(mint.answer(&given.otherwise));
+        issuer.script_revocations(mint.answers(&given.revocations));
         let long_term = LongTermToken::builder("lt-given").token_id("lt-given");
         let provider = TokenProvider::builder(issuer.clone(), long_term.build().unwrap())
             .clock(clock.clone())
@@ -90,8 +91,9 @@ impl Stage {
             clock,
             provider: Some(provider),
             calls: BTreeMap::new(),
-            tokens: Arc::default(),
-            faults: Faults::default(),
+            served: Served::default(),
+            mint,
+            faults,
         })
     }
 
