@@ -36,6 +36,8 @@ const ANSWERS: &str = r#"
     unknown variant `sometimes`
 {"token": "1m", "tokens": 1}
     unknown field `tokens`
+["15m"]
+    given.exchanges[0]: a list has no meaning here
 {"token": "15 minutes"}
     "15 minutes" is not a span
 {"token": "PT15M"}
@@ -126,7 +128,7 @@ const STEPS: &str = r#"
     "none" is not a kind of error
 {"at": "2s", "expect": {"calls": {"first": {"got": "st-1"}}}}
     unknown variant `got`
-{"at": "2s", "expect": {"calls": {"first": {"report": {"revoked": [], "kept": []}}}}}
+{"at": "2s", "expect": {"calls": {"first": {"report": {"revoked": [], "kept": 1}}}}}
     unknown field `kept`
 {"at": "2s", "call": {"what": "tokens", "as": "a"}}
     unknown variant `tokens`
@@ -146,6 +148,10 @@ const STEPS: &str = r#"
     `false` has no meaning here
 {"at": "2s", "drop_handles": false}
     `false` has no meaning here
+["2s"]
+    step 2: a list has no meaning here
+{"at": "2s", "call": ["token", "a"]}
+    step 2, call: a list has no meaning here
 {"at": "2s", "expect": {"exchanges": null}}
     step 2, expect.exchanges: null has no meaning here
 {"at": "2s", "call": {"what": "token", "as": "a", "times": 0}}

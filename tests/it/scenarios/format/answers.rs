@@ -25,6 +25,7 @@ pub(crate) enum Kind {
         again: bool,
     },
     Done,
+    /// With the pause that the server asks for, if it does.
     Fail(Failure, Option<Span>),
     Hang,
     Panic,

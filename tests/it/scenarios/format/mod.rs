@@ -98,9 +98,9 @@ pub(crate) enum What {
 impl Timeline {
     /// Reads a whole timeline, and refuses it if anything in it is unknown or contradictory.
     pub(crate) fn read(name: &str, text: &str) -> Result<Self, String> {
-        let is_none = |error| format!("{name} is no timeline: {error}");
-        strict::check(text).map_err(is_none)?;
-        let file: File = serde_json::from_str(text).map_err(is_none)?;
+        let unreadable = |error| format!("{name} is no timeline: {error}");
+        strict::check(text).map_err(unreadable)?;
+        let file: File = serde_json::from_str(text).map_err(unreadable)?;
         let name = format!("{name} ({})", file.title);
         file.check()
             .map_err(|problem| format!("{name}: {problem}"))?;

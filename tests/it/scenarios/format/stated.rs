@@ -113,20 +113,15 @@ impl Claim {
     /// The value of a claim that is to be a date.
     fn read(name: &str, value: Value) -> Result<Self, String> {
         let date = |text: &str| Date::try_from(text.to_owned()).ok();
-        match &value {
-            Value::String(text) => Ok(match date(text) {
-                Some(date) => Self::Date(date),
-                None => Self::AsItStands(value),
-            }),
-            Value::Number(_) | Value::Null => Ok(Self::AsItStands(value)),
-            Value::Object(fields) if fields.len() == 1 => {
-                let millis = fields.get("millis").and_then(Value::as_str);
-                millis.and_then(date).map(Self::Millis)
-            }
-            .ok_or(value),
-            _ => Err(value),
+        if let Some(date) = value.as_str().and_then(date) {
+            return Ok(Self::Date(date));
         }
-        .map_err(|value| {
+        if value.is_string() || value.is_number() || value.is_null() {
+            return Ok(Self::AsItStands(value));
+        }
+        let fields = value.as_object().filter(|fields| fields.len() == 1);
+        let millis = fields.and_then(|fields| fields.get("millis")?.as_str());
+        millis.and_then(date).map(Self::Millis).ok_or_else(|| {
             format!(
                 "the claim `{name}` cannot be {value}; it is a date, {{\"millis\": date}}, \
                  a number, null or another text"

@@ -1,5 +1,6 @@
 //! Refuses what a JSON parser lets pass: a field that is written twice, of which the last one would
-//! count, and null, which would count as a field that is left out. Claims may be null.
+//! count; null, which would count as a field that is left out; and a list in the place of an object,
+//! whose items would count as the object's fields. Claims may hold any JSON.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -19,7 +20,32 @@ struct Place {
     fields: String,
 }
 
+/// The fields that hold a list, or may hold one.
+const LISTS: &[&str] = &[
+    "shows",
+    "steps",
+    "exchanges",
+    "revocations",
+    "scopes",
+    "asked",
+    "exchanged",
+    "revoked",
+    "not_revoked",
+    "failures",
+    "usable_for",
+    "next_exchange_in",
+];
+
 impl Place {
+    fn is_in_claims(&self) -> bool {
+        self.fields.contains(".stated.claims.")
+    }
+
+    fn takes_a_list(&self) -> bool {
+        let field = self.fields.rsplit('.').next().unwrap_or_default();
+        LISTS.contains(&field) || field.starts_with("asked[") || self.is_in_claims()
+    }
+
     fn field(&self, name: &str) -> Self {
         let mut inner = self.clone();
         if !inner.fields.is_empty() {
@@ -90,13 +116,17 @@ impl<'de> Visitor<'de> for Place {
     }
 
     fn visit_unit<E: Error>(self) -> Result<(), E> {
-        if self.fields.contains(".stated.claims.") {
+        if self.is_in_claims() {
             return Ok(());
         }
         Err(E::custom(format!("{self}: null has no meaning here")))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        if !self.takes_a_list() {
+            let problem = format!("{self}: a list has no meaning here");
+            return Err(A::Error::custom(problem));
+        }
         let mut index = 0;
         while items.next_element_seed(self.item(index))?.is_some() {
             index += 1;
