@@ -8,6 +8,7 @@ use http::HeaderValue;
 use super::AuthApi;
 use crate::error::{Error, ErrorKind};
 use crate::origin::{Origin, parse_url};
+use crate::unwind::caught;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const TIMEOUT: Duration = Duration::from_secs(15);
@@ -83,7 +84,10 @@ impl AuthApiBuilder {
     ///
     /// [`ErrorKind::Config`] if the base URL is none, is neither https nor loopback http, or
     /// holds a user name, a password, a query or a fragment; if the client ID cannot stand in a
-    /// header; if the timeout is zero; or if there is no usable TLS set-up for a client.
+    /// header; if the timeout is zero; or if there is no usable TLS set-up for a client of its own.
+    /// There is none with reqwest's feature `rustls-no-provider` until a process-wide rustls
+    /// `CryptoProvider` is installed. reqwest panics in this case: the panic hook runs before the
+    /// error is returned, and a program that is built with `panic = "abort"` ends.
     pub fn build(self) -> Result<AuthApi, Error> {
         let base = parse_url(&self.base_url)?;
         let origin = Origin::of(&base)?;
@@ -121,13 +125,21 @@ fn own_client(origin: &Origin) -> Result<reqwest::Client, Error> {
     } else {
         client.no_proxy()
     };
-    client
+    let client = client
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(CONNECT_TIMEOUT)
         .pool_idle_timeout(IDLE_TIMEOUT)
-        .user_agent(concat!("everbearer/", env!("CARGO_PKG_VERSION")))
-        .build()
-        .map_err(|error| config("the HTTP client could not be set up").with_source(error))
+        .user_agent(concat!("everbearer/", env!("CARGO_PKG_VERSION")));
+    // Without a rustls crypto provider, reqwest panics.
+    let built = caught(|| client.build()).ok_or_else(|| {
+        config(
+            "reqwest panicked while it set up the HTTP client; if the feature `rustls-no-provider` \
+             of reqwest is on, enable a TLS feature of reqwest, such as `rustls`, or install a \
+             process-wide rustls `CryptoProvider` before `AuthApi::new`, or pass a client with \
+             `AuthApiBuilder::http_client`",
+        )
+    })?;
+    built.map_err(|error| config("the HTTP client could not be set up").with_source(error))
 }
 
 fn config(text: &str) -> Error {

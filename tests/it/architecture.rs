@@ -13,7 +13,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("secret", &["error"]),
     ("secret_source", &["error", "secret"]),
     ("token", &["error", "policy", "secret"]),
-    ("api", &["clock", "error", "origin", "secret", "token"]),
+    (
+        "api",
+        &["clock", "error", "origin", "secret", "token", "unwind"],
+    ),
     ("machine", &["clock", "policy"]),
     (
         "issuer",
