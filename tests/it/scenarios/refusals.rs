@@ -20,8 +20,6 @@ const ANSWERS: &str = r#"
     `retry_after` needs `fail`
 {"hang": true, "retry_after": "1s"}
     `retry_after` needs `fail`
-{"hang": true, "after": "1s"}
-    `after` cannot stand beside `hang`
 {"token_without_end": false}
     `false` has no meaning here
 {"token": "1m", "hang": false}
@@ -96,8 +94,6 @@ const GIVEN: &str = r#"
     given.exchanges[1]: `done` answers a revocation
 {"otherwise": {"done": true}}
     given.otherwise: `done` answers a revocation
-{"otherwise": {"token": "1m", "times": 2}}
-    given.otherwise: `times` has no meaning here
 {"revocations": [{"token": "1m"}]}
     given.revocations[0]: a token answers an exchange
 {"revocations": [{"stated": {"expires_in": "1m"}}]}
@@ -208,12 +204,6 @@ const STEPS: &str = r#"
     the engine's status cannot be expected after `drop_handles`
 {"at": "2s", "drop_handles": true}, {"at": "3s", "expect": {"current": "none"}}
     the engine's status cannot be expected after `drop_handles`
-{"at": "2s", "expect": {}}
-    `expect` compares nothing
-{"at": "2s", "expect": {"scopes": ["a"]}}
-    `expect` compares nothing
-{"at": "2s", "expect": {"scopes": ["a"], "exchanges": 1}}
-    `scopes` changes nothing of what is compared
 "#;
 
 /// Whole timelines that are refused, each followed by a part of the error.

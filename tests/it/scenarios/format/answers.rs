@@ -89,9 +89,6 @@ impl TryFrom<Fields> for Reply {
         if retry_after.is_some() && !matches!(kind, Kind::Fail(..)) {
             return Err(format!("`retry_after` needs `fail`, not `{name}`"));
         }
-        if fields.after.is_some() && matches!(kind, Kind::Hang) {
-            return Err("`after` cannot stand beside `hang`".to_owned());
-        }
         match &kind {
             Kind::Token { stated, .. } if again && stated.claims.is_some() => {
                 return Err("`again` cannot stand beside `claims`".to_owned());
@@ -136,14 +133,6 @@ impl Reply {
         match self.kind {
             Kind::Token { .. } => Err("a token answers an exchange, not a revocation"),
             _ => Ok(()),
-        }
-    }
-
-    /// Why this cannot be the answer to all further calls, if it cannot.
-    pub(super) fn check_otherwise(&self) -> Result<(), &'static str> {
-        match self.times {
-            Some(_) => Err("`times` has no meaning here"),
-            None => self.check_exchange(),
         }
     }
 }

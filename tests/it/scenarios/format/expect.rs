@@ -77,22 +77,11 @@ const KINDS: &[&str] = &[
     "wait_timeout",
     "too_short_lived",
     "too_many_scope_sets",
+    "unchanged",
     "shut_down",
 ];
 
 impl Expect {
-    /// Whether it expects anything at all.
-    pub(crate) fn compares_anything(&self) -> bool {
-        !self.calls.is_empty()
-            || self.exchanges.is_some()
-            || self.at_once.is_some()
-            || self.asked.is_some()
-            || self.exchanged.is_some()
-            || self.revoked.is_some()
-            || self.tasks.is_some()
-            || self.is_of_a_provider()
-    }
-
     /// Whether it expects anything that a provider alone can tell.
     pub(crate) fn is_of_a_provider(&self) -> bool {
         self.current.is_some()
