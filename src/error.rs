@@ -68,6 +68,9 @@ pub enum ErrorKind {
     Issuer,
     /// The caller waited as long as the policy allows; its source is the last failure, if any.
     WaitTimeout,
+    /// The file of a [`SecretSource`](crate::SecretSource) is missing, empty or unreadable; the text
+    /// names it. It may be there again at the next attempt.
+    Secret,
     /// A [`TokenStore`](crate::TokenStore) cannot be read or written, or holds no whole record.
     Store,
     /// Somebody else has changed what a [`TokenStore`](crate::TokenStore) holds.
@@ -97,6 +100,7 @@ impl ErrorKind {
             Self::Protocol => "protocol",
             Self::Issuer => "issuer",
             Self::WaitTimeout => "wait_timeout",
+            Self::Secret => "secret",
             Self::Store => "store",
             Self::Conflict => "conflict",
             Self::TooManyScopeSets => "too_many_scope_sets",
@@ -115,6 +119,7 @@ impl ErrorKind {
             | Self::Protocol
             | Self::Issuer
             | Self::WaitTimeout
+            | Self::Secret
             | Self::Store
             | Self::Conflict
             | Self::TooManyScopeSets => true,

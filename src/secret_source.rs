@@ -3,10 +3,12 @@
 use std::fmt;
 use std::fs::File;
 use std::future::Future;
+use std::hash::{BuildHasher as _, RandomState};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::str;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::future::BoxFuture;
 use zeroize::Zeroizing;
@@ -21,6 +23,10 @@ const LONGEST_FILE: usize = 64 * 1024;
 ///
 /// All but the value are asked anew each time that the secret is needed, so a secret that was
 /// replaced is in use from the next time on. What was read is zeroized after its use.
+///
+/// After the auth server has refused a secret, a file or a variable is read again: at once, and then
+/// every 30 seconds. A value that differs from the refused one is tried without waiting for a caller;
+/// the same value is not, so that no account is locked by retrying. A callback is not asked for this.
 ///
 /// Text is a source too: whoever takes a `SecretSource` takes a `&str`, a `String` or a
 /// [`Secret`].
@@ -37,7 +43,10 @@ const LONGEST_FILE: usize = 64 * 1024;
 /// );
 /// ```
 #[derive(Clone)]
-pub struct SecretSource(Kind);
+pub struct SecretSource {
+    kind: Kind,
+    last: Arc<LastRead>,
+}
 
 type Callback = dyn Fn() -> BoxFuture<'static, Result<Secret, Error>> + Send + Sync;
 
@@ -49,22 +58,46 @@ enum Kind {
     Callback(Arc<Callback>),
 }
 
+/// Tells whether a secret is the one that was read last, without keeping it.
+#[derive(Default)]
+struct LastRead {
+    hasher: RandomState,
+    /// The hash of the secret; 0 if there is none.
+    hash: AtomicU64,
+}
+
+impl LastRead {
+    fn hash_of(&self, secret: &Secret) -> u64 {
+        self.hasher.hash_one(secret.expose()).max(1)
+    }
+}
+
+impl From<Kind> for SecretSource {
+    fn from(kind: Kind) -> Self {
+        Self {
+            kind,
+            last: Arc::default(),
+        }
+    }
+}
+
 impl SecretSource {
     /// The environment variable of this name, whose value is taken as it is.
     ///
     /// If it is missing, empty or not UTF-8 when the secret is needed, that is an
     /// [`ErrorKind::Config`].
     pub fn env(name: impl Into<String>) -> Self {
-        Self(Kind::Env(name.into()))
+        Self::from(Kind::Env(name.into()))
     }
 
     /// The file at this path, without the line breaks at its end; at most 64 KiB of UTF-8.
     ///
-    /// If it is missing, longer, empty or not UTF-8 when the secret is needed, or no regular file,
-    /// that is an [`ErrorKind::Config`]. It is read on the thread that asks, so it should lie on
-    /// this machine.
+    /// If it is missing, empty or unreadable when the secret is needed, that is an
+    /// [`ErrorKind::Secret`], which may pass: whatever writes the file may be about to. If it is longer,
+    /// not UTF-8, or no regular file, that is an [`ErrorKind::Config`]. It is read on the thread that
+    /// asks, so it should lie on this machine.
     pub fn file(path: impl Into<PathBuf>) -> Self {
-        Self(Kind::File(path.into()))
+        Self::from(Kind::File(path.into()))
     }
 
     /// Whatever this brings: from a vault, from a prompt.
@@ -92,13 +125,13 @@ impl SecretSource {
         F: Fn() -> A + Send + Sync + 'static,
         A: Future<Output = Result<Secret, Error>> + Send + 'static,
     {
-        Self(Kind::Callback(Arc::new(move || Box::pin(callback()))))
+        Self::from(Kind::Callback(Arc::new(move || Box::pin(callback()))))
     }
 
     /// Checks what can be checked without reading: that it is not empty, of which `what` says what
     /// it is.
     pub(crate) fn validate(&self, what: &str) -> Result<(), Error> {
-        let is_empty = match &self.0 {
+        let is_empty = match &self.kind {
             Kind::Value(secret) => secret.expose().is_empty(),
             Kind::Env(name) => name.is_empty(),
             Kind::File(path) => path.as_os_str().is_empty(),
@@ -107,7 +140,7 @@ impl SecretSource {
         if !is_empty {
             return Ok(());
         }
-        Err(config(match &self.0 {
+        Err(config(match &self.kind {
             Kind::Env(_) => format!("{what} comes from an environment variable without a name"),
             Kind::File(_) => format!("{what} comes from a file without a path"),
             Kind::Value(_) | Kind::Callback(_) => format!("{what} is empty"),
@@ -116,7 +149,7 @@ impl SecretSource {
 
     /// The secret as it is now, which is never empty.
     pub(crate) async fn read(&self) -> Result<Secret, Error> {
-        match &self.0 {
+        let secret = match &self.kind {
             Kind::Value(secret) if secret.expose().is_empty() => Err(config("the secret is empty")),
             Kind::Value(secret) => Ok(secret.clone()),
             Kind::Env(name) => from_env(name),
@@ -128,13 +161,27 @@ impl SecretSource {
                 )),
                 outcome => outcome,
             },
-        }
+        };
+        let hash = secret.as_ref().map_or(0, |it| self.last.hash_of(it));
+        self.last.hash.store(hash, Ordering::Relaxed);
+        secret
+    }
+
+    /// Whether a file or a variable holds another secret than the one that was read last. That it cannot
+    /// be read at the moment is no change.
+    pub(crate) fn has_changed(&self) -> bool {
+        let present = match &self.kind {
+            Kind::Value(_) | Kind::Callback(_) => return false,
+            Kind::Env(name) => from_env(name),
+            Kind::File(path) => from_file(path),
+        };
+        present.is_ok_and(|it| self.last.hash_of(&it) != self.last.hash.load(Ordering::Relaxed))
     }
 }
 
 impl From<Secret> for SecretSource {
     fn from(secret: Secret) -> Self {
-        Self(Kind::Value(secret))
+        Self::from(Kind::Value(secret))
     }
 }
 
@@ -152,7 +199,7 @@ impl From<&str> for SecretSource {
 
 impl fmt::Debug for SecretSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
+        match &self.kind {
             Kind::Value(_) => f.write_str("SecretSource(..)"),
             Kind::Env(name) => write!(f, "SecretSource(env {name:?})"),
             Kind::File(path) => write!(f, "SecretSource(file {path:?})"),
@@ -162,17 +209,20 @@ impl fmt::Debug for SecretSource {
 }
 
 /// What the file holds, in a buffer that does not move while it is filled and is zeroized when it
-/// is dropped; `what` says what the file is.
+/// is dropped; `what` says what the file is. If it cannot be read, that is an error of this kind.
 ///
 /// It blocks the thread, for the length of one read of a small file: there is nothing to spawn
 /// for that. What could block for longer, such as a pipe, is refused.
-pub(crate) fn read_file(path: &Path, what: &str) -> Result<Zeroizing<Vec<u8>>, Error> {
+pub(crate) fn read_file(
+    path: &Path,
+    what: &str,
+    unreadable: ErrorKind,
+) -> Result<Zeroizing<Vec<u8>>, Error> {
     let shown = path.display();
     let unreadable = |error: std::io::Error| {
-        config(format!(
-            "{what} {shown} cannot be read; check that it exists and who may read it"
-        ))
-        .with_source(error)
+        let text =
+            format!("{what} {shown} cannot be read; check that it exists and who may read it");
+        Error::new(unreadable, text).with_source(error)
     };
     if !path.metadata().map_err(unreadable)?.is_file() {
         return Err(config(format!(
@@ -210,16 +260,15 @@ fn from_env(name: &str) -> Result<Secret, Error> {
 }
 
 fn from_file(path: &Path) -> Result<Secret, Error> {
-    let bytes = read_file(path, "the secret's file")?;
-    let refuse = |how: &str| {
+    let bytes = read_file(path, "the secret's file", ErrorKind::Secret)?;
+    let refuse = |kind, how: &str| {
         let shown = path.display();
-        config(format!(
-            "the secret's file {shown} {how}; write the secret into it as text"
-        ))
+        let text = format!("the secret's file {shown} {how}; write the secret into it as text");
+        Error::new(kind, text)
     };
-    let text = str::from_utf8(&bytes).map_err(|_| refuse("is not UTF-8"))?;
+    let text = str::from_utf8(&bytes).map_err(|_| refuse(ErrorKind::Config, "is not UTF-8"))?;
     match text.trim_end_matches(['\r', '\n']) {
-        "" => Err(refuse("is empty")),
+        "" => Err(refuse(ErrorKind::Secret, "is empty")),
         secret => Ok(Secret::from(secret)),
     }
 }

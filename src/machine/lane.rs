@@ -27,6 +27,8 @@ pub(super) struct Lane {
     had_token: bool,
     /// No attempt before this: the last one failed.
     retry_at: Option<Moment>,
+    /// Until then the server has asked for a pause.
+    paused_until: Option<Moment>,
     /// The last failure was terminal: without a good token, only a demand brings the next attempt
     /// about.
     pub(super) refused: bool,
@@ -71,6 +73,7 @@ impl Lane {
             alike: 0,
             had_token: false,
             retry_at: None,
+            paused_until: None,
             refused: false,
             last_denial: None,
             last_use: now,
@@ -155,6 +158,7 @@ impl Lane {
             self.random.f64(),
         );
         self.retry_at = Some(now + delay);
+        self.paused_until = schedule::pause_asked_for(&policies.retry, failure).map(|it| now + it);
         // Callers that waited are told of the failure, and demand nothing any more. A good token that
         // was to be replaced before its refresh is due still is.
         let pause = schedule::between_denials(&policies.refresh, self.life);
@@ -167,10 +171,11 @@ impl Lane {
         self.in_flight = false;
     }
 
+    /// A refusal is forgotten; a pause that the server asked for is not.
     pub(super) fn renewed(&mut self) {
         if self.refused {
             self.refused = false;
-            self.retry_at = None;
+            self.retry_at = self.paused_until;
         }
     }
 

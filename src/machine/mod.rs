@@ -170,6 +170,11 @@ impl Machine {
         self.lanes.get(&lane).is_some_and(|lane| lane.refused)
     }
 
+    /// Whether any lane's last failure was terminal and nothing has changed since.
+    pub(crate) fn is_any_refused(&self) -> bool {
+        self.lanes.values().any(|lane| lane.refused)
+    }
+
     /// Whether an exchange of the lane is under way.
     pub(crate) fn is_exchanging(&self, lane: LaneId) -> bool {
         self.lanes.get(&lane).is_some_and(|lane| lane.in_flight)

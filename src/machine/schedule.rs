@@ -70,10 +70,7 @@ pub(crate) fn retry_delay(
     rest_of_life: Option<Rest>,
     draw: f64,
 ) -> Duration {
-    let (Failure::Transient { retry_after } | Failure::Terminal { retry_after }) = failure;
-    let mut asked = retry_after
-        .unwrap_or_default()
-        .min(policy.longest_retry_after);
+    let mut asked = pause_asked_for(policy, failure).unwrap_or_default();
     if matches!(failure, Failure::Terminal { .. }) {
         return policy.terminal_pause.max(asked);
     }
@@ -90,6 +87,12 @@ pub(crate) fn retry_delay(
     }
     let backoff = drawn(bound, draw).max(least);
     backoff.max(asked).max(SHORTEST_DELAY)
+}
+
+/// The pause that the server has asked for, as far as it is obeyed.
+pub(super) fn pause_asked_for(policy: &RetryPolicy, failure: Failure) -> Option<Duration> {
+    let (Failure::Transient { retry_after } | Failure::Terminal { retry_after }) = failure;
+    retry_after.map(|asked| asked.min(policy.longest_retry_after))
 }
 
 /// In how long a long-term token is to be rotated that is `age` old and has so much `left`.

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use super::{Happening, TARGET};
+use crate::error::ErrorKind;
 use crate::unwind::caught;
 
 pub(super) fn log(happening: &Happening) {
@@ -109,6 +110,11 @@ fn event(happening: &Happening) {
                     target: TARGET,
                     ?scopes, error_kind, %error, failures, retry_in_ms, "exchange failed"
                 );
+            } else if error.kind() == ErrorKind::Secret {
+                tracing::error!(
+                    target: TARGET,
+                    ?scopes, error_kind, %error, failures, retry_in_ms, "exchange failed"
+                );
             } else {
                 tracing::warn!(
                     target: TARGET,
@@ -173,6 +179,11 @@ fn log_long_term(happening: &Happening) {
             let retry_in_ms = retry_in.map(millis);
             if *repeats {
                 tracing::debug!(
+                    target: TARGET,
+                    error_kind, %error, retry_in_ms, "rotation failed"
+                );
+            } else if error.kind() == ErrorKind::Secret {
+                tracing::error!(
                     target: TARGET,
                     error_kind, %error, retry_in_ms, "rotation failed"
                 );

@@ -8,6 +8,7 @@ use tokio::runtime::Handle;
 
 use super::engine::{Minted, Retired};
 use super::flight;
+use super::grants;
 use super::keeper;
 use super::landing::land;
 use super::lane::Lane;
@@ -120,6 +121,7 @@ async fn run(driving: Driving) {
                 if heartbeat_at <= now {
                     heartbeat_at = now + HEARTBEAT;
                     status::measure_all(shared);
+                    grants::look_at_secrets(shared);
                 } else {
                     status::measure_changes(shared);
                 }

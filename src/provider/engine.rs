@@ -6,6 +6,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime};
 
 use super::cell::Published;
+use super::grants::GrantPause;
 use super::lane::Lane;
 use crate::clock::Moment;
 use crate::error::{Error, ErrorKind};
@@ -43,6 +44,8 @@ pub(super) struct Engine {
     pub(super) rotation_failures: (u64, Option<Error>),
     /// Whether a rotation was begun that has neither succeeded nor failed yet.
     pub(super) is_rotating: bool,
+    /// Until when no grant is asked, if the server has asked for a pause.
+    pub(super) grant_pause: Option<GrantPause>,
     /// Why the store cannot be used, if it cannot.
     pub(super) store_error: Option<Error>,
     pub(super) minted: Vec<Minted>,
@@ -136,6 +139,7 @@ impl Engine {
             handed_in: None,
             rotation_failures: (0, None),
             is_rotating: false,
+            grant_pause: None,
             store_error: None,
             minted: Vec::new(),
             shutdown_began: None,
@@ -223,6 +227,14 @@ impl Engine {
             }
         }
         changed
+    }
+
+    /// Whether the server refuses what is asked of it, so that only a change brings the next attempt
+    /// about.
+    pub(super) fn is_refused(&self) -> bool {
+        let (_, last) = &self.rotation_failures;
+        let is_refused = |error: &Error| !error.is_retryable();
+        self.machine.is_any_refused() || last.as_ref().is_some_and(is_refused)
     }
 
     pub(super) fn last_error(&self, lane: LaneId) -> Option<&Error> {

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use super::engine::Verdict;
+use super::grants;
 use super::lane::Lane;
 use super::minting::{Fresh, kept, mint, replace};
 use super::recovery::{self, Found, Search};
@@ -90,6 +91,7 @@ async fn with_long_term(shared: &Shared, lane: &Lane) -> Result<Fresh, Failed> {
             }
             Err(error) => error,
         };
+        note_refusal(shared, token, &error);
         // That the next token is refused may pass, and says nothing about the one in use.
         let used = disproof.as_ref().map_or(token, |it: &Verdict| &it.token);
         let failed = Failed {
@@ -196,6 +198,7 @@ async fn one_at_a_time(shared: &Shared, lane: &Lane) -> Result<Fresh, Failed> {
         Ok(minting) => return Ok(replace(shared, keeper, &found.token, minting).await?),
         Err(error) => error,
     };
+    note_refusal(shared, &found.token, &error);
     if found.is_obtained || !is_refused(&error) && !is_renewed(shared, &found.token, &error) {
         return Err(failed(error, &found.token));
     }
@@ -206,6 +209,13 @@ async fn one_at_a_time(shared: &Shared, lane: &Lane) -> Result<Fresh, Failed> {
     let minting = mint(shared, lane, &next.token).await;
     let minting = minting.map_err(|error| failed(error, &next.token))?;
     Ok(replace(shared, keeper, &next.token, minting).await?)
+}
+
+/// The server may ask for a pause beside a refusal: then the grant is not asked before.
+fn note_refusal(shared: &Shared, refused: &LongTermToken, error: &Error) {
+    if !error.is_retryable() {
+        grants::note_pause(shared, error, Some(refused));
+    }
 }
 
 /// Whether another long-term token came meanwhile, which may be accepted where this one was not.

@@ -1,5 +1,6 @@
 //! Futures that run code which a user plugs in: an issuer, a store, and the span that a subscriber
-//! sees. A panic in any of them ends here, wherever it comes: in a poll, in a drop, in the span.
+//! sees. A panic in any of them ends here, wherever it comes: in a poll, in a drop, in the span. A call
+//! that takes too long does, too.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -7,6 +8,7 @@ use std::task::{Context, Poll};
 
 use tracing::Span;
 
+use super::shared::Shared;
 use crate::error::{Error, ErrorKind};
 use crate::unwind::caught;
 
@@ -39,6 +41,21 @@ pub(super) fn panicked() -> Error {
         "the token issuer or the token store panicked; the panic's message is on stderr, unless \
          the application has a panic hook of its own",
     )
+}
+
+/// A call of the issuer that is given up when it takes too long.
+pub(super) async fn bounded_call<T>(
+    shared: &Shared,
+    call: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    let limit = shared.settings.policies.retry.exchange_timeout;
+    let outcome = tokio::time::timeout(limit, call).await;
+    outcome.unwrap_or_else(|_| {
+        Err(Error::new(
+            ErrorKind::Timeout,
+            format!("the auth server has not answered within {limit:?}"),
+        ))
+    })
 }
 
 impl<T> Guarded<'_, T> {

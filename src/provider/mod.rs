@@ -7,6 +7,7 @@ mod copies;
 mod driver;
 mod engine;
 mod flight;
+mod grants;
 mod guard;
 mod keeper;
 mod landing;

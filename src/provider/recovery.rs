@@ -4,8 +4,9 @@
 use std::time::Duration;
 
 use super::engine::shut_down;
+use super::grants;
 use super::keeper::{Keeper, bounded, dated, retiring};
-use super::rotation::{self, LOOK_AGAIN, bounded_call};
+use super::rotation::{self, LOOK_AGAIN};
 use super::shared::Shared;
 use crate::error::{Error, ErrorKind};
 use crate::issuer::Grant;
@@ -150,7 +151,7 @@ async fn obtain(
     refused: &[LongTermToken],
 ) -> Result<Found, Error> {
     let asked_at = shared.wall();
-    let token = bounded_call(shared, shared.settings.issuer.obtain(grant)).await?;
+    let token = grants::obtain(shared, grant).await?;
     let mut record = Record::new(dated(token.clone(), asked_at));
     if let Some(present) = keeper.record() {
         record.retiring.clone_from(&present.retiring);

@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use everbearer::testkit::{Answer, ManualClock, ScriptedIssuer};
-use everbearer::{Error, Grant, LongTermToken, ScopePolicy, TokenProvider};
+use everbearer::{
+    AuthApi, Error, Grant, LongTermToken, ScopePolicy, SecretSource, TokenIssuer as _,
+    TokenProvider,
+};
 use tracing::field::{Field, Visit};
 use tracing::span;
 use tracing::{Event, Metadata, Subscriber};
@@ -78,7 +81,9 @@ fn documented() -> Seen {
         })
         .map(|row| {
             let cells: Vec<&str> = row.split('|').map(str::trim).collect();
-            let levels = cells[1].split(", then ").map(str::to_owned).collect();
+            let is_level = |word: &&str| ["DEBUG", "ERROR", "INFO", "WARN"].contains(word);
+            let words = cells[1].split([' ', ',', '(']);
+            let levels = words.filter(is_level).map(str::to_owned).collect();
             let fields = cells[3]
                 .split(", ")
                 .map(|it| it.trim_matches('`').to_owned());
@@ -88,13 +93,21 @@ fn documented() -> Seen {
         .collect()
 }
 
+async fn missing_secret() -> Error {
+    let api = AuthApi::new("http://127.0.0.1:9").unwrap();
+    let grant = Grant::client_secret("id", SecretSource::file("/there/is/no/such/file"));
+    api.obtain(&grant).await.unwrap_err()
+}
+
 pub(crate) async fn everything_that_can_happen() {
     let issuer = ScriptedIssuer::new();
     let down = Answer::error(Error::transient("down"));
+    let missing = Answer::error(missing_secret().await);
     issuer.script([
         Answer::token(secs(900)),
         down.clone(),
         down,
+        missing.clone(),
         Answer::token_without_end(),
     ]);
     issuer.script_revocations([Answer::done(), Answer::error(Error::terminal("no"))]);
@@ -102,6 +115,7 @@ pub(crate) async fn everything_that_can_happen() {
         Answer::token_without_end(),
         Answer::error(Error::transient("down")),
         Answer::error(Error::transient("down")),
+        missing,
     ]);
     let clock = ManualClock::new();
     let breakable = BreakableClock::over(clock.clone());
@@ -116,6 +130,7 @@ pub(crate) async fn everything_that_can_happen() {
     let token = provider.token().await.unwrap();
     provider.refresh().await.unwrap_err();
     provider.refresh().await.unwrap_err();
+    provider.refresh().await.unwrap_err();
     provider.reject(&token).await.unwrap();
     provider.renew(
         LongTermToken::builder("another")
@@ -123,6 +138,7 @@ pub(crate) async fn everything_that_can_happen() {
             .build()
             .unwrap(),
     );
+    provider.rotate().await.unwrap_err();
     provider.rotate().await.unwrap_err();
     provider.rotate().await.unwrap_err();
     provider.rotate().await.unwrap();

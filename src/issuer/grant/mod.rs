@@ -250,6 +250,16 @@ impl Grant {
         Ok((request, authorization))
     }
 
+    /// Whether the file or the variable of its secret holds another one than was read last.
+    pub(crate) fn has_changed(&self) -> bool {
+        match &self.mechanism {
+            Mechanism::ClientSecret(source) | Mechanism::ShortTermToken(source) => {
+                source.has_changed()
+            }
+            Mechanism::OneTimeCode(_) | Mechanism::Assertion(_) | Mechanism::OwnToken => false,
+        }
+    }
+
     /// A request that a short-term token of the provider's own is to authorize.
     pub(super) fn request_without_proof(&self) -> LongTokenRequest {
         let mut request =

@@ -68,7 +68,7 @@ impl SigningKey {
     /// and as [`from_pem`](Self::from_pem) does.
     pub fn from_pem_file(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
-        let pem = read_file(path, "the signing key")?;
+        let pem = read_file(path, "the signing key", ErrorKind::Config)?;
         parse(&pem).map_err(|why| refused(&format!("the signing key {} {why}", path.display())))
     }
 }

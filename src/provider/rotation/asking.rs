@@ -1,12 +1,13 @@
 //! Asking for the next long-term token.
 
-use std::future::Future;
 use std::time::Duration;
 
 use crate::error::{Error, ErrorKind};
 use crate::machine::LaneId;
 use crate::provider::engine::Minted;
 use crate::provider::flight::is_refused;
+use crate::provider::grants;
+use crate::provider::guard::bounded_call;
 use crate::provider::keeper::{Keeper, dated, retiring};
 use crate::provider::shared::Shared;
 use crate::store::Record;
@@ -30,6 +31,12 @@ pub(in crate::provider) async fn ask(
     shared: &Shared,
     keeper: &mut Keeper,
 ) -> Result<LongTermToken, Error> {
+    grants::check_pause(shared)?;
+    let asked = ask_now(shared, keeper).await;
+    asked.inspect_err(|error| grants::note_pause(shared, error, None))
+}
+
+async fn ask_now(shared: &Shared, keeper: &mut Keeper) -> Result<LongTermToken, Error> {
     let (Some(grant), Some(record)) = (&shared.settings.rotate_with, keeper.record()) else {
         return Err(no_grant());
     };
@@ -50,7 +57,7 @@ pub(in crate::provider) async fn ask(
             outcome => outcome?,
         }
     } else {
-        bounded_call(shared, issuer.obtain(grant)).await?
+        grants::obtain(shared, grant).await?
     };
     keeper.take_handed_in(shared);
     let Some(mut record) = keeper.record().cloned() else {
@@ -107,21 +114,6 @@ async fn authorize(shared: &Shared, keeper: &mut Keeper) -> Result<ShortTermToke
 
 fn spend(keeper: &mut Keeper, record: &mut Record) {
     keeper.spent.extend(record.asking_with.take());
-}
-
-/// A call of the issuer that is given up when it takes too long.
-pub(in crate::provider) async fn bounded_call<T>(
-    shared: &Shared,
-    call: impl Future<Output = Result<T, Error>>,
-) -> Result<T, Error> {
-    let limit = shared.settings.policies.retry.exchange_timeout;
-    let outcome = tokio::time::timeout(limit, call).await;
-    outcome.unwrap_or_else(|_| {
-        Err(Error::new(
-            ErrorKind::Timeout,
-            format!("the auth server has not answered within {limit:?}"),
-        ))
-    })
 }
 
 pub(in crate::provider) fn note_minted(shared: &Shared, token: &ShortTermToken) {

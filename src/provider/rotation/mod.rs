@@ -17,7 +17,7 @@ use crate::machine::{Event, Failure};
 use crate::observe::Happening;
 use crate::store::Record;
 
-pub(super) use asking::{ask, bounded_call, no_grant, note_minted};
+pub(super) use asking::{ask, no_grant, note_minted};
 use revoking::{due, revoke_retiring, revoke_spent};
 
 /// How soon to look again when somebody else is at it.

@@ -1,9 +1,9 @@
 //! Revoking what is of no further use: superseded long-term tokens, and what has asked for others.
 
-use super::bounded_call;
 use crate::error::Error;
 use crate::observe::Happening;
 use crate::provider::flight::is_refused;
+use crate::provider::guard::bounded_call;
 use crate::provider::keeper::{Keeper, retiring};
 use crate::provider::shared::Shared;
 use crate::store::Record;

@@ -4,6 +4,7 @@ mod assertions;
 #[cfg(feature = "assertion")]
 mod keys;
 mod one_time_codes;
+mod refused;
 mod sources;
 
 use std::error::Error as _;

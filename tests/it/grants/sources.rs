@@ -12,26 +12,30 @@ use super::{NO_SECRET, assert_says, lent, obtain, start};
 const VARIABLE: &str = "CARGO_PKG_NAME";
 
 /// A file that is gone when the test is over.
-struct TestFile(PathBuf);
+pub(super) struct TestFile(PathBuf);
 
 impl TestFile {
-    fn new(name: &str) -> Self {
+    pub(super) fn new(name: &str) -> Self {
         let name = format!("everbearer-{}-{name}", std::process::id());
         Self(std::env::temp_dir().join(name))
     }
 
-    fn holding(name: &str, content: impl AsRef<[u8]>) -> Self {
+    pub(super) fn holding(name: &str, content: impl AsRef<[u8]>) -> Self {
         let this = Self::new(name);
         this.write(content);
         this
     }
 
-    fn write(&self, content: impl AsRef<[u8]>) {
+    pub(super) fn write(&self, content: impl AsRef<[u8]>) {
         std::fs::write(&self.0, content).unwrap();
     }
 
-    fn source(&self) -> SecretSource {
+    pub(super) fn source(&self) -> SecretSource {
         SecretSource::file(&self.0)
+    }
+
+    pub(super) fn path(&self) -> &str {
+        self.0.to_str().unwrap()
     }
 }
 
@@ -109,24 +113,22 @@ async fn a_file_is_read_anew_each_time() {
 async fn a_file_that_brings_no_secret_is_named() {
     let (server, api) = start().await;
     let longest = [b"hunter2".repeat(10_000), b"\n".to_vec()].concat();
-    for (name, content, about) in [
-        ("empty", b"".as_slice(), "is empty"),
-        ("newline", b"\r\n", "is empty"),
-        ("binary", b"hunter2\xff", "UTF-8"),
-        ("long", &longest, "64 KiB"),
+    for (name, content, kind, about) in [
+        ("empty", b"".as_slice(), ErrorKind::Secret, "is empty"),
+        ("newline", b"\r\n", ErrorKind::Secret, "is empty"),
+        ("binary", b"hunter2\xff", ErrorKind::Config, "UTF-8"),
+        ("long", &longest, ErrorKind::Config, "64 KiB"),
     ] {
         let file = TestFile::holding(name, content);
         let error = failure(&api, file.source()).await;
-        let path = file.0.to_str().unwrap();
-        assert_says(&error, ErrorKind::Config, &[path, about], "hunter2");
+        assert_says(&error, kind, &[file.path(), about], "hunter2");
     }
     let missing = TestFile::new("missing");
     let error = failure(&api, missing.source()).await;
-    let path = missing.0.to_str().unwrap();
     assert_says(
         &error,
-        ErrorKind::Config,
-        &[path, "check that it exists"],
+        ErrorKind::Secret,
+        &[missing.path(), "check that it exists"],
         NO_SECRET,
     );
 

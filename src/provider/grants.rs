@@ -1,0 +1,84 @@
+//! Asking a grant for a long-term token: not during a pause that the server has asked for, and a
+//! second time where a secret was replaced.
+
+use std::time::Duration;
+
+use super::guard::bounded_call;
+use super::shared::Shared;
+use crate::clock::Moment;
+use crate::error::{Error, ErrorKind};
+use crate::issuer::Grant;
+use crate::machine::Event;
+use crate::token::LongTermToken;
+
+/// A pause that the server has asked for: no grant is asked meanwhile, for whichever set of scopes.
+#[derive(Debug)]
+pub(super) struct GrantPause {
+    until: Moment,
+    /// What the server asked for it with.
+    error: Error,
+    /// The long-term token that was refused with it.
+    refused: Option<LongTermToken>,
+}
+
+/// Obtains a long-term token by this grant. After a refusal, a secret that was replaced since it was
+/// read is tried at once.
+pub(super) async fn obtain(shared: &Shared, grant: &Grant) -> Result<LongTermToken, Error> {
+    check_pause(shared)?;
+    let issuer = &shared.settings.issuer;
+    let mut outcome = bounded_call(shared, issuer.obtain(grant)).await;
+    if outcome.as_ref().is_err_and(is_plain_refusal) && grant.has_changed() {
+        outcome = bounded_call(shared, issuer.obtain(grant)).await;
+    }
+    outcome.inspect_err(|error| note_pause(shared, error, None))
+}
+
+fn is_plain_refusal(error: &Error) -> bool {
+    error.kind() == ErrorKind::Denied && error.retry_after().is_none()
+}
+
+/// Fails during a pause, with the error that began it.
+pub(super) fn check_pause(shared: &Shared) -> Result<(), Error> {
+    let now = shared.now();
+    let engine = shared.engine();
+    match &engine.grant_pause {
+        Some(pause) if pause.until > now => {
+            let error = pause.error.clone();
+            Err(error.with_retry_after(pause.until.since(now)))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Notes the pause that the server asks for with this error. Beside the refusal of one token it is kept
+/// once: as long as the server asks for it with each refusal, the grant would never be asked.
+pub(super) fn note_pause(shared: &Shared, error: &Error, refused: Option<&LongTermToken>) {
+    let longest = shared.settings.policies.retry.longest_retry_after;
+    let Some(asked) = error.retry_after().filter(|asked| *asked > Duration::ZERO) else {
+        return;
+    };
+    let until = shared.now() + asked.min(longest);
+    let present = &mut shared.engine().grant_pause;
+    let is_noted = |token: &LongTermToken| {
+        let noted = present.as_ref().and_then(|pause| pause.refused.as_ref());
+        noted.is_some_and(|noted| noted.reads_like(token))
+    };
+    if !refused.is_some_and(is_noted) {
+        *present = Some(GrantPause {
+            until,
+            error: error.clone(),
+            refused: refused.cloned(),
+        });
+    }
+}
+
+/// After a refusal, reads the secrets again. One that was replaced has the refusal forgotten.
+pub(super) fn look_at_secrets(shared: &Shared) {
+    let settings = &shared.settings;
+    let mut grants = settings.recover_with.iter().chain(&settings.rotate_with);
+    if shared.engine().is_refused() && check_pause(shared).is_ok() && grants.any(Grant::has_changed)
+    {
+        shared.signal(Event::Renewed);
+        shared.signal(Event::Urgent);
+    }
+}

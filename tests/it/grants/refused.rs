@@ -1,0 +1,286 @@
+//! A refusal with a pause, a secret that is missing for a moment, a secret that is replaced.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use everbearer::testkit::{Answer, AuthServer, Endpoint, Fault, ManualClock, ScriptedIssuer};
+use everbearer::{
+    AuthApi, Error, ErrorKind, Grant, LongTermToken, RetryPolicy, SecretSource, State,
+    TokenProvider,
+};
+
+use super::sources::TestFile;
+use crate::support::{in_a_process_of_its_own, millis, secs, settle};
+
+fn locked_out(code: &str) -> Answer {
+    let error = Error::terminal("locked out").with_code(code);
+    Answer::error(error.with_retry_after(secs(120)))
+}
+
+fn recovering(issuer: &ScriptedIssuer) -> TokenProvider {
+    TokenProvider::builder(issuer.clone(), LongTermToken::new("long-term").unwrap())
+        .clock(ManualClock::new())
+        .recover_with(Grant::client_secret("id", "secret"))
+        .build()
+        .unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn e16_the_grant_is_not_asked_before_the_pause_beside_a_refusal_is_over() {
+    let issuer = ScriptedIssuer::new();
+    issuer.script(std::iter::repeat_n(locked_out("invalid_token"), 4));
+    let provider = recovering(&issuer);
+    provider.token().await.unwrap_err();
+    // Neither for another set of scopes, nor for a rotation.
+    provider.scoped(["a"]).token().await.unwrap_err();
+    provider.rotate().await.unwrap_err();
+    tokio::time::sleep(secs(110)).await;
+    provider.scoped(["b"]).token().await.unwrap_err();
+    assert_eq!((issuer.obtained(), issuer.rotated()), (0, 0));
+    tokio::time::sleep(secs(20)).await;
+    assert_eq!(provider.token().await.unwrap().expose(), "st-1");
+    assert_eq!(issuer.obtained(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn e16_a_grant_that_is_locked_out_is_asked_by_no_set_of_scopes() {
+    for failure in [
+        Error::terminal("locked out").with_code("invalid_client"),
+        Error::transient("slow down"),
+    ] {
+        let issuer = ScriptedIssuer::new();
+        let failure = failure.with_retry_after(secs(120));
+        issuer.script_long_term([Answer::error(failure)]);
+        let grant = Grant::client_secret("id", "secret");
+        let provider = TokenProvider::builder(issuer.clone(), grant)
+            .clock(ManualClock::new())
+            .build()
+            .unwrap();
+        provider.token().await.unwrap_err();
+        for scope in ["a", "b", "c"] {
+            let error = provider.scoped([scope]).token().await.unwrap_err();
+            assert!(error.retry_after() <= Some(secs(120)), "{error:?}");
+        }
+        assert_eq!((issuer.obtained(), issuer.exchanges()), (0, 0));
+        tokio::time::sleep(secs(121)).await;
+        provider.token().await.unwrap();
+        provider.scoped(["a"]).token().await.unwrap();
+        assert_eq!(issuer.obtained(), 1);
+    }
+}
+
+fn provider_with(server: &AuthServer, source: SecretSource, policy: RetryPolicy) -> TokenProvider {
+    let api = AuthApi::new(server.base_url()).unwrap();
+    let grant = Grant::client_secret(server.client_id(), source);
+    TokenProvider::builder(api, grant)
+        .clock(ManualClock::new())
+        .retry_policy(policy.delays(millis(20), millis(20)))
+        .build()
+        .unwrap()
+}
+
+#[tokio::test]
+async fn e18_a_secret_that_is_missing_for_a_moment_is_waited_for() {
+    for content in [None, Some(""), Some("\n")] {
+        let server = AuthServer::start().await.unwrap();
+        let file = TestFile::new(&format!("e18-{}", content.map_or(9, str::len)));
+        if let Some(content) = content {
+            file.write(content);
+        }
+        let policy = RetryPolicy::default().start_timeout(secs(20));
+        let provider = provider_with(&server, file.source(), policy);
+        let error = provider.token().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Secret);
+        assert!(error.is_retryable());
+        assert!(error.to_string().contains(file.path()), "{error}");
+        let ready = tokio::spawn(async move { provider.ready().await });
+        tokio::time::sleep(millis(200)).await;
+        assert!(!ready.is_finished());
+        file.write(server.client_secret());
+        ready.await.unwrap().unwrap();
+        assert_eq!(server.counts().long_term.requests, 1);
+    }
+}
+
+/// The levels and the texts of what is logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<(tracing::Level, String)>>>);
+
+struct Text<'a>(&'a mut String);
+
+impl tracing::field::Visit for Text<'_> {
+    fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+        *self.0 += &format!("{field}={value:?} ");
+    }
+}
+
+impl tracing::Subscriber for Log {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        metadata.target() == "everbearer"
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        let mut text = String::new();
+        event.record(&mut Text(&mut text));
+        self.0
+            .lock()
+            .unwrap()
+            .push((*event.metadata().level(), text));
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[test]
+fn e18_a_secret_that_is_missing_is_an_error_in_the_log_that_names_the_path() {
+    let name =
+        "grants::refused::e18_a_secret_that_is_missing_is_an_error_in_the_log_that_names_the_path";
+    in_a_process_of_its_own(name, || {
+        let log = Log::default();
+        tracing::subscriber::set_global_default(log.clone()).unwrap();
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let file = TestFile::new("e18-log");
+        runtime.block_on(async {
+            let server = AuthServer::start().await.unwrap();
+            let provider = provider_with(&server, file.source(), RetryPolicy::default());
+            for _ in 0..3 {
+                provider.token().await.unwrap_err();
+            }
+        });
+        let log = log.0.lock().unwrap();
+        let errors: Vec<_> = log
+            .iter()
+            .filter(|(level, _)| *level == tracing::Level::ERROR)
+            .collect();
+        assert_eq!(errors.len(), 1, "once, and not at each attempt: {log:#?}");
+        assert!(errors[0].1.contains(file.path()), "{errors:?}");
+    });
+}
+
+#[tokio::test]
+async fn e18_after_a_refusal_a_secret_that_was_replaced_meanwhile_is_used_at_once() {
+    let server = AuthServer::start().await.unwrap();
+    let file = TestFile::holding("e18-replaced", "an-older-one");
+    server.script(Endpoint::LongTerm, [Fault::Latency(millis(500))]);
+    let provider = provider_with(&server, file.source(), RetryPolicy::default());
+    let token = tokio::spawn(async move { provider.token().await });
+    while server.counts().long_term.requests == 0 {
+        tokio::time::sleep(millis(5)).await;
+    }
+    file.write(server.client_secret());
+    token.await.unwrap().unwrap();
+    assert_eq!(server.counts().long_term.requests, 2);
+}
+
+#[tokio::test]
+async fn e18_a_callback_is_not_asked_again_by_itself() {
+    let server = AuthServer::start().await.unwrap();
+    let asked = Arc::<Mutex<u32>>::default();
+    let source = SecretSource::callback({
+        let asked = Arc::clone(&asked);
+        move || {
+            *asked.lock().unwrap() += 1;
+            let secret = format!("wrong-{}", asked.lock().unwrap());
+            async move { Ok(secret.into()) }
+        }
+    });
+    let provider = provider_with(&server, source, RetryPolicy::default());
+    provider.token().await.unwrap_err();
+    for _ in 0..3 {
+        jump(secs(31)).await;
+    }
+    assert_eq!(*asked.lock().unwrap(), 1);
+    assert_eq!(server.counts().long_term.requests, 1);
+}
+
+/// Lets this much time pass at once for timers, and then real time again: the sockets are real.
+async fn jump(duration: Duration) {
+    settle().await;
+    tokio::time::pause();
+    tokio::time::advance(duration).await;
+    tokio::time::resume();
+    tokio::time::sleep(millis(50)).await;
+}
+
+#[tokio::test]
+async fn e19_a_secret_that_is_replaced_after_a_refusal_is_used_without_a_caller() {
+    let server = AuthServer::start().await.unwrap();
+    let file = TestFile::holding("e19", "an-older-one");
+    let provider = provider_with(&server, file.source(), RetryPolicy::default());
+    let error = provider.token().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Denied);
+    assert_eq!(provider.status().state, State::Refused);
+    // As long as it is the same, the account is not asked for.
+    for _ in 0..5 {
+        jump(secs(31)).await;
+        file.write("an-older-one\n");
+    }
+    assert_eq!(server.counts().long_term.requests, 1);
+    // Nor while the file is missing.
+    std::fs::remove_file(file.path()).unwrap();
+    jump(secs(31)).await;
+    assert_eq!(server.counts().long_term.requests, 1);
+    file.write(server.client_secret());
+    jump(secs(31)).await;
+    let mut waits = 0;
+    while provider.current().is_none() {
+        waits += 1;
+        assert!(waits < 200, "nothing came of it: {:?}", provider.status());
+        tokio::time::sleep(millis(50)).await;
+    }
+    assert_eq!(server.counts().long_term.requests, 2);
+}
+
+#[tokio::test]
+async fn e19_another_secret_that_is_refused_too_is_tried_once() {
+    let server = AuthServer::start().await.unwrap();
+    let file = TestFile::holding("e19-again", "one");
+    let policy = RetryPolicy::default();
+    let api = AuthApi::new(server.base_url()).unwrap();
+    let grant = Grant::client_secret(server.client_id(), file.source());
+    let provider = TokenProvider::builder(api, grant)
+        .clock(ManualClock::new())
+        .retry_policy(policy)
+        .build()
+        .unwrap();
+    provider.token().await.unwrap_err();
+    let mut seen = BTreeSet::from(["one"]);
+    for secret in ["one", "two", "two", "three", "three", "three"] {
+        file.write(secret);
+        jump(secs(31)).await;
+        tokio::time::sleep(millis(200)).await;
+        seen.insert(secret);
+        assert_eq!(
+            server.counts().long_term.requests,
+            seen.len() as u64,
+            "{secret}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn e19_a_pause_that_the_server_asked_for_is_kept_all_the_same() {
+    let server = AuthServer::start().await.unwrap();
+    let file = TestFile::holding("e19-locked", "one");
+    let locked_out = Fault::Status {
+        status: 401,
+        code: Some("invalid_client".to_owned()),
+        retry_after: Some("120".to_owned()),
+    };
+    server.script(Endpoint::LongTerm, [locked_out]);
+    let provider = provider_with(&server, file.source(), RetryPolicy::default());
+    provider.token().await.unwrap_err();
+    file.write(server.client_secret());
+    for _ in 0..3 {
+        jump(secs(31)).await;
+        assert_eq!(server.counts().long_term.requests, 1);
+    }
+}
