@@ -22,8 +22,10 @@ pub(crate) struct Generation(pub(crate) u64);
 pub(crate) enum Event {
     /// Someone wants tokens of this lane, which is not open.
     Opened(LaneId),
-    /// Someone has used a token of this lane.
+    /// Someone has used a token of this lane, or waits for one.
     Used(LaneId),
+    /// Someone was given a token of this lane that it needs until then.
+    Needed { lane: LaneId, until: Moment },
     /// A caller needs what this says.
     Demanded { lane: LaneId, demand: Demand },
     /// A resource server refused this token.
@@ -106,6 +108,8 @@ pub(crate) enum Action {
     Attend { rotate: bool },
     /// Nobody has used this lane for long, and it is closed: revoke what it still has.
     Retire(LaneId),
+    /// The grace of a lane that was evicted is over: revoke what it had.
+    RevokeEvicted(LaneId),
     /// Revoke what is to be revoked by the deadline, and report when it is done.
     Drain { deadline: Moment },
     /// Nothing until then (for ever, if it is `None`), or until the next event.

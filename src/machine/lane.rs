@@ -34,6 +34,8 @@ pub(super) struct Lane {
     pub(super) refused: bool,
     last_denial: Option<Moment>,
     last_use: Moment,
+    /// Until then someone needs a token that it was given.
+    needed_until: Moment,
 }
 
 /// How a lane is. It differs from an earlier one only if something has happened to the lane.
@@ -77,6 +79,7 @@ impl Lane {
             refused: false,
             last_denial: None,
             last_use: now,
+            needed_until: now,
         }
     }
 
@@ -93,6 +96,10 @@ impl Lane {
 
     pub(super) fn used(&mut self, now: Moment) {
         self.last_use = self.last_use.max(now);
+    }
+
+    pub(super) fn needed(&mut self, until: Moment) {
+        self.needed_until = self.needed_until.max(until);
     }
 
     pub(super) fn demanded(&mut self, demand: Demand, now: Moment) {
@@ -204,9 +211,14 @@ impl Lane {
     /// When nobody will have used the lane for so long that it is closed. Not before the next
     /// attempt is due: a pause that the server asked for must not be forgotten.
     pub(super) fn idle_at(&self, policies: &Policies) -> Option<Moment> {
+        let idle_at = self.idle_for(policies.scopes.idle)?;
+        Some(idle_at.max(self.retry_at.unwrap_or(idle_at)))
+    }
+
+    /// When the lane will not have been in use for so long; `None` while it is.
+    pub(super) fn idle_for(&self, duration: Duration) -> Option<Moment> {
         let is_busy = self.in_flight || self.demand.is_some();
-        let idle_at = self.last_use + policies.scopes.idle;
-        (!is_busy).then(|| idle_at.max(self.retry_at.unwrap_or(idle_at)))
+        (!is_busy).then(|| (self.last_use + duration).max(self.needed_until))
     }
 
     pub(super) fn outlook(&self, now: Moment) -> Outlook {

@@ -11,6 +11,7 @@ mod schedule;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::clock::Moment;
 use crate::policy::{RefreshPolicy, RetryPolicy, RotationPolicy, ScopePolicy};
@@ -22,6 +23,12 @@ pub(crate) use schedule::retry_delay;
 use lane::Lane;
 use rotation::Rotation;
 
+/// A lane that nobody has used for so long may be evicted for another one.
+const EVICTABLE_AFTER: Duration = Duration::from_secs(30);
+/// So long after its eviction the tokens of a lane are revoked: a request that took one just before has
+/// that time to arrive.
+const EVICTION_GRACE: Duration = Duration::from_secs(30);
+
 /// Decides for a provider and all its sets of scopes.
 #[derive(Debug)]
 pub(crate) struct Machine {
@@ -29,6 +36,8 @@ pub(crate) struct Machine {
     seed: u64,
     phase: Phase,
     lanes: BTreeMap<LaneId, Lane>,
+    /// The lanes that were evicted, and when their tokens are revoked.
+    evicted: BTreeMap<LaneId, Moment>,
     rotation: Rotation,
     last_generation: Generation,
 }
@@ -56,6 +65,7 @@ impl Machine {
             seed,
             phase: Phase::Running,
             lanes: BTreeMap::from([(LaneId::ROOT, Lane::new(seed, now))]),
+            evicted: BTreeMap::new(),
             rotation: Rotation::new(seed),
             last_generation: Generation(0),
         }
@@ -94,6 +104,7 @@ impl Machine {
             }
             Event::Opened(lane) => self.open(lane, now),
             Event::Used(lane) => self.with(lane, |lane, _| lane.used(now)),
+            Event::Needed { lane, until } => self.with(lane, |lane, _| lane.needed(until)),
             Event::Demanded { lane, demand } => {
                 self.with(lane, |lane, _| lane.demanded(demand, now));
             }
@@ -153,6 +164,17 @@ impl Machine {
     /// Whether another lane may be opened.
     pub(crate) fn has_room(&self) -> bool {
         self.lanes.len() <= self.policies.scopes.most
+    }
+
+    /// Closes the lane that was idle for longest, if one was for long enough, so that another one may be
+    /// opened. Its tokens are revoked after a grace.
+    pub(crate) fn evict(&mut self, now: Moment) -> Option<LaneId> {
+        let lanes = self.lanes.iter().filter(|(id, _)| **id != LaneId::ROOT);
+        let idle = lanes.filter_map(|(id, lane)| Some((lane.idle_for(EVICTABLE_AFTER)?, *id)));
+        let (_, longest) = idle.filter(|(at, _)| *at <= now).min()?;
+        self.lanes.remove(&longest);
+        self.evicted.entry(longest).or_insert(now + EVICTION_GRACE);
+        Some(longest)
     }
 
     /// The lane's token in use, usable or not.
@@ -239,6 +261,13 @@ impl Machine {
             if at <= now {
                 let rotate = self.rotation.begin(now);
                 return Action::Attend { rotate };
+            }
+            wake_at(at);
+        }
+        if let Some((&id, &at)) = self.evicted.iter().min_by_key(|(_, at)| **at) {
+            if at <= now {
+                self.evicted.remove(&id);
+                return Action::RevokeEvicted(id);
             }
             wake_at(at);
         }

@@ -114,7 +114,14 @@ async fn run(driving: Driving) {
             Action::Attend { rotate } => attend(shared, &mut tasks, rotate),
             Action::Retire(_) => {
                 if let Some(retired) = retired {
-                    retire(shared, &mut tasks, retired);
+                    let scopes = Arc::clone(&retired.lane.scopes);
+                    shared.observers.tell(Happening::ScopesRetired { scopes });
+                    revoke(shared, &mut tasks, retired);
+                }
+            }
+            Action::RevokeEvicted(_) => {
+                if let Some(evicted) = retired {
+                    revoke(shared, &mut tasks, evicted);
                 }
             }
             Action::Sleep(until) => {
@@ -170,10 +177,7 @@ fn attend(shared: &Arc<Shared>, tasks: &mut Tasks, rotate: bool) {
     tasks.start_minting(observe::rotation_span(), attendance, Ended::Attendance);
 }
 
-fn retire(shared: &Arc<Shared>, tasks: &mut Tasks, Retired { lane, left }: Retired) {
-    shared.observers.tell(Happening::ScopesRetired {
-        scopes: Arc::clone(&lane.scopes),
-    });
+fn revoke(shared: &Arc<Shared>, tasks: &mut Tasks, Retired { left, .. }: Retired) {
     for Minted { token, .. } in left {
         let issuer = Arc::clone(&shared.settings.issuer);
         let span = observe::revocation_span(token.token_id());

@@ -52,6 +52,8 @@ pub(super) struct Engine {
     pub(super) shutdown_began: Option<Moment>,
     root: Arc<Lane>,
     open: HashMap<LaneId, Open>,
+    /// What is to be revoked of the lanes that have made room for others.
+    evicted: HashMap<LaneId, Retired>,
     /// Every lane that somebody holds, open or not: there is never a second one for a set.
     known: HashMap<Arc<[String]>, Weak<Lane>>,
     lanes: u64,
@@ -94,6 +96,7 @@ struct Open {
 }
 
 /// A lane that was closed, with what is to be revoked.
+#[derive(Debug)]
 pub(super) struct Retired {
     pub(super) lane: Arc<Lane>,
     pub(super) left: Vec<Minted>,
@@ -110,12 +113,14 @@ pub(super) enum Service {
 }
 
 /// What a caller asks for, and what it has seen.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct Asking {
     pub(super) newer_than: Generation,
     pub(super) give_up_at: Moment,
     /// How many of the lane's exchanges had ended when it came.
     pub(super) seen: Option<u64>,
+    /// The set of scopes that has made room for its own.
+    pub(super) evicted: Option<Arc<[String]>>,
 }
 
 impl Engine {
@@ -145,6 +150,7 @@ impl Engine {
             shutdown_began: None,
             root: Arc::clone(root),
             open: HashMap::new(),
+            evicted: HashMap::new(),
             known: HashMap::new(),
             lanes: 0,
         };
@@ -258,7 +264,7 @@ impl Engine {
         if !self.machine.is_running() {
             return Err(shut_down());
         }
-        self.open(lane, now)?;
+        asking.evicted = self.open(lane, now)?;
         let (attempts, last_error) = match self.open.get(&lane.id) {
             Some(open) => (open.attempts, open.last_error.clone()),
             None => (0, None),
@@ -282,17 +288,22 @@ impl Engine {
     /// Notes who was used, and says what is to be done next. A lane that the machine retires is
     /// closed before anybody can open it again.
     pub(super) fn poll(&mut self, now: Moment) -> (Action, Option<Retired>) {
-        for open in self.open.values() {
-            if open.lane.cell.take_used() {
-                self.machine.handle(Event::Used(open.lane.id), now);
-            }
-        }
+        self.note_uses(now);
         let action = self.machine.poll(now);
         let retired = match action {
             Action::Retire(lane) => self.close(lane, now),
+            Action::RevokeEvicted(lane) => self.evicted.remove(&lane),
             _ => None,
         };
         (action, retired)
+    }
+
+    fn note_uses(&mut self, now: Moment) {
+        for Open { lane, .. } in self.open.values() {
+            if lane.cell.take_used() || lane.has_waiting() {
+                self.machine.handle(Event::Used(lane.id), now);
+            }
+        }
     }
 
     fn close(&mut self, lane: LaneId, now: Moment) -> Option<Retired> {
@@ -302,6 +313,10 @@ impl Engine {
         let is_of_lane = |minted: &&Minted| minted.lane == lane.id;
         let left = self.minted.iter().filter(is_of_lane).cloned().collect();
         Some(Retired { lane, left })
+    }
+
+    pub(super) fn forget_evicted(&mut self) {
+        self.evicted = HashMap::new();
     }
 
     /// An exchange of this lane has ended; the machine knows already.
@@ -339,20 +354,37 @@ impl Engine {
         self.machine.handle(Event::Demanded { lane, demand }, now);
     }
 
-    fn open(&mut self, lane: &Arc<Lane>, now: Moment) -> Result<(), Error> {
+    /// Opens the lane, if it is not. Returns the set of scopes that had to make room for it.
+    fn open(&mut self, lane: &Arc<Lane>, now: Moment) -> Result<Option<Arc<[String]>>, Error> {
         if self.machine.is_open(lane.id) {
-            return Ok(());
+            return Ok(None);
         }
-        if !self.machine.has_room() {
-            return Err(Error::new(
-                ErrorKind::TooManyScopeSets,
-                "as many sets of scopes are in use as the policy allows; use fewer, or raise \
-                 ScopePolicy::most",
-            ));
-        }
+        let evicted = if self.machine.has_room() {
+            None
+        } else {
+            self.evict(now)?
+        };
         self.machine.handle(Event::Opened(lane.id), now);
         self.insert(lane);
-        Ok(())
+        Ok(evicted)
+    }
+
+    /// Closes the lane that was idle for longest. Its tokens are revoked later.
+    fn evict(&mut self, now: Moment) -> Result<Option<Arc<[String]>>, Error> {
+        self.note_uses(now);
+        let evicted = self.machine.evict(now).ok_or_else(|| {
+            Error::new(
+                ErrorKind::TooManyScopeSets,
+                "as many sets of scopes are in use as the policy allows, each within the last 30 \
+                 seconds; use fewer, or raise ScopePolicy::most",
+            )
+        })?;
+        let Some(retired) = self.close(evicted, now) else {
+            return Ok(None);
+        };
+        let scopes = Arc::clone(&retired.lane.scopes);
+        self.evicted.insert(evicted, retired);
+        Ok(Some(scopes))
     }
 
     fn insert(&mut self, lane: &Arc<Lane>) {

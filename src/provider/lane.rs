@@ -1,6 +1,7 @@
 //! One set of scopes, as callers and the driver see it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
@@ -19,6 +20,17 @@ pub(super) struct Lane {
     pub(super) exchanging: tokio::sync::Mutex<()>,
     /// Wakes the callers that wait: look again.
     tick: Notify,
+    /// How many callers wait.
+    waiting: AtomicUsize,
+}
+
+/// A caller that waits, until it is dropped.
+pub(super) struct WaitingCaller<'a>(&'a Lane);
+
+impl Drop for WaitingCaller<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Lane {
@@ -29,7 +41,18 @@ impl Lane {
             cell: Cell::default(),
             exchanging: tokio::sync::Mutex::default(),
             tick: Notify::new(),
+            waiting: AtomicUsize::new(0),
         })
+    }
+
+    /// Counts the caller among those that wait: as long as there are any, the lane is in use.
+    pub(super) fn begin_waiting(&self) -> WaitingCaller<'_> {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        WaitingCaller(self)
+    }
+
+    pub(super) fn has_waiting(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) > 0
     }
 
     /// Ends at the next tick after this call, whenever it is first polled.

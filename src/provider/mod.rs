@@ -156,7 +156,10 @@ impl TokenProvider {
         if lasted_when_new && !lasts(window, self.shared.now()) {
             (token, window) = self.newer_than(window.generation, take).await?;
         }
-        if lasts(window, self.shared.now()) {
+        let now = self.shared.now();
+        if lasts(window, now) {
+            let (lane, until) = (self.lane.id, now + min_remaining);
+            self.shared.signal(Event::Needed { lane, until });
             return Ok(token);
         }
         Err(Error::new(

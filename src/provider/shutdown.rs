@@ -129,6 +129,7 @@ pub(super) async fn drain(shared: &Arc<Shared>, tasks: &mut Tasks, deadline: Mom
         let mut engine = shared.engine();
         engine.machine.handle(Event::Drained, now);
         engine.minted = Vec::new();
+        engine.forget_evicted();
         engine.long_term = None;
         engine.next = None;
         engine.beside = Vec::new();

@@ -13,6 +13,7 @@ use super::rotation;
 use super::shared::Shared;
 use crate::error::{Error, ErrorKind};
 use crate::machine::{Event, Generation};
+use crate::observe::Happening;
 
 /// So often one caller starts the driver before it concludes that its runtime is shutting down.
 pub(super) const STARTS: u32 = 3;
@@ -49,8 +50,11 @@ async fn wait<T>(
         newer_than,
         give_up_at: shared.now() + shared.settings.policies.retry.wait_timeout,
         seen: None,
+        evicted: None,
     };
-    let (mut starts, mut waiting) = (0, None);
+    // From before the lane is asked until the token is taken, so that it is not retired in between.
+    let _waiting = lane.begin_waiting();
+    let (mut starts, mut measured) = (0, None);
     loop {
         // Asked for before the look, so that nothing that happens after the look is missed.
         let tick = lane.tick();
@@ -59,6 +63,9 @@ async fn wait<T>(
             let mut engine = shared.engine();
             (engine.serve(lane, &mut asking, now), engine.driven)
         };
+        if let Some(scopes) = asking.evicted.take() {
+            shared.observers.tell(Happening::ScopesRetired { scopes });
+        }
         if !is_driven {
             starts += u32::from(driver::ensure(shared)?);
         }
@@ -72,7 +79,7 @@ async fn wait<T>(
                 if !is_under_way {
                     shared.wake.notify_one();
                 }
-                waiting.get_or_insert_with(|| shared.observers.metrics.waiting(&lane.scopes));
+                measured.get_or_insert_with(|| shared.observers.metrics.waiting(&lane.scopes));
                 tick.await;
             }
         }

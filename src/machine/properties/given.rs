@@ -17,6 +17,8 @@ pub(super) enum Step {
     Demand(u8, Newer),
     Deny(u8, Newer),
     Use(u8),
+    Need(u8, Duration),
+    Evict,
     Renew,
     /// Another long-term token is in use: this old, with so much left.
     Begin(Duration, Option<Duration>),
@@ -123,7 +125,9 @@ pub(super) fn steps() -> impl Strategy<Value = Step> {
         8 => (lane.clone(), answers()).prop_map(|(lane, answer)| Step::Land(lane, answer)),
         4 => (lane.clone(), newer()).prop_map(|(lane, newer)| Step::Demand(lane, newer)),
         2 => (lane.clone(), newer()).prop_map(|(lane, newer)| Step::Deny(lane, newer)),
-        2 => lane.prop_map(Step::Use),
+        2 => lane.clone().prop_map(Step::Use),
+        1 => (lane, passing()).prop_map(|(lane, duration)| Step::Need(lane, duration)),
+        1 => Just(Step::Evict),
         1 => Just(Step::Renew),
         2 => (durations(), proptest::option::of(durations()))
             .prop_map(|(age, left)| Step::Begin(age, left)),

@@ -17,6 +17,9 @@ pub(super) struct Play {
     highest: Generation,
     /// When each exchange of the lane began.
     begun: BTreeMap<LaneId, Vec<Moment>>,
+    /// Until when a token of the lane is needed at least.
+    needed: BTreeMap<LaneId, Moment>,
+    evicted: BTreeSet<LaneId>,
     shut_down: bool,
 }
 
@@ -32,6 +35,8 @@ impl Play {
             generations: BTreeMap::new(),
             highest: Generation(0),
             begun: BTreeMap::new(),
+            needed: BTreeMap::new(),
+            evicted: BTreeSet::new(),
             shut_down: false,
         }
     }
@@ -57,6 +62,13 @@ impl Play {
                     .handle(Event::Denied { lane, generation }, self.now);
             }
             Step::Use(lane) => self.machine.handle(Event::Used(lane_of(lane)), self.now),
+            Step::Need(lane, duration) => self.need(lane_of(lane), self.now + duration),
+            Step::Evict => {
+                if let Some(lane) = self.machine.evict(self.now) {
+                    self.check_closed(lane);
+                    self.evicted.insert(lane);
+                }
+            }
             Step::Renew => self.machine.handle(Event::Renewed, self.now),
             Step::Begin(age, left) => {
                 self.machine
@@ -81,6 +93,14 @@ impl Play {
             Step::Drained => self.machine.handle(Event::Drained, self.now),
         }
         self.act();
+    }
+
+    fn need(&mut self, lane: LaneId, until: Moment) {
+        self.machine.handle(Event::Needed { lane, until }, self.now);
+        if self.machine.is_open(lane) && !self.shut_down {
+            let needed = self.needed.entry(lane).or_insert(until);
+            *needed = until.max(*needed);
+        }
     }
 
     fn attend(&mut self, attendance: Attendance) {
@@ -211,9 +231,12 @@ impl Play {
                     self.attending = true;
                 }
                 Action::Retire(lane) => {
-                    assert_ne!(lane, LaneId::ROOT);
-                    assert!(!self.shut_down && !self.in_flight.contains(&lane));
-                    assert!(!self.machine.is_open(lane));
+                    assert!(!self.shut_down);
+                    self.check_closed(lane);
+                }
+                Action::RevokeEvicted(lane) => {
+                    assert!(!self.shut_down);
+                    assert!(self.evicted.remove(&lane), "it is revoked once");
                 }
                 Action::Drain { .. } => assert!(self.shut_down),
                 Action::Sleep(until) => return self.check_sleep(until),
@@ -221,6 +244,14 @@ impl Play {
             }
         }
         panic!("the machine does not come to rest");
+    }
+
+    /// A lane in use is neither retired nor evicted.
+    fn check_closed(&mut self, lane: LaneId) {
+        assert_ne!(lane, LaneId::ROOT);
+        assert!(!self.in_flight.contains(&lane) && !self.machine.is_open(lane));
+        let needed_until = self.needed.remove(&lane);
+        assert!(needed_until.is_none_or(|until| until <= self.now));
     }
 
     fn check_sleep(&self, until: Option<Moment>) {
