@@ -79,6 +79,8 @@ pub enum ErrorKind {
     TooManyScopeSets,
     /// No token lives as long as the caller asks for.
     TooShortLived,
+    /// The auth server hands out the token in use again, so that there is no newer one.
+    Unchanged,
     /// The provider was shut down.
     ShutDown,
     /// There is no tokio runtime to run on, or it is shutting down.
@@ -105,6 +107,7 @@ impl ErrorKind {
             Self::Conflict => "conflict",
             Self::TooManyScopeSets => "too_many_scope_sets",
             Self::TooShortLived => "too_short_lived",
+            Self::Unchanged => "unchanged",
             Self::ShutDown => "shut_down",
             Self::NoRuntime => "no_runtime",
         }
@@ -122,7 +125,8 @@ impl ErrorKind {
             | Self::Secret
             | Self::Store
             | Self::Conflict
-            | Self::TooManyScopeSets => true,
+            | Self::TooManyScopeSets
+            | Self::Unchanged => true,
             Self::Config
             | Self::InvalidToken
             | Self::Denied

@@ -1,6 +1,7 @@
 //! The machine's whole contract: what it is told, and what it asks for.
 //!
-//! 1. Whatever happens, [`Machine::handle`](super::Machine::handle) it.
+//! 1. Whatever happens, [`Machine::handle`](super::Machine::handle) it; a token that an exchange brought,
+//!    [`Machine::exchanged`](super::Machine::exchanged).
 //! 2. Then [`Machine::poll`](super::Machine::poll), and do what the answer says.
 //! 3. Go on polling until the answer is to sleep or to stop.
 
@@ -33,11 +34,10 @@ pub(crate) enum Event {
         lane: LaneId,
         generation: Generation,
     },
-    /// An exchange, sent at this moment, brought a token that lives this long from then.
-    Exchanged {
+    /// A caller needs a token that lasts longer than this one does by now.
+    Outlasted {
         lane: LaneId,
-        sent: Moment,
-        life: Duration,
+        generation: Generation,
     },
     /// An exchange brought nothing.
     Failed { lane: LaneId, failure: Failure },
@@ -104,6 +104,8 @@ pub(crate) enum Demand {
 pub(crate) enum Action {
     /// Begin an exchange, and report how it ended.
     Exchange(LaneId),
+    /// The token that was accepted for later takes the place of the lane's present one: publish it.
+    Publish(LaneId),
     /// See to the long-term token, rotate it if it says so, and report how that ended.
     Attend { rotate: bool },
     /// Nobody has used this lane for long, and it is closed: revoke what it still has.
@@ -124,6 +126,8 @@ pub(crate) struct Window {
     pub(crate) generation: Generation,
     /// When the token was asked for.
     pub(crate) sent: Moment,
+    /// When it came.
+    pub(crate) received: Moment,
     pub(crate) refresh_at: Moment,
     pub(crate) usable_until: Moment,
     pub(crate) ends_at: Moment,

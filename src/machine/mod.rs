@@ -17,7 +17,7 @@ use crate::clock::Moment;
 use crate::policy::{RefreshPolicy, RetryPolicy, RotationPolicy, ScopePolicy};
 
 pub(crate) use event::{Action, Demand, Event, Failure, Generation, LaneId, Window};
-pub(crate) use lane::{Outline, Outlook};
+pub(crate) use lane::{Accepted, Brought, Outline, Outlook, Repeated};
 pub(crate) use schedule::retry_delay;
 
 use lane::Lane;
@@ -113,20 +113,33 @@ impl Machine {
                     lane.denied(policies, generation, now);
                 });
             }
-            Event::Exchanged { lane, sent, life } => {
-                let next = Generation(self.last_generation.0 + 1);
-                let mut accepted = false;
-                self.with(lane, |lane, policies| {
-                    accepted = lane.exchanged(policies, next, (sent, now), life);
-                });
-                if accepted {
-                    self.last_generation = next;
-                }
+            Event::Outlasted { lane, generation } => {
+                self.with(lane, |lane, _| lane.outlasted(generation, now));
             }
             Event::Failed { lane, failure } => {
                 self.with(lane, |lane, policies| lane.failed(policies, failure, now));
             }
         }
+    }
+
+    /// An exchange of this lane brought a token. `None` if there is no such lane, or no exchange is made
+    /// any more.
+    pub(crate) fn exchanged(
+        &mut self,
+        lane: LaneId,
+        brought: Brought,
+        now: Moment,
+    ) -> Option<Accepted> {
+        if !self.is_running() {
+            return None;
+        }
+        let next = Generation(self.last_generation.0 + 1);
+        let lane = self.lanes.get_mut(&lane)?;
+        let accepted = lane.exchanged(&self.policies, next, brought, now);
+        if matches!(accepted, Accepted::Now(_) | Accepted::Later(_)) {
+            self.last_generation = next;
+        }
+        Some(accepted)
     }
 
     pub(crate) fn poll(&mut self, now: Moment) -> Action {
@@ -238,13 +251,14 @@ impl Machine {
         self.rotation.next_attempt(now)
     }
 
-    pub(crate) fn outlook(&self, lane: LaneId, now: Moment) -> Outlook {
+    /// What a caller may expect that waits for a token of this lane that is newer than this.
+    pub(crate) fn outlook(&self, lane: LaneId, newer_than: Generation, now: Moment) -> Outlook {
         if self.phase != Phase::Running {
             return Outlook::ShutDown;
         }
         self.lanes
             .get(&lane)
-            .map_or(Outlook::Imminent, |lane| lane.outlook(now))
+            .map_or(Outlook::Imminent, |lane| lane.outlook(newer_than, now))
     }
 
     /// Whether something newer than this generation is there, under way or asked for.
@@ -279,6 +293,13 @@ impl Machine {
                 if at <= now {
                     idle = Some(id);
                     break;
+                }
+                wake_at(at);
+            }
+            if let Some(at) = lane.publish_at(now) {
+                if at <= now {
+                    lane.publish();
+                    return Action::Publish(id);
                 }
                 wake_at(at);
             }

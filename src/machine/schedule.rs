@@ -15,7 +15,9 @@ const ATTEMPTS_IN_LIFE: u32 = 40;
 const SHORTEST_DELAY: Duration = Duration::from_millis(1);
 /// A token that lives for less than this counts as expired. It bounds what a server can make of
 /// us: about forty exchanges a second.
-const SHORTEST_LIFE: Duration = Duration::from_millis(50);
+pub(super) const SHORTEST_LIFE: Duration = Duration::from_millis(50);
+/// Over so much time the instances of a fleet are spread that wait for the end of one token.
+const MOST_SPREAD: Duration = Duration::from_secs(1);
 /// The least of a delay, as a share of its bound: a draw of zero is no reason to try at once.
 const LEAST_SHARE_OF_DELAY: f64 = 0.1;
 
@@ -35,20 +37,32 @@ pub(super) fn window(
     if life < SHORTEST_LIFE || rest.is_zero() {
         return None;
     }
-    let refresh_after = match policy.before_end {
-        Some(lead) => usable.saturating_sub(lead.min(usable / 2)),
-        None => usable.mul_f64(policy.fraction),
-    };
-    let refresh_after = jittered(refresh_after, usable, policy.jitter, draw);
+    let refresh_after = refresh_after(policy, usable, draw);
     // An exchange that took most of the life must not be followed by the next one at once.
     let earliest = now + refresh_after.min(rest / 2);
     Some(Window {
         generation,
         sent,
+        received: now,
         refresh_at: earliest.max(sent + refresh_after),
         usable_until,
         ends_at: sent + life,
     })
+}
+
+/// After how much of a usable life the refresh begins.
+pub(super) fn refresh_after(policy: &RefreshPolicy, usable: Duration, draw: f64) -> Duration {
+    let refresh_after = match policy.before_end {
+        Some(lead) => usable.saturating_sub(lead.min(usable / 2)),
+        None => usable.mul_f64(policy.fraction),
+    };
+    jittered(refresh_after, usable, policy.jitter, draw)
+}
+
+/// How long after the end of a token that was served to its end the next one is asked for: callers wait
+/// meanwhile, so not for long.
+pub(super) fn spread_after(policy: &RefreshPolicy, life: Duration, draw: f64) -> Duration {
+    life.mul_f64(policy.jitter).min(MOST_SPREAD).mul_f64(draw)
 }
 
 /// Moves `instant` by up to `jitter` of the usable life to either side, but neither to the usable
@@ -151,4 +165,9 @@ pub(crate) struct Rest {
 /// The least time between two refreshes that a denial asks for, for a token of this life.
 pub(super) fn between_denials(policy: &RefreshPolicy, life: Duration) -> Duration {
     policy.between_denials.min(life / 4)
+}
+
+/// The least time between two refreshes that are made because a caller needs a token that lasts longer.
+pub(super) fn between_top_ups(life: Duration) -> Duration {
+    life / 4
 }

@@ -37,6 +37,30 @@ pub(crate) fn log_assumed_life(life: Duration) {
     });
 }
 
+/// A token's end is past by the local clock, and nothing else is known.
+pub(crate) fn log_doubtful_life(life: Duration) {
+    caught(|| {
+        tracing::warn!(
+            target: TARGET,
+            assumed_life_ms = millis(life),
+            "the token has expired by the local clock, and nothing else states its end: it is used \
+             once"
+        );
+    });
+}
+
+/// One statement about a token's end contradicts the others.
+pub(crate) fn log_left_out(statement: &str, life: Duration) {
+    caught(|| {
+        tracing::warn!(
+            target: TARGET,
+            statement,
+            life_ms = millis(life),
+            "left out a statement about the token's end that makes no sense"
+        );
+    });
+}
+
 /// A middleware was made that knows no origin.
 #[cfg(feature = "reqwest-middleware")]
 pub(crate) fn log_no_origin() {
@@ -94,6 +118,19 @@ fn event(happening: &Happening) {
             took_ms = millis(*took),
             previous_left_ms = previous_left.map(millis),
             "swapped in a new token"
+        ),
+        Happening::Unchanged {
+            scopes,
+            generation,
+            left,
+            took,
+        } => tracing::debug!(
+            target: TARGET,
+            ?scopes,
+            generation,
+            left_ms = millis(*left),
+            took_ms = millis(*took),
+            "the exchange brought the token in use again"
         ),
         Happening::ExchangeFailed {
             scopes,

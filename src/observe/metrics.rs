@@ -77,7 +77,7 @@ impl Metrics {
 
     fn count(&self, happening: &Happening) {
         match happening {
-            Happening::Swapped { scopes, .. } => {
+            Happening::Swapped { scopes, .. } | Happening::Unchanged { scopes, .. } => {
                 counter!(EXCHANGES, self.ended(scopes, None)).increment(1);
             }
             Happening::ExchangeFailed { scopes, error, .. } => {

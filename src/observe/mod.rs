@@ -16,7 +16,9 @@ use tokio::sync::broadcast;
 pub(crate) use log::log_no_origin;
 #[cfg(all(unix, feature = "file-store"))]
 pub(crate) use log::log_unwatched;
-pub(crate) use log::{log_assumed_life, log_clock, log_left_without_token};
+pub(crate) use log::{
+    log_assumed_life, log_clock, log_doubtful_life, log_left_out, log_left_without_token,
+};
 #[cfg(feature = "metrics")]
 pub(crate) use metrics::Metrics;
 #[cfg(not(feature = "metrics"))]
@@ -66,6 +68,18 @@ pub enum Happening {
         took: Duration,
         /// How much of its life the token before had left; `None` if there was none before.
         previous_left: Option<Duration>,
+    },
+    /// An exchange brought the token in use again, which stays in use.
+    #[non_exhaustive]
+    Unchanged {
+        /// The scopes that were asked for; empty if all.
+        scopes: Arc<[String]>,
+        /// The token's generation.
+        generation: u64,
+        /// How much of its life is left, by the latest statement.
+        left: Duration,
+        /// How long the exchange took.
+        took: Duration,
     },
     /// An exchange brought no token. The token in use, if it is still good, stays in use.
     #[non_exhaustive]

@@ -29,6 +29,7 @@ pub struct RefreshPolicy {
     pub(crate) margin: Duration,
     pub(crate) life_if_unknown: Duration,
     pub(crate) between_denials: Duration,
+    pub(crate) settling_time: Duration,
     pub(crate) lazy: bool,
 }
 
@@ -43,6 +44,7 @@ impl Default for RefreshPolicy {
             margin: Duration::from_secs(5),
             life_if_unknown: Duration::from_secs(300),
             between_denials: Duration::from_secs(10),
+            settling_time: Duration::ZERO,
             lazy: false,
         }
     }
@@ -104,6 +106,16 @@ impl RefreshPolicy {
         self
     }
 
+    /// How long a new token is held back while the one before is good: for resource servers that do not
+    /// accept a new token for a moment, since they have to learn of it first. A token that is not valid
+    /// yet by its `nbf` is held back until then in any case, for a minute at most. A refresh that a 401
+    /// or a caller asked for is not held back, nor is a first token. Default: 0.
+    #[must_use]
+    pub const fn settling_time(mut self, time: Duration) -> Self {
+        self.settling_time = time;
+        self
+    }
+
     /// Exchanges only when someone asks: the first time for the first caller, later for the first
     /// caller after the refresh became due, who is served the token in use. Default: false, which
     /// refreshes whether or not anyone asks.
@@ -121,6 +133,7 @@ impl RefreshPolicy {
         }
         at_most("RefreshPolicy::margin", self.margin)?;
         positive("RefreshPolicy::life_if_unknown", self.life_if_unknown)?;
-        at_most("RefreshPolicy::between_denials", self.between_denials)
+        at_most("RefreshPolicy::between_denials", self.between_denials)?;
+        at_most("RefreshPolicy::settling_time", self.settling_time)
     }
 }

@@ -10,7 +10,7 @@ use super::engine::{Minted, Retired};
 use super::flight;
 use super::grants;
 use super::keeper;
-use super::landing::land;
+use super::landing::{land, publish};
 use super::lane::Lane;
 use super::ledger::unfinished;
 use super::rotation;
@@ -111,6 +111,7 @@ async fn run(driving: Driving) {
         };
         match action {
             Action::Exchange(lane) => begin(shared, &mut tasks, lane),
+            Action::Publish(lane) => publish(shared, lane, now),
             Action::Attend { rotate } => attend(shared, &mut tasks, rotate),
             Action::Retire(_) => {
                 if let Some(retired) = retired {

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use super::cell::Published;
 use super::grants::GrantPause;
+use super::landing::Swap;
 use super::lane::Lane;
 use crate::clock::Moment;
 use crate::error::{Error, ErrorKind};
@@ -87,6 +88,8 @@ pub(super) struct Minted {
 #[derive(Debug)]
 struct Open {
     lane: Arc<Lane>,
+    /// The token that is to take the place of the present one.
+    upcoming: Option<Swap>,
     /// How many exchanges have ended.
     attempts: u64,
     /// Why the last one failed, if it did.
@@ -269,11 +272,12 @@ impl Engine {
             Some(open) => (open.attempts, open.last_error.clone()),
             None => (0, None),
         };
-        let outlook = self.machine.outlook(lane.id, now);
+        let outlook = self.machine.outlook(lane.id, asking.newer_than, now);
         let has_failed = attempts > *asking.seen.get_or_insert(attempts);
         let is_hopeless = match outlook {
             Outlook::Imminent => false,
             Outlook::At(at) => at > asking.give_up_at,
+            Outlook::Unchanged => return Err(unchanged()),
             Outlook::Refused | Outlook::ShutDown => true,
         };
         if let Some(error) = last_error.filter(|_| has_failed || is_hopeless) {
@@ -315,8 +319,34 @@ impl Engine {
         Some(Retired { lane, left })
     }
 
-    pub(super) fn forget_evicted(&mut self) {
+    pub(super) fn note_upcoming(&mut self, lane: LaneId, swap: Swap) {
+        if let Some(open) = self.open.get_mut(&lane) {
+            open.upcoming = Some(swap);
+        }
+    }
+
+    pub(super) fn take_upcoming(&mut self, lane: LaneId) -> Option<(Arc<Lane>, Swap)> {
+        let open = self.open.get_mut(&lane)?;
+        Some((Arc::clone(&open.lane), open.upcoming.take()?))
+    }
+
+    pub(super) fn forget_grant_pause(&mut self, now: Moment) {
+        self.grant_pause.take_if(|pause| pause.is_over(now));
+    }
+
+    /// Forgets all tokens: the shutdown is over.
+    pub(super) fn forget_tokens(&mut self) {
+        self.minted = Vec::new();
         self.evicted = HashMap::new();
+        self.long_term = None;
+        self.next = None;
+        self.beside = Vec::new();
+        self.unwritten = Vec::new();
+        self.handed_in = None;
+        self.grant_pause = None;
+        for open in self.open.values_mut() {
+            open.upcoming = None;
+        }
     }
 
     /// An exchange of this lane has ended; the machine knows already.
@@ -390,6 +420,7 @@ impl Engine {
     fn insert(&mut self, lane: &Arc<Lane>) {
         let open = Open {
             lane: Arc::clone(lane),
+            upcoming: None,
             attempts: 0,
             last_error: None,
             measured: None,
@@ -402,6 +433,13 @@ pub(super) fn shut_down() -> Error {
     Error::new(
         ErrorKind::ShutDown,
         "the token provider was shut down and gives out no more tokens",
+    )
+}
+
+fn unchanged() -> Error {
+    Error::new(
+        ErrorKind::Unchanged,
+        "the auth server hands out the token in use again; there is no newer one before it ends",
     )
 }
 

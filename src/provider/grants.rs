@@ -21,6 +21,12 @@ pub(super) struct GrantPause {
     refused: Option<LongTermToken>,
 }
 
+impl GrantPause {
+    pub(super) fn is_over(&self, now: Moment) -> bool {
+        self.until <= now
+    }
+}
+
 /// Obtains a long-term token by this grant. After a refusal, a secret that was replaced since it was
 /// read is tried at once.
 pub(super) async fn obtain(shared: &Shared, grant: &Grant) -> Result<LongTermToken, Error> {
@@ -42,7 +48,7 @@ pub(super) fn check_pause(shared: &Shared) -> Result<(), Error> {
     let now = shared.now();
     let engine = shared.engine();
     match &engine.grant_pause {
-        Some(pause) if pause.until > now => {
+        Some(pause) if !pause.is_over(now) => {
             let error = pause.error.clone();
             Err(error.with_retry_after(pause.until.since(now)))
         }

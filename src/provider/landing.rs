@@ -1,6 +1,7 @@
 //! What becomes of a task's outcome: the machine is told, the token published, observers are told.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::engine::{Engine, Minted};
 use super::flight::{self, Failed};
@@ -11,7 +12,7 @@ use super::shared::Shared;
 use super::tasks::Ended;
 use crate::clock::Moment;
 use crate::error::{Error, ErrorKind};
-use crate::machine::{Event, Failure};
+use crate::machine::{Accepted, Brought, Event, Failure, LaneId, Repeated, Window};
 use crate::observe::Happening;
 use crate::token::ShortTermToken;
 
@@ -25,58 +26,121 @@ pub(super) fn land(shared: &Shared, ended: Ended) {
     }
 }
 
-/// Publishes the token, unless nothing is left of its life.
+/// Publishes the token, at once or later, unless nothing is left of its life.
 fn accept(shared: &Shared, lane: &Lane, fresh: Fresh, now: Moment) {
-    let Fresh {
-        token,
-        sent,
-        life,
-        is_assumed,
-    } = fresh;
     let happening = {
         let mut engine = shared.engine();
         let minted = Minted {
             lane: lane.id,
-            token: token.clone(),
+            token: fresh.token.clone(),
             // The server may have begun to count only when it answered.
-            ends_at: (!is_assumed).then(|| now + life),
+            ends_at: (!fresh.is_assumed).then(|| now + fresh.life),
         };
         engine.note_minted(minted, now);
-        if !engine.machine.is_running() {
+        engine.forget_grant_pause(now);
+        let brought = brought(shared, lane, &fresh);
+        let Some(accepted) = engine.machine.exchanged(lane.id, brought, now) else {
             return; // the shutdown revokes it
-        }
-        let before = engine.machine.window(lane.id);
-        let event = Event::Exchanged {
-            lane: lane.id,
-            sent,
-            life,
         };
-        engine.machine.handle(event, now);
-        let after = engine.machine.window(lane.id);
-        match after.filter(|_| after != before) {
-            Some(window) => {
+        let swap = Swap {
+            token: fresh.token,
+            life: fresh.life,
+            took: now.since(fresh.sent),
+        };
+        match accepted {
+            Accepted::Now(window) => {
+                engine.note_attempt(lane.id, None);
+                Some(swap.publish(shared, lane, window, now))
+            }
+            Accepted::Later(_) => {
+                engine.note_attempt(lane.id, None);
+                engine.note_upcoming(lane.id, swap);
+                None
+            }
+            Accepted::Again(window) => {
                 engine.note_attempt(lane.id, None);
                 let served_until = shared.served_until(window);
-                lane.cell.publish(token.clone(), window, served_until);
-                Happening::Swapped {
+                lane.cell.publish(swap.token, window, served_until);
+                Some(Happening::Unchanged {
                     scopes: Arc::clone(&lane.scopes),
                     generation: window.generation.0,
-                    token_id: token.token_id().map(str::to_owned),
-                    life,
-                    took: now.since(sent),
-                    previous_left: before.map(|before| before.ends_at.since(now)),
-                }
+                    left: window.ends_at.since(now),
+                    took: swap.took,
+                })
             }
-            None => failed(
-                &mut engine,
-                lane,
-                Error::new(
-                    ErrorKind::Protocol,
-                    "the auth server handed out a token that has already expired",
-                ),
-                now,
-            ),
+            Accepted::Expired => {
+                let text = "the auth server handed out a token that has already expired";
+                let error = Error::new(ErrorKind::Protocol, text);
+                Some(failed(&mut engine, lane, error, now))
+            }
         }
+    };
+    lane.wake_callers();
+    if let Some(happening) = happening {
+        shared.observers.tell(happening);
+    }
+}
+
+/// What the machine is to know of a token.
+fn brought(shared: &Shared, lane: &Lane, fresh: &Fresh) -> Brought {
+    let present = lane.cell.load();
+    let is_repeated = present.is_some_and(|present| present.token.reads_like(&fresh.token));
+    let repeats = is_repeated.then(|| {
+        if fresh.token.has_fixed_end() {
+            Repeated::FixedEnd
+        } else {
+            Repeated::OpenEnd
+        }
+    });
+    let policy = &shared.settings.policies.refresh;
+    Brought {
+        sent: fresh.sent,
+        // One whose end is past by the local clock is used once.
+        life: if fresh.is_doubtful && is_repeated {
+            Duration::ZERO
+        } else {
+            fresh.life
+        },
+        settling: fresh.token.not_valid_for().max(policy.settling_time),
+        repeats,
+    }
+}
+
+/// A token that takes the place of the one before.
+#[derive(Debug)]
+pub(super) struct Swap {
+    token: ShortTermToken,
+    life: Duration,
+    took: Duration,
+}
+
+impl Swap {
+    fn publish(self, shared: &Shared, lane: &Lane, window: Window, now: Moment) -> Happening {
+        let before = lane.cell.load().map(|published| published.window);
+        let token_id = self.token.token_id().map(str::to_owned);
+        let served_until = shared.served_until(window);
+        lane.cell.publish(self.token, window, served_until);
+        Happening::Swapped {
+            scopes: Arc::clone(&lane.scopes),
+            generation: window.generation.0,
+            token_id,
+            life: self.life,
+            took: self.took,
+            previous_left: before.map(|before| before.ends_at.since(now)),
+        }
+    }
+}
+
+/// Publishes the token that was accepted for later.
+pub(super) fn publish(shared: &Shared, lane: LaneId, now: Moment) {
+    let (lane, happening) = {
+        let mut engine = shared.engine();
+        let window = engine.machine.window(lane);
+        let Some(((lane, swap), window)) = engine.take_upcoming(lane).zip(window) else {
+            return;
+        };
+        let happening = swap.publish(shared, &lane, window, now);
+        (lane, happening)
     };
     lane.wake_callers();
     shared.observers.tell(happening);

@@ -10,7 +10,7 @@ use crate::clock::Moment;
 use crate::error::Error;
 use crate::issuer::Exchanged;
 use crate::observe;
-use crate::token::{Lifetime, LongTermToken, ShortTermToken, UnixMillis};
+use crate::token::{Lifetime, LongTermToken, ShortTermToken};
 
 /// The short-term token that a successful exchange brought.
 #[derive(Debug)]
@@ -21,6 +21,8 @@ pub(super) struct Fresh {
     pub(super) life: Duration,
     /// Whether the life is only assumed.
     pub(super) is_assumed: bool,
+    /// Whether it is to be used only once: its end is past by the local clock.
+    pub(super) is_doubtful: bool,
 }
 
 /// All that an exchange brought.
@@ -40,16 +42,19 @@ pub(super) async fn mint(
     let (sent, asked_at) = (shared.now(), shared.wall());
     let exchange = settings.issuer.exchange(long_term, &lane.scopes);
     let Exchanged { token, replacement } = exchange.await?;
-    let lifetime = token.lifetime();
+    let (lifetime, left_out) = token.lifetime(shared.wall());
+    let default = settings.policies.refresh.life_if_unknown;
     let life = match lifetime {
         Lifetime::For(life) => life,
-        Lifetime::Until(end) => end.since(UnixMillis::from(shared.wall())),
-        Lifetime::Unknown => {
-            let life = settings.policies.refresh.life_if_unknown;
-            observe::log_assumed_life(life);
-            life
-        }
+        Lifetime::Doubtful { at_most } => at_most.map_or(default, |life| life.min(default)),
+        Lifetime::Unknown => default,
     };
+    match (lifetime, left_out) {
+        (_, Some(left_out)) => observe::log_left_out(left_out.as_str(), life),
+        (Lifetime::Doubtful { .. }, _) => observe::log_doubtful_life(life),
+        (Lifetime::Unknown, _) => observe::log_assumed_life(life),
+        (Lifetime::For(_), _) => {}
+    }
     if replacement.is_some() {
         // It is not used before the other one is durable; but it is revoked with the rest.
         rotation::note_minted(shared, &token);
@@ -58,7 +63,8 @@ pub(super) async fn mint(
         token,
         sent,
         life,
-        is_assumed: lifetime == Lifetime::Unknown,
+        is_assumed: !matches!(lifetime, Lifetime::For(_)),
+        is_doubtful: matches!(lifetime, Lifetime::Doubtful { .. }),
     };
     Ok(Minting {
         fresh,

@@ -137,13 +137,16 @@ impl TokenProvider {
         }
     }
 
-    /// A token that may go on requests for at least this long, for a caller with a long upload
-    /// ahead. If the one in use is good for less, it is exchanged for another one.
+    /// Returns a token that may go on requests for at least `min_remaining`, for a caller with a long
+    /// upload ahead. If the one in use is good for less, it is exchanged for another one: once in a
+    /// quarter of its life at most, so that a `min_remaining` just below what a new token has does not
+    /// cost an exchange each time.
     ///
     /// # Errors
     ///
-    /// As [`token`](Self::token); and [`ErrorKind::TooShortLived`] if a new token is good for less
-    /// than this, too, or the one in use was when it was new: then none is exchanged for it.
+    /// As [`token`](Self::token); and [`ErrorKind::TooShortLived`] if the token in use is good for less
+    /// than this and was so when it came, or was exchanged for this reason so recently, or if the auth
+    /// server hands out the same one again.
     ///
     /// # Cancel safety
     ///
@@ -152,11 +155,15 @@ impl TokenProvider {
         let take = |published: &Published| (published.token.clone(), published.window);
         let lasts = |window: Window, now| window.usable_until.since(now) >= min_remaining;
         let (mut token, mut window) = self.newer_than(Generation(0), take).await?;
-        let lasted_when_new = lasts(window, window.sent);
-        if lasted_when_new && !lasts(window, self.shared.now()) {
-            (token, window) = self.newer_than(window.generation, take).await?;
+        let lasted_when_new = lasts(window, window.received);
+        let present = window.generation;
+        if lasted_when_new && !lasts(window, self.shared.now()) && self.top_up(present) {
+            match self.newer_than(present, take).await {
+                Err(error) if error.kind() == ErrorKind::Unchanged => {}
+                newer => (token, window) = newer?,
+            }
         }
-        let now = self.shared.now();
+        let now = self.shared.now_or_error()?;
         if lasts(window, now) {
             let (lane, until) = (self.lane.id, now + min_remaining);
             self.shared.signal(Event::Needed { lane, until });
@@ -167,7 +174,7 @@ impl TokenProvider {
             format!(
                 "a token that is good for {min_remaining:?} was asked for, and a new one is good \
                  for {:?}",
-                window.usable_until.since(window.sent)
+                window.usable_until.since(window.received)
             ),
         ))
     }
@@ -251,8 +258,12 @@ impl TokenProvider {
         }
     }
 
-    /// A token that is newer than the present one, whatever the present one's state. If an
-    /// exchange is under way, its token is the one.
+    /// Returns a token that is newer than the present one, whatever the present one's state. If an
+    /// exchange is under way, its token is the one. If the auth server hands out the present token
+    /// again, that is returned.
+    ///
+    /// After a virtual machine was paused, or restored from a snapshot, call this: the clock by which
+    /// the end of the token is counted may have stood still meanwhile.
     ///
     /// # Errors
     ///
@@ -264,7 +275,10 @@ impl TokenProvider {
     pub async fn refresh(&self) -> Result<ShortTermToken, Error> {
         let present = self.lane.cell.load();
         let present = present.map_or(Generation(0), |published| published.window.generation);
-        self.newer_than(present, |it| it.token.clone()).await
+        match self.newer_than(present, |it| it.token.clone()).await {
+            Err(error) if error.kind() == ErrorKind::Unchanged => self.token().await,
+            newer => newer,
+        }
     }
 
     /// Says that a resource server refused this token with a 401, and returns one to try instead.
@@ -275,9 +289,10 @@ impl TokenProvider {
     ///
     /// # Errors
     ///
-    /// As [`token`](Self::token); and [`ErrorKind::Denied`] if a refresh that a 401 asked for was
+    /// As [`token`](Self::token); [`ErrorKind::Denied`] if a refresh that a 401 asked for was
     /// so recent ([`RefreshPolicy::between_denials`](crate::RefreshPolicy::between_denials)) that
-    /// another one is no use.
+    /// another one is no use; and [`ErrorKind::Unchanged`] if the auth server hands out the same token
+    /// again.
     ///
     /// # Cancel safety
     ///
@@ -459,6 +474,15 @@ impl TokenProvider {
         self.lane
             .cell
             .serve(self.shared.time.coarse_now(), take, or_else)
+    }
+
+    /// Asks for a token that lasts longer than this generation does by now. Returns whether a newer one is
+    /// there or on its way.
+    fn top_up(&self, generation: Generation) -> bool {
+        let (lane, now) = (self.lane.id, self.shared.now());
+        let machine = &mut self.shared.engine().machine;
+        machine.handle(Event::Outlasted { lane, generation }, now);
+        machine.replaces(lane, generation)
     }
 
     /// Apart, and in a box, so that what each request polls stays small.

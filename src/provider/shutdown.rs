@@ -128,13 +128,7 @@ pub(super) async fn drain(shared: &Arc<Shared>, tasks: &mut Tasks, deadline: Mom
         let now = shared.now();
         let mut engine = shared.engine();
         engine.machine.handle(Event::Drained, now);
-        engine.minted = Vec::new();
-        engine.forget_evicted();
-        engine.long_term = None;
-        engine.next = None;
-        engine.beside = Vec::new();
-        engine.unwritten = Vec::new();
-        engine.handed_in = None;
+        engine.forget_tokens();
     }
     shared.report.send_modify(|slot| *slot = Some(report));
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::lifetime::UnixMillis;
+use super::date::UnixMillis;
 
 /// Decoded, never verified; what is absent or makes no sense is `None`.
 #[derive(Clone, Debug, Default)]

@@ -7,9 +7,13 @@ use std::time::{Duration, SystemTime};
 use zeroize::Zeroizing;
 
 use super::claims::Claims;
-use super::lifetime::{Lifetime, Stated, UnixMillis};
+use super::date::UnixMillis;
+use super::lifetime::{Lifetime, Stated, Statement};
 use crate::error::Error;
 use crate::secret::BearerToken;
+
+/// For so long at most a token is held back that is not valid yet.
+const LONGEST_NOT_VALID: Duration = Duration::from_secs(60);
 
 pub(crate) struct Issued {
     pub(super) bearer: BearerToken,
@@ -35,20 +39,32 @@ impl Issued {
             .and_then(UnixMillis::to_system_time)
     }
 
-    pub(super) fn lifetime(&self) -> Lifetime {
-        Lifetime::from(Stated {
+    pub(super) fn lifetime(&self, local: SystemTime) -> (Lifetime, Option<Statement>) {
+        let stated = Stated {
             expires_in: self.expires_in,
             expires_at: self.expires_at,
-            server_time: self.server_time,
+            date: self.server_time,
             exp: self.claims.exp,
             iat: self.claims.iat,
-        })
+            local: UnixMillis::from(local),
+        };
+        stated.judge()
+    }
+
+    /// How far its `nbf` lies ahead by the server's own clock: after its `iat`, or after the `Date` of the
+    /// answer. A clock that is wrong by more than the bound is left out of account.
+    pub(super) fn not_valid_for(&self) -> Duration {
+        let ahead = |of: Option<UnixMillis>| Some(self.claims.nbf?.since(of?));
+        let waits = [ahead(self.claims.iat), ahead(self.server_time)];
+        let shortest = waits.into_iter().flatten().min();
+        shortest.unwrap_or_default().min(LONGEST_NOT_VALID)
     }
 
     pub(super) fn describe(&self, mut out: fmt::DebugStruct<'_, '_>) -> fmt::Result {
         out.field("token_id", &self.token_id())
             .field("scopes", &self.scopes)
-            .field("lifetime", &self.lifetime())
+            .field("expires_in", &self.expires_in)
+            .field("expires_at", &self.expires_at())
             .finish_non_exhaustive()
     }
 }
@@ -56,8 +72,10 @@ impl Issued {
 /// Makes a [`LongTermToken`](super::LongTermToken) or a [`ShortTermToken`](super::ShortTermToken)
 /// from what a server answered.
 ///
-/// Everything but the token itself is optional. Where several things say when the token ends, the
-/// earliest end counts.
+/// Everything but the token itself is optional. Where several statements say when the token ends, the
+/// earliest end counts; one that contradicts the others, in that it alone would make the token dead on
+/// arrival, is left out with a warning in the log. A JWT's whole life (`exp` − `iat`) is only ever an
+/// upper bound, since it may have been minted earlier.
 pub struct TokenBuilder<T> {
     token: Zeroizing<String>,
     token_id: Option<String>,

@@ -1,18 +1,21 @@
 //! The two tiers of tokens, and what can be known of their lives without trusting them.
 
 mod claims;
+mod date;
 mod issued;
 mod lifetime;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use http::HeaderValue;
 
+use date::UnixMillis;
+pub(crate) use date::duration_from_json;
 pub(crate) use issued::Issued;
 pub use issued::TokenBuilder;
-pub(crate) use lifetime::{Lifetime, UnixMillis, duration_from_json};
+pub(crate) use lifetime::{Lifetime, Statement};
 
 use crate::error::Error;
 use crate::secret::BearerToken;
@@ -105,8 +108,10 @@ impl LongTermToken {
         self.0.claims.iat.and_then(UnixMillis::to_system_time)
     }
 
-    pub(crate) fn lifetime(&self) -> Lifetime {
-        self.0.lifetime()
+    /// How long it lives, by what the local clock shows, and the statement about its end that was left
+    /// out.
+    pub(crate) fn lifetime(&self, local: SystemTime) -> (Lifetime, Option<Statement>) {
+        self.0.lifetime(local)
     }
 
     /// Whether revoking one revokes the other.
@@ -172,8 +177,25 @@ impl ShortTermToken {
         self.0.claims.nbf.and_then(UnixMillis::to_system_time)
     }
 
-    pub(crate) fn lifetime(&self) -> Lifetime {
-        self.0.lifetime()
+    /// How long it lives, by what the local clock shows, and the statement about its end that was left
+    /// out.
+    pub(crate) fn lifetime(&self, local: SystemTime) -> (Lifetime, Option<Statement>) {
+        self.0.lifetime(local)
+    }
+
+    /// For how much longer servers do not accept it, by the server's own clock: at most a minute.
+    pub(crate) fn not_valid_for(&self) -> Duration {
+        self.0.not_valid_for()
+    }
+
+    /// Whether a claim says when it ends.
+    pub(crate) fn has_fixed_end(&self) -> bool {
+        self.0.claims.exp.is_some()
+    }
+
+    /// Whether both are the same text.
+    pub(crate) fn reads_like(&self, other: &Self) -> bool {
+        self.expose() == other.expose()
     }
 
     /// Whether both are clones of one token.

@@ -25,6 +25,7 @@ mod failing;
 #[cfg(unix)]
 mod file_store;
 mod grants;
+mod lifetimes;
 mod measuring;
 mod observing;
 mod one_flight;

@@ -2,18 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
 
 use everbearer::testkit::{Answer, ManualClock, ScriptedIssuer};
 use everbearer::{
-    AuthApi, Error, Grant, LongTermToken, ScopePolicy, SecretSource, TokenIssuer as _,
-    TokenProvider,
+    AuthApi, Error, Grant, LongTermToken, ScopePolicy, SecretSource, ShortTermToken,
+    TokenIssuer as _, TokenProvider,
 };
 use tracing::field::{Field, Visit};
 use tracing::span;
 use tracing::{Event, Metadata, Subscriber};
 
 use crate::shelf::Shelf;
-use crate::support::{BreakableClock, in_a_process_of_its_own, secs};
+use crate::support::{BreakableClock, builder, in_a_process_of_its_own, secs};
 
 /// By message: the levels and the fields that were seen.
 type Seen = BTreeMap<String, (BTreeSet<String>, BTreeSet<String>)>;
@@ -99,7 +100,31 @@ async fn missing_secret() -> Error {
     api.obtain(&grant).await.unwrap_err()
 }
 
+/// Tokens about whose end the server makes odd statements, and one that comes again.
+async fn odd_statements() {
+    let issuer = ScriptedIssuer::new();
+    let past = SystemTime::UNIX_EPOCH;
+    let contradicting = move |name: &str| {
+        let token = ShortTermToken::builder(name).expires_in(secs(900));
+        token.server_time(past + secs(9)).expires_at(past).build()
+    };
+    let doubtful = move |name: &str| ShortTermToken::builder(name).expires_at(past).build();
+    let same = |_: &str| {
+        let token = ShortTermToken::builder("same").expires_in(secs(900));
+        token.build()
+    };
+    issuer.script([Answer::from_fn(contradicting), Answer::from_fn(doubtful)]);
+    issuer.otherwise(Answer::from_fn(same));
+    let provider = builder(&issuer).name("odd").build().unwrap();
+    provider.token().await.unwrap();
+    for _ in 0..3 {
+        provider.refresh().await.unwrap();
+    }
+}
+
 pub(crate) async fn everything_that_can_happen() {
+    odd_statements().await;
+
     let issuer = ScriptedIssuer::new();
     let down = Answer::error(Error::transient("down"));
     let missing = Answer::error(missing_secret().await);

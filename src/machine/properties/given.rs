@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::super::Policies;
+use super::super::{Policies, Repeated};
 use crate::policy::{RefreshPolicy, RetryPolicy, RotationPolicy, ScopePolicy};
 
 /// One thing that happens to a machine, this long after the one before.
@@ -17,6 +17,7 @@ pub(super) enum Step {
     Demand(u8, Newer),
     Deny(u8, Newer),
     Use(u8),
+    Outlast(u8),
     Need(u8, Duration),
     Evict,
     Renew,
@@ -34,6 +35,10 @@ pub(super) enum Step {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Answer {
     Token(Duration),
+    /// A token that is to settle for so long.
+    Unsettled(Duration, Duration),
+    /// The present token again, of which this much is left.
+    Again(Duration, Repeated),
     Transient(Option<Duration>),
     Terminal(Option<Duration>),
 }
@@ -78,9 +83,15 @@ pub(super) fn passing() -> impl Strategy<Value = Duration> {
 pub(super) fn answers() -> impl Strategy<Value = Answer> {
     prop_oneof![
         4 => durations().prop_map(Answer::Token),
+        1 => (durations(), passing()).prop_map(|(life, time)| Answer::Unsettled(life, time)),
+        2 => (durations(), repeated()).prop_map(|(left, repeated)| Answer::Again(left, repeated)),
         3 => proptest::option::of(durations()).prop_map(Answer::Transient),
         1 => proptest::option::of(durations()).prop_map(Answer::Terminal),
     ]
+}
+
+fn repeated() -> impl Strategy<Value = Repeated> {
+    prop_oneof![Just(Repeated::OpenEnd), Just(Repeated::FixedEnd)]
 }
 
 pub(super) fn attendances() -> impl Strategy<Value = Attendance> {
@@ -126,6 +137,7 @@ pub(super) fn steps() -> impl Strategy<Value = Step> {
         4 => (lane.clone(), newer()).prop_map(|(lane, newer)| Step::Demand(lane, newer)),
         2 => (lane.clone(), newer()).prop_map(|(lane, newer)| Step::Deny(lane, newer)),
         2 => lane.clone().prop_map(Step::Use),
+        1 => lane.clone().prop_map(Step::Outlast),
         1 => (lane, passing()).prop_map(|(lane, duration)| Step::Need(lane, duration)),
         1 => Just(Step::Evict),
         1 => Just(Step::Renew),

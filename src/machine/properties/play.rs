@@ -20,6 +20,14 @@ pub(super) struct Play {
     /// Until when a token of the lane is needed at least.
     needed: BTreeMap<LaneId, Moment>,
     evicted: BTreeSet<LaneId>,
+    /// How often the present token of the lane was brought again within its life.
+    repetitions: BTreeMap<LaneId, u32>,
+    /// When an exchange of the lane last brought the present token again.
+    repeated_at: BTreeMap<LaneId, Moment>,
+    /// Lanes that were refused with a pause, which another long-term token does not lift.
+    locked_out: BTreeSet<LaneId>,
+    /// Lanes whose exchanges have proven a long-term token, whatever they brought.
+    has_proven: BTreeSet<LaneId>,
     shut_down: bool,
 }
 
@@ -37,6 +45,10 @@ impl Play {
             begun: BTreeMap::new(),
             needed: BTreeMap::new(),
             evicted: BTreeSet::new(),
+            repetitions: BTreeMap::new(),
+            repeated_at: BTreeMap::new(),
+            locked_out: BTreeSet::new(),
+            has_proven: BTreeSet::new(),
             shut_down: false,
         }
     }
@@ -62,6 +74,12 @@ impl Play {
                     .handle(Event::Denied { lane, generation }, self.now);
             }
             Step::Use(lane) => self.machine.handle(Event::Used(lane_of(lane)), self.now),
+            Step::Outlast(lane) => {
+                let lane = lane_of(lane);
+                let generation = self.generation(lane, Newer::Present);
+                self.machine
+                    .handle(Event::Outlasted { lane, generation }, self.now);
+            }
             Step::Need(lane, duration) => self.need(lane_of(lane), self.now + duration),
             Step::Evict => {
                 if let Some(lane) = self.machine.evict(self.now) {
@@ -160,28 +178,91 @@ impl Play {
             return;
         }
         let before = self.machine.window(lane);
-        let sent = *self.begun.get(&lane).unwrap().last().unwrap();
-        let event = match answer {
-            Answer::Token(life) => Event::Exchanged { lane, sent, life },
-            Answer::Transient(retry_after) => Event::Failed {
-                lane,
-                failure: Failure::Transient { retry_after },
-            },
-            Answer::Terminal(retry_after) => Event::Failed {
-                lane,
-                failure: Failure::Terminal { retry_after },
-            },
+        let (life, settling, repeats) = match answer {
+            Answer::Token(life) => (life, Duration::ZERO, None),
+            Answer::Unsettled(life, settling) => (life, settling, None),
+            Answer::Again(left, repeated) => (left, Duration::ZERO, Some(repeated)),
+            Answer::Transient(retry_after) => {
+                return self.fail(lane, Failure::Transient { retry_after }, before);
+            }
+            Answer::Terminal(retry_after) => {
+                return self.fail(lane, Failure::Terminal { retry_after }, before);
+            }
         };
-        self.machine.handle(event, self.now);
+        let brought = Brought {
+            sent: *self.begun.get(&lane).unwrap().last().unwrap(),
+            life,
+            settling,
+            repeats,
+        };
+        let accepted = self.machine.exchanged(lane, brought, self.now);
+        if self.shut_down {
+            return assert_eq!(accepted, None, "nothing is accepted after the shutdown");
+        }
         let after = self.machine.window(lane);
-        if self.proving && lane == LaneId::ROOT && after != before {
+        match accepted.unwrap() {
+            Accepted::Now(window) => {
+                assert_eq!(after, Some(window));
+                self.check_acceptance(lane, window);
+            }
+            Accepted::Later(window) => {
+                assert_eq!(after, before, "the present token stays");
+                assert!(before.is_some_and(|present| self.now < present.usable_until));
+                self.check_acceptance(lane, window);
+            }
+            Accepted::Again(window) => {
+                assert_eq!(after, Some(window));
+                self.check_again(lane, before.unwrap(), window, repeats.unwrap());
+            }
+            Accepted::Expired => {
+                if repeats.is_some() && before.is_some() {
+                    self.repeated_at.insert(lane, self.now);
+                }
+                return self.check_failure(lane, before);
+            }
+        }
+        assert_eq!(self.machine.failures(lane), 0);
+        assert!(!self.machine.is_refused(lane));
+        if self.proving && lane == LaneId::ROOT {
             self.prove(false);
         }
-        if after == before {
-            self.check_failure(lane, before);
+    }
+
+    fn fail(&mut self, lane: LaneId, failure: Failure, before: Option<Window>) {
+        if matches!(failure, Failure::Terminal { .. }) {
+            self.locked_out.insert(lane);
         } else {
-            self.check_acceptance(lane, after.unwrap());
+            self.locked_out.remove(&lane);
         }
+        self.machine
+            .handle(Event::Failed { lane, failure }, self.now);
+        self.check_failure(lane, before);
+    }
+
+    /// The present token stays what it is, is served to its end, and few further exchanges follow.
+    fn check_again(&mut self, lane: LaneId, before: Window, window: Window, repeated: Repeated) {
+        assert_eq!(window.generation, before.generation);
+        assert!(window.usable_until <= window.ends_at && self.now < window.refresh_at);
+        if repeated == Repeated::FixedEnd {
+            assert!(window.ends_at <= before.ends_at, "its end moved");
+        }
+        self.repeated_at.insert(lane, self.now);
+        let gained = window.ends_at.since(before.ends_at);
+        let begins_anew = gained * 2 >= window.ends_at.since(self.now);
+        if begins_anew {
+            self.repetitions.remove(&lane);
+            return;
+        }
+        assert_eq!(
+            window.usable_until, window.ends_at,
+            "it is served to its end"
+        );
+        let repetitions = self.repetitions.entry(lane).or_default();
+        *repetitions += 1;
+        if *repetitions == 3 {
+            assert!(window.refresh_at >= window.ends_at);
+        }
+        assert!(*repetitions <= 3 || self.has_proven.contains(&lane));
     }
 
     /// A failure never withdraws a token, and the next attempt lies strictly ahead.
@@ -198,22 +279,21 @@ impl Play {
             );
         }
         assert!(!matches!(
-            self.machine.outlook(lane, self.now),
+            self.machine.outlook(lane, Generation(0), self.now),
             Outlook::Imminent
         ));
     }
 
     /// Generations grow, over all lanes; the refresh lies before the end, and is still to come.
     fn check_acceptance(&mut self, lane: LaneId, window: Window) {
-        assert!(!self.shut_down, "nothing is accepted after the shutdown");
+        self.repetitions.remove(&lane);
+        self.repeated_at.remove(&lane);
         assert!(window.generation > self.highest);
         self.highest = window.generation;
         self.generations.insert(lane, window.generation);
         assert!(window.refresh_at < window.usable_until, "{window:?}");
         assert!(window.usable_until <= window.ends_at, "{window:?}");
         assert!(self.now < window.refresh_at, "{window:?} at {:?}", self.now);
-        assert_eq!(self.machine.failures(lane), 0);
-        assert!(!self.machine.is_refused(lane));
     }
 
     /// Polls until the machine sleeps, and carries out what it says.
@@ -223,6 +303,7 @@ impl Play {
                 Action::Exchange(lane) => {
                     assert!(!self.shut_down, "no exchange after the shutdown");
                     assert!(self.in_flight.insert(lane), "two exchanges at once");
+                    self.check_pause_after_repetition(lane);
                     self.begun.entry(lane).or_default().push(self.now);
                 }
                 Action::Attend { .. } => {
@@ -233,6 +314,11 @@ impl Play {
                 Action::Retire(lane) => {
                     assert!(!self.shut_down);
                     self.check_closed(lane);
+                }
+                Action::Publish(lane) => {
+                    assert!(!self.shut_down);
+                    let window = self.machine.window(lane).unwrap();
+                    assert_eq!(self.generations.get(&lane), Some(&window.generation));
                 }
                 Action::RevokeEvicted(lane) => {
                     assert!(!self.shut_down);
@@ -246,12 +332,24 @@ impl Play {
         panic!("the machine does not come to rest");
     }
 
+    /// After an exchange that brought the present token again, the next one is a second away at least;
+    /// but one that is to prove a long-term token does not wait.
+    fn check_pause_after_repetition(&mut self, lane: LaneId) {
+        if self.proving && lane == LaneId::ROOT {
+            self.has_proven.insert(lane);
+        } else if let Some(last) = self.repeated_at.get(&lane) {
+            assert!(self.now.since(*last) >= Duration::from_secs(1));
+        }
+    }
+
     /// A lane in use is neither retired nor evicted.
     fn check_closed(&mut self, lane: LaneId) {
         assert_ne!(lane, LaneId::ROOT);
         assert!(!self.in_flight.contains(&lane) && !self.machine.is_open(lane));
         let needed_until = self.needed.remove(&lane);
         assert!(needed_until.is_none_or(|until| until <= self.now));
+        self.repetitions.remove(&lane);
+        self.repeated_at.remove(&lane);
     }
 
     fn check_sleep(&self, until: Option<Moment>) {
@@ -262,6 +360,17 @@ impl Play {
             return assert_eq!(until, None);
         }
         for lane in [0, 1, 2, 3].map(lane_of) {
+            let publish_at = self.machine.lanes.get(&lane);
+            let publish_at = publish_at.and_then(|lane| lane.publish_at(self.now));
+            if let Some(publish_at) = publish_at {
+                assert!(until.is_some_and(|until| until <= publish_at));
+                let present = self.machine.window(lane).unwrap();
+                assert!(
+                    publish_at <= present.usable_until,
+                    "a caller would wait for it"
+                );
+                continue;
+            }
             let Some(next) = self.machine.next_attempt_at(lane, self.now) else {
                 continue;
             };
@@ -272,6 +381,8 @@ impl Play {
             if let Some(window) = self.machine.window(lane)
                 && self.now < window.usable_until
                 && !self.machine.is_refused(lane)
+                && !self.repeated_at.contains_key(&lane)
+                && !self.locked_out.contains(&lane)
             {
                 let latest = window.usable_until + Duration::from_millis(1);
                 assert!(

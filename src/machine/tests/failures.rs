@@ -44,7 +44,7 @@ fn e4_delays_grow_are_capped_and_begin_anew_after_a_success() {
     now = now + delay;
     assert_eq!(machine.poll(now), BEGIN);
     let life = secs(900);
-    machine.handle(exchanged(now, life), now);
+    exchanged(&mut machine, now, life, now);
     assert_eq!(machine.failures(ROOT), 0);
 }
 
@@ -125,8 +125,14 @@ fn e7_a_terminal_failure_ends_the_attempts_until_a_demand_after_the_pause() {
     machine.handle(failed(Failure::Terminal { retry_after: None }), at(0));
     assert!(machine.is_refused(ROOT));
     assert_eq!(machine.poll(at(1_000_000)), Action::Sleep(None));
-    assert_eq!(machine.outlook(ROOT, at(29)), Outlook::Refused);
-    assert_eq!(machine.outlook(ROOT, at(30)), Outlook::Imminent);
+    assert_eq!(
+        machine.outlook(ROOT, Generation(0), at(29)),
+        Outlook::Refused
+    );
+    assert_eq!(
+        machine.outlook(ROOT, Generation(0), at(30)),
+        Outlook::Imminent
+    );
     let demand = demanded(Generation(0));
     machine.handle(demand, at(31));
     assert_eq!(machine.poll(at(31)), BEGIN);

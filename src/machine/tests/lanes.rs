@@ -11,7 +11,7 @@ fn a_lane_that_nobody_uses_is_retired_and_the_root_never() {
     assert!(machine.is_open(lane));
     assert_eq!(machine.poll(at(10)), Action::Exchange(lane));
     let (sent, life) = (at(10), secs(86_400));
-    machine.handle(Event::Exchanged { lane, sent, life }, at(10));
+    machine.exchanged(lane, brought(sent, life), at(10));
     assert_eq!(machine.window(lane).unwrap().generation, Generation(2));
     assert_eq!(machine.poll(at(10)), Action::Sleep(Some(at(610))));
     machine.handle(Event::Used(lane), at(300));
@@ -42,7 +42,7 @@ fn r4_late_denials_of_one_token_are_one_demand() {
     }
     assert_eq!(machine.poll(at(1)), BEGIN);
     let life = secs(900);
-    machine.handle(exchanged(at(1), life), at(2));
+    exchanged(&mut machine, at(1), life, at(2));
     machine.handle(denied(Generation(1)), at(2));
     assert!(machine.replaces(ROOT, Generation(1)));
     assert_eq!(
@@ -57,7 +57,7 @@ fn r5_a_token_denied_right_after_another_is_no_reason_to_exchange() {
     machine.handle(denied(Generation(1)), at(1));
     assert_eq!(machine.poll(at(1)), BEGIN);
     let life = secs(900);
-    machine.handle(exchanged(at(1), life), at(1));
+    exchanged(&mut machine, at(1), life, at(1));
     machine.handle(denied(Generation(2)), at(2));
     assert!(!machine.replaces(ROOT, Generation(2)));
     machine.handle(denied(Generation(2)), at(10));
@@ -84,13 +84,9 @@ fn d1_after_the_shutdown_there_is_nothing_but_revoking() {
     let second = Event::ShutDown { deadline: at(99) };
     machine.handle(second, at(10));
     assert_eq!(machine.poll(at(10)), Action::Drain { deadline });
-    for event in [
-        demanded(Generation(9)),
-        denied(Generation(1)),
-        transient(),
-        exchanged(at(10), secs(900)),
-    ] {
+    for event in [demanded(Generation(9)), denied(Generation(1)), transient()] {
         machine.handle(event, at(11));
+        assert_eq!(exchanged(&mut machine, at(10), secs(900), at(11)), None);
         assert_eq!(machine.poll(at(2_000)), Action::Sleep(None));
     }
     machine.handle(Event::Interrupted, at(12));
@@ -105,5 +101,8 @@ fn d1_after_the_shutdown_there_is_nothing_but_revoking() {
     machine.handle(Event::Drained, at(13));
     assert!(!machine.is_running() && machine.is_stopped());
     assert_eq!(machine.poll(at(13)), Action::Stop);
-    assert_eq!(machine.outlook(ROOT, at(13)), Outlook::ShutDown);
+    assert_eq!(
+        machine.outlook(ROOT, Generation(0), at(13)),
+        Outlook::ShutDown
+    );
 }

@@ -48,11 +48,17 @@ fn demanded(newer_than: Generation) -> Event {
     }
 }
 
-fn exchanged(sent: Moment, life: Duration) -> Event {
-    Event::Exchanged {
-        lane: ROOT,
+/// An exchange of the root lane, sent at this moment, has brought a token.
+fn exchanged(machine: &mut Machine, sent: Moment, life: Duration, now: Moment) -> Option<Accepted> {
+    machine.exchanged(ROOT, brought(sent, life), now)
+}
+
+fn brought(sent: Moment, life: Duration) -> Brought {
+    Brought {
         sent,
         life,
+        settling: Duration::ZERO,
+        repeats: None,
     }
 }
 
@@ -64,7 +70,7 @@ fn transient() -> Event {
 fn with_token(life: Duration) -> Machine {
     let mut machine = machine();
     assert_eq!(machine.poll(at(0)), BEGIN);
-    machine.handle(exchanged(at(0), life), at(0));
+    exchanged(&mut machine, at(0), life, at(0));
     machine
 }
 

@@ -65,7 +65,7 @@ fn w10_a_token_without_a_future_counts_as_a_failure() {
         let window = machine.window(ROOT);
         let later = refresh_at(&machine);
         assert_eq!(machine.poll(later), BEGIN);
-        machine.handle(exchanged(at(0), life), later);
+        exchanged(&mut machine, at(0), life, later);
         assert_eq!(machine.window(ROOT), window, "the old token stays");
         assert_eq!(machine.failures(ROOT), 1);
         assert!(matches!(machine.poll(later), Action::Sleep(Some(next)) if next > later));
@@ -100,7 +100,7 @@ fn a_demand_for_a_newer_token_is_met_at_once_and_only_once() {
     machine.handle(demand, at(1));
     assert_eq!(machine.poll(at(1)), BEGIN);
     let life = secs(900);
-    machine.handle(exchanged(at(1), life), at(2));
+    exchanged(&mut machine, at(1), life, at(2));
     assert_eq!(machine.window(ROOT).unwrap().generation, Generation(2));
     assert_eq!(
         machine.poll(at(2)),
@@ -117,6 +117,6 @@ fn w6_a_lazy_machine_exchanges_only_on_demand() {
     assert_eq!(machine.poll(at(1_000_000)), Action::Sleep(None));
     machine.handle(demanded(Generation(0)), at(0));
     assert_eq!(machine.poll(at(0)), BEGIN);
-    machine.handle(exchanged(at(0), secs(900)), at(0));
+    exchanged(&mut machine, at(0), secs(900), at(0));
     assert_eq!(machine.poll(at(1_000_000)), Action::Sleep(None));
 }

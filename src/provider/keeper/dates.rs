@@ -9,9 +9,10 @@ use crate::token::{Lifetime, LongTermToken};
 
 /// A token that was asked for at this moment, with its dates.
 pub(in crate::provider) fn dated(token: LongTermToken, asked_at: SystemTime) -> Dated {
-    let ends_at = match token.lifetime() {
+    let (lifetime, _) = token.lifetime(asked_at);
+    let ends_at = match lifetime {
         Lifetime::For(life) => asked_at.checked_add(life),
-        Lifetime::Until(end) => end.to_system_time(),
+        Lifetime::Doubtful { .. } => token.expires_at(),
         Lifetime::Unknown => None,
     };
     Dated {

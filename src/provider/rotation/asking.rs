@@ -118,9 +118,10 @@ fn spend(keeper: &mut Keeper, record: &mut Record) {
 
 pub(in crate::provider) fn note_minted(shared: &Shared, token: &ShortTermToken) {
     let now = shared.now();
-    let ends_at = match token.lifetime() {
+    let (lifetime, _) = token.lifetime(shared.wall());
+    let ends_at = match lifetime {
         Lifetime::For(life) => Some(now + life),
-        Lifetime::Until(_) | Lifetime::Unknown => None,
+        Lifetime::Doubtful { .. } | Lifetime::Unknown => None,
     };
     let minted = Minted {
         lane: LaneId::ROOT,

@@ -2,19 +2,23 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::ops::RangeInclusive;
 use std::path::Path;
 
 use super::directory;
 
-/// The sections of behaviours, and how many each has.
-const SECTIONS: [(&str, u32); 7] = [
-    ("W", 17),
-    ("J", 4),
-    ("F", 11),
-    ("E", 14),
-    ("L", 11),
-    ("S", 7),
-    ("D", 7),
+/// The sections of behaviours, and the numbers that each has.
+const SECTIONS: &[(&str, RangeInclusive<u32>)] = &[
+    ("W", 1..=22),
+    ("W", 24..=24),
+    ("J", 1..=4),
+    ("F", 1..=13),
+    ("F", 15..=15),
+    ("E", 1..=20),
+    ("L", 1..=11),
+    ("S", 1..=7),
+    ("D", 1..=7),
+    ("A", 1..=6),
 ];
 
 /// The table in the README: every behaviour of these sections has a row with a proof, and every
@@ -32,8 +36,8 @@ fn the_readme_maps_each_behaviour_to_its_proof() {
         let count = named.iter().filter(|name| is_proof(name, id)).count();
         *proven.entry(id.to_owned()).or_insert(0) += count;
     }
-    for (section, last) in SECTIONS {
-        for number in 1..=last {
+    for (section, numbers) in SECTIONS {
+        for number in numbers.clone() {
             let id = format!("{section}{number}");
             let count = proven.get(&id).unwrap_or_else(|| panic!("{id} has no row"));
             assert!(*count > 0, "the row of {id} names no proof");

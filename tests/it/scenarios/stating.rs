@@ -25,7 +25,7 @@ const STATED: &str = r#"
     9m 55s
 {"claims": {"exp": "+10.25s"}, "date": "+0.25s"}
     7.5s
-{"claims": {"iat": "-50m", "exp": "-40m", "jti": "another ID", "aud": ["a", null]}}
+{"claims": {"iat": "-50m", "exp": "+10m", "jti": "another ID", "aud": ["a", null]}}
     9m 55s
 {"claims": {}, "expires_in": "10m"}
     9m 55s
@@ -157,17 +157,17 @@ fn the_last_token_can_be_handed_out_again_and_uses_up_no_number() {
         },
         "steps": [
             {"expect": {"current": "st-1", "usable_for": ["9m 55s", "9m 55s"]}},
-            {"call": {"what": "refresh", "as": "second"}, "expect": {
-                "calls": {"second": {"served": "st-1"}}, "usable_for": ["4m 55s", "4m 55s"]}},
-            {"call": {"what": "authorization", "as": "header"},
+            {"at": "2s", "call": {"what": "refresh", "as": "second"}, "expect": {
+                "calls": {"second": {"served": "st-1"}}, "usable_for": ["5m", "5m"]}},
+            {"at": "2s", "call": {"what": "authorization", "as": "header"},
                 "expect": {"calls": {"header": {"served": "st-1"}}}},
-            {"call": {"what": "refresh", "as": "third"}, "expect": {
-                "calls": {"third": {"served": "st-1"}}, "usable_for": ["5m 55s", "5m 55s"]}},
-            {"call": {"what": "refresh", "as": "fourth"}, "expect": {
+            {"at": "4s", "call": {"what": "refresh", "as": "third"}, "expect": {
+                "calls": {"third": {"served": "st-1"}}, "usable_for": ["6m", "6m"]}},
+            {"at": "6s", "call": {"what": "refresh", "as": "fourth"}, "expect": {
                 "calls": {"fourth": {"served": "st-2"}}, "usable_for": ["6m 55s", "6m 55s"]}},
-            {"call": {"what": "refresh", "as": "fifth"}, "expect": {
-                "calls": {"fifth": {"served": "st-2"}}, "usable_for": ["4m 55s", "4m 55s"]}},
-            {"call": {"what": "refresh", "as": "last"}, "expect": {
+            {"at": "8s", "call": {"what": "refresh", "as": "fifth"}, "expect": {
+                "calls": {"fifth": {"served": "st-2"}}, "usable_for": ["5m", "5m"]}},
+            {"at": "10s", "call": {"what": "refresh", "as": "last"}, "expect": {
                 "calls": {"last": {"served": "st-3"}}, "exchanges": 6}}
         ]
     }"#;

@@ -16,6 +16,7 @@ pub(crate) struct Refresh {
     margin: Option<Span>,
     life_if_unknown: Option<Span>,
     between_denials: Option<Span>,
+    settling_time: Option<Span>,
     lazy: bool,
 }
 
@@ -65,6 +66,9 @@ impl Refresh {
         }
         if let Some(Span(pause)) = self.between_denials {
             policy = policy.between_denials(pause);
+        }
+        if let Some(Span(time)) = self.settling_time {
+            policy = policy.settling_time(time);
         }
         policy
     }

@@ -1,12 +1,17 @@
 //! The rules for one set of scopes: when its token is exchanged, and what a failure means for the
 //! next attempt.
 
+mod brought;
+
 use std::time::Duration;
 
 use super::Policies;
 use super::event::{Demand, Failure, Generation, Window};
 use super::schedule::{self, Rest};
 use crate::clock::Moment;
+
+use brought::Upcoming;
+pub(crate) use brought::{Accepted, Brought, Repeated};
 
 #[derive(Debug)]
 #[allow(
@@ -18,6 +23,12 @@ pub(super) struct Lane {
     pub(super) in_flight: bool,
     pub(super) window: Option<Window>,
     life: Duration,
+    /// The token that is to take the place of the present one.
+    upcoming: Option<Upcoming>,
+    /// How often in its life the present token was brought again.
+    repetitions: u32,
+    /// No exchange before this, whoever asks: it would bring the present token again.
+    held_until: Option<Moment>,
     demand: Option<Demand>,
     /// When a refresh begins that was forced and has failed; `None` if there is none.
     forced_at: Option<Moment>,
@@ -33,6 +44,8 @@ pub(super) struct Lane {
     /// about.
     pub(super) refused: bool,
     last_denial: Option<Moment>,
+    /// When a token that lasts longer than the present one was last demanded.
+    last_top_up: Option<Moment>,
     last_use: Moment,
     /// Until then someone needs a token that it was given.
     needed_until: Moment,
@@ -47,6 +60,7 @@ pub(crate) struct Outline {
     failures: u32,
     retry_at: Option<Moment>,
     refused: bool,
+    upcoming: Option<Upcoming>,
 }
 
 /// What a caller that waits for a token may expect.
@@ -56,6 +70,8 @@ pub(crate) enum Outlook {
     Imminent,
     /// The next attempt begins at this moment.
     At(Moment),
+    /// The server hands out the present token again: no newer one is to be had.
+    Unchanged,
     /// The last failure was terminal and is too recent to ask again.
     Refused,
     /// No attempt will be made any more.
@@ -69,6 +85,9 @@ impl Lane {
             in_flight: false,
             window: None,
             life: Duration::ZERO,
+            upcoming: None,
+            repetitions: 0,
+            held_until: None,
             demand: None,
             forced_at: None,
             failures: 0,
@@ -78,6 +97,7 @@ impl Lane {
             paused_until: None,
             refused: false,
             last_denial: None,
+            last_top_up: None,
             last_use: now,
             needed_until: now,
         }
@@ -91,6 +111,7 @@ impl Lane {
             failures: self.failures,
             retry_at: self.retry_at,
             refused: self.refused,
+            upcoming: self.upcoming,
         }
     }
 
@@ -119,30 +140,15 @@ impl Lane {
         }
     }
 
-    /// Accepts the token as this generation, unless too little of its life is left.
-    pub(super) fn exchanged(
-        &mut self,
-        policies: &Policies,
-        generation: Generation,
-        (sent, now): (Moment, Moment),
-        life: Duration,
-    ) -> bool {
-        let draw = self.random.f64();
-        let window = schedule::window(&policies.refresh, generation, (sent, now), life, draw);
-        if window.is_none() {
-            self.failed(policies, Failure::Transient { retry_after: None }, now);
-            return false;
+    /// A caller needs a token that lasts longer than the present one does by now.
+    pub(super) fn outlasted(&mut self, generation: Generation, now: Moment) {
+        let Some(window) = self.window else { return };
+        let pause = schedule::between_top_ups(self.life);
+        let too_soon = self.last_top_up.is_some_and(|last| now.since(last) < pause);
+        if generation == window.generation && !too_soon && !self.in_flight {
+            self.last_top_up = Some(now);
+            self.demanded(Demand::NewerThan(generation), now);
         }
-        self.in_flight = false;
-        self.window = window;
-        self.life = life;
-        self.demand = None;
-        self.forced_at = None;
-        self.failures = 0;
-        self.alike = 0;
-        self.retry_at = None;
-        self.refused = false;
-        true
     }
 
     pub(super) fn failed(&mut self, policies: &Policies, failure: Failure, now: Moment) {
@@ -197,15 +203,20 @@ impl Lane {
         if self.in_flight {
             return None;
         }
-        let wanted_at = if proving || self.demand_is_open(now) {
+        if proving {
+            return Some(self.retry_at.unwrap_or(now).max(now));
+        }
+        let wanted_at = if self.upcoming.is_none() && self.demand_is_open(now) {
             now
         } else if policies.refresh.lazy || (self.refused && self.rest_of_life(now).is_none()) {
             return None;
         } else {
-            let refresh_at = self.window.map_or(now, |window| window.refresh_at);
+            let upcoming = self.upcoming.map(|upcoming| upcoming.window);
+            let refresh_at = upcoming.or(self.window).map_or(now, |it| it.refresh_at);
             self.forced_at.map_or(refresh_at, |at| at.min(refresh_at))
         };
-        Some(wanted_at.max(self.retry_at.unwrap_or(now)))
+        let earliest = self.retry_at.max(self.held_until);
+        Some(wanted_at.max(earliest.unwrap_or(now)))
     }
 
     /// When nobody will have used the lane for so long that it is closed. Not before the next
@@ -217,26 +228,36 @@ impl Lane {
 
     /// When the lane will not have been in use for so long; `None` while it is.
     pub(super) fn idle_for(&self, duration: Duration) -> Option<Moment> {
-        let is_busy = self.in_flight || self.demand.is_some();
+        let is_busy = self.in_flight || self.demand.is_some() || self.upcoming.is_some();
         (!is_busy).then(|| (self.last_use + duration).max(self.needed_until))
     }
 
-    pub(super) fn outlook(&self, now: Moment) -> Outlook {
-        match self.retry_at {
-            Some(at) if !self.in_flight && at > now => {
-                if self.refused {
-                    Outlook::Refused
-                } else {
-                    Outlook::At(at)
-                }
-            }
-            _ => Outlook::Imminent,
+    /// For a caller that waits for a token that is newer than this.
+    pub(super) fn outlook(&self, newer_than: Generation, now: Moment) -> Outlook {
+        let pending = |at: Option<Moment>| at.filter(|at| !self.in_flight && *at > now);
+        if let Some(at) = pending(self.retry_at) {
+            return if self.refused {
+                Outlook::Refused
+            } else {
+                Outlook::At(at)
+            };
+        }
+        let Some(held_until) = pending(self.held_until) else {
+            return Outlook::Imminent;
+        };
+        let is_present =
+            |window: Window| window.generation <= newer_than && now < window.usable_until;
+        if self.window.is_some_and(is_present) {
+            Outlook::Unchanged
+        } else {
+            Outlook::At(held_until)
         }
     }
 
     /// Whether something newer than this generation is there, under way or asked for.
     pub(super) fn replaces(&self, generation: Generation) -> bool {
         self.in_flight
+            || self.upcoming.is_some()
             || self.demand >= Some(Demand::NewerThan(generation))
             || self
                 .window

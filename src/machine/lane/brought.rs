@@ -1,0 +1,203 @@
+//! What becomes of a token that an exchange brought: it takes the place of the present one, at once or
+//! later, or it is the present one again.
+
+use std::time::Duration;
+
+use super::{Lane, schedule};
+use crate::clock::Moment;
+use crate::machine::Policies;
+use crate::machine::event::{Demand, Failure, Generation, Window};
+use crate::policy::LONGEST;
+
+/// So often within one life an exchange may bring the present token again.
+const MOST_REPETITIONS: u32 = 3;
+/// The least time between two exchanges of which the first brought the present token again.
+const BETWEEN_REPETITIONS: Duration = Duration::from_secs(1);
+
+/// A token that an exchange brought.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Brought {
+    /// When the request was sent.
+    pub(crate) sent: Moment,
+    /// How long it lives from then.
+    pub(crate) life: Duration,
+    /// For so long from its arrival it does not take the place of a good token: servers may not accept
+    /// it yet.
+    pub(crate) settling: Duration,
+    /// Whether it is the token in use again; and if so, whether a claim fixes its end.
+    pub(crate) repeats: Option<Repeated>,
+}
+
+/// The token in use was brought again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Repeated {
+    /// The latest statement about its end counts.
+    OpenEnd,
+    /// Its `exp` is what it was: the earliest statement about its end counts.
+    FixedEnd,
+}
+
+/// What became of the token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Accepted {
+    /// It takes the place of the present one now.
+    Now(Window),
+    /// It takes the place of the present one when the machine says so.
+    Later(Window),
+    /// It is the present one, whose window is this by now.
+    Again(Window),
+    /// Too little of its life is left: the exchange has failed.
+    Expired,
+}
+
+/// A token that takes the place of the present one later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::machine) struct Upcoming {
+    pub(super) window: Window,
+    life: Duration,
+    publish_at: Moment,
+}
+
+impl Lane {
+    /// Accepts the token, as this generation if it is another one than the present one.
+    pub(in crate::machine) fn exchanged(
+        &mut self,
+        policies: &Policies,
+        next: Generation,
+        brought: Brought,
+        now: Moment,
+    ) -> Accepted {
+        let present = self.window.zip(brought.repeats);
+        let accepted = match present {
+            Some((present, repeated)) => {
+                self.accept_again(policies, present, repeated, brought, now)
+            }
+            None => self.accept(policies, next, brought, now),
+        };
+        let Some(accepted) = accepted else {
+            self.failed(policies, Failure::Transient { retry_after: None }, now);
+            if brought.repeats.is_some() {
+                self.held_until = Some(now + BETWEEN_REPETITIONS);
+            }
+            return Accepted::Expired;
+        };
+        self.in_flight = false;
+        self.demand = None;
+        self.forced_at = None;
+        self.failures = 0;
+        self.alike = 0;
+        self.retry_at = None;
+        self.refused = false;
+        accepted
+    }
+
+    fn accept(
+        &mut self,
+        policies: &Policies,
+        next: Generation,
+        brought: Brought,
+        now: Moment,
+    ) -> Option<Accepted> {
+        let Brought { sent, life, .. } = brought;
+        let draw = self.random.f64();
+        let window = schedule::window(&policies.refresh, next, (sent, now), life, draw)?;
+        let settled_at = now + brought.settling;
+        let present_until = self.window.map_or(now, |present| present.usable_until);
+        let publish_at = settled_at.min(present_until).min(window.refresh_at);
+        if publish_at > now && !self.is_forced(now) {
+            self.upcoming = Some(Upcoming {
+                window,
+                life,
+                publish_at,
+            });
+            return Some(Accepted::Later(window));
+        }
+        self.take(window, life);
+        Some(Accepted::Now(window))
+    }
+
+    /// The server hands out the present token until it has ended, so it is served until then, and few
+    /// further exchanges are made; or its life begins anew with each answer.
+    fn accept_again(
+        &mut self,
+        policies: &Policies,
+        present: Window,
+        repeated: Repeated,
+        Brought { sent, life, .. }: Brought,
+        now: Moment,
+    ) -> Option<Accepted> {
+        let policy = &policies.refresh;
+        let stated = sent + life.min(LONGEST);
+        let ends_at = match repeated {
+            Repeated::OpenEnd => stated,
+            Repeated::FixedEnd => stated.min(present.ends_at),
+        };
+        let rest = ends_at.since(now);
+        if rest < schedule::SHORTEST_LIFE {
+            return None;
+        }
+        let draw = self.random.f64();
+        let generation = present.generation;
+        let earliest = now + BETWEEN_REPETITIONS;
+        let begins_anew = ends_at.since(present.ends_at) * 2 >= rest;
+        let window = if begins_anew {
+            let life = ends_at.since(sent);
+            let window = schedule::window(policy, generation, (sent, now), life, draw)?;
+            self.take(window, life);
+            self.held_until = Some(earliest);
+            window
+        } else {
+            self.repetitions += 1;
+            // A fleet that was handed one token asks for the next one after its end, but not together.
+            let next_token_at = ends_at + schedule::spread_after(policy, self.life, draw);
+            let next_token_at = next_token_at.max(earliest);
+            let refresh_at = (now + schedule::refresh_after(policy, rest, draw)).max(earliest);
+            let is_exhausted = self.repetitions >= MOST_REPETITIONS || refresh_at >= ends_at;
+            self.held_until = Some(if is_exhausted {
+                next_token_at
+            } else {
+                earliest
+            });
+            let window = Window {
+                refresh_at: if is_exhausted {
+                    next_token_at
+                } else {
+                    refresh_at
+                },
+                usable_until: ends_at,
+                ends_at,
+                ..present
+            };
+            self.window = Some(window);
+            window
+        };
+        Some(Accepted::Again(window))
+    }
+
+    fn take(&mut self, window: Window, life: Duration) {
+        self.window = Some(window);
+        self.life = life;
+        self.upcoming = None;
+        self.repetitions = 0;
+        self.held_until = None;
+    }
+
+    /// When the upcoming token takes the place of the present one, if nothing else happens.
+    pub(in crate::machine) fn publish_at(&self, now: Moment) -> Option<Moment> {
+        let upcoming = self.upcoming?;
+        let is_wanted = matches!(self.demand, Some(Demand::NewerThan(_)));
+        Some(if is_wanted && self.demand_is_open(now) {
+            now
+        } else {
+            upcoming.publish_at
+        })
+    }
+
+    /// Has the upcoming token take the place of the present one.
+    pub(in crate::machine) fn publish(&mut self) {
+        if let Some(Upcoming { window, life, .. }) = self.upcoming.take() {
+            self.take(window, life);
+            self.demand = None;
+        }
+    }
+}

@@ -1,0 +1,439 @@
+//! The rule as a table, with right clocks and with wrong ones.
+
+use super::*;
+
+const NOW: i64 = 1_000_000;
+const MINUTE: i64 = 60;
+
+fn secs(seconds: i64) -> Duration {
+    Duration::from_secs(u64::try_from(seconds).unwrap())
+}
+
+fn at(seconds: i64) -> UnixMillis {
+    UnixMillis::from_millis(seconds * 1_000)
+}
+
+fn lives(seconds: i64) -> Lifetime {
+    Lifetime::For(secs(seconds))
+}
+
+/// Nothing but the local clock, which is right.
+const NOTHING: Stated = Stated {
+    expires_in: None,
+    expires_at: None,
+    date: None,
+    exp: None,
+    iat: None,
+    local: UnixMillis::from_millis(NOW * 1_000),
+};
+
+/// All that a server states of a token that it has minted just now, for 15 minutes.
+fn all() -> Stated {
+    Stated {
+        expires_in: Some(secs(900)),
+        expires_at: Some(at(NOW + 900)),
+        date: Some(at(NOW)),
+        exp: Some(at(NOW + 900)),
+        iat: Some(at(NOW)),
+        ..NOTHING
+    }
+}
+
+#[track_caller]
+fn check(stated: Stated, lifetime: Lifetime, left_out: Option<Statement>) {
+    assert_eq!(stated.judge(), (lifetime, left_out), "{stated:?}");
+}
+
+#[test]
+fn the_earliest_end_counts() {
+    check(all(), lives(900), None);
+    let expires_in = Some(secs(60));
+    check(
+        Stated {
+            expires_in,
+            ..all()
+        },
+        lives(60),
+        None,
+    );
+    let exp = Some(at(NOW + 70));
+    check(Stated { exp, ..all() }, lives(70), None);
+    let expires_at = Some(at(NOW + 80));
+    check(
+        Stated {
+            expires_at,
+            ..all()
+        },
+        lives(80),
+        None,
+    );
+    check(NOTHING, Lifetime::Unknown, None);
+    let iat = Some(at(NOW));
+    check(Stated { iat, ..NOTHING }, Lifetime::Unknown, None);
+    let expires_in = Some(Duration::MAX);
+    check(
+        Stated {
+            expires_in,
+            ..NOTHING
+        },
+        Lifetime::For(LONGEST),
+        None,
+    );
+}
+
+#[test]
+fn w18_the_whole_life_is_an_upper_bound_and_no_evidence() {
+    // Minted 50 minutes ago, with 10 minutes left, and nothing else known.
+    let minted_earlier = Stated {
+        iat: Some(at(NOW - 50 * MINUTE)),
+        exp: Some(at(NOW + 10 * MINUTE)),
+        ..NOTHING
+    };
+    check(minted_earlier, lives(600), None);
+    // The same with the server's own clock, which differs.
+    let date = Some(at(NOW - 5 * MINUTE));
+    check(
+        Stated {
+            date,
+            ..minted_earlier
+        },
+        lives(900),
+        None,
+    );
+    // A local clock that is behind does not make it longer than it is as a whole.
+    let local = at(NOW - 24 * 60 * MINUTE);
+    check(
+        Stated {
+            local,
+            ..minted_earlier
+        },
+        lives(3_600),
+        None,
+    );
+}
+
+#[test]
+fn w19_one_statement_that_alone_would_make_the_token_dead_is_left_out() {
+    let past = Some(at(NOW - 365 * 24 * 60 * MINUTE));
+    let rows = [
+        // A `Date` 20 minutes ahead, from a cache or a gateway.
+        (
+            Stated {
+                date: Some(at(NOW + 20 * MINUTE)),
+                ..all()
+            },
+            lives(900),
+            Some(Statement::Date),
+        ),
+        (
+            Stated {
+                date: Some(at(NOW + 20 * MINUTE)),
+                expires_in: None,
+                ..all()
+            },
+            lives(900),
+            Some(Statement::Date),
+        ),
+        // An `iat` in milliseconds.
+        (
+            Stated {
+                iat: Some(at(NOW * 1_000)),
+                ..all()
+            },
+            lives(900),
+            Some(Statement::Iat),
+        ),
+        // An `expires_at` of an example, beside `expires_in`, or beside a JWT.
+        (
+            Stated {
+                expires_at: past,
+                exp: None,
+                iat: None,
+                ..all()
+            },
+            lives(900),
+            Some(Statement::ExpiresAt),
+        ),
+        (
+            Stated {
+                expires_at: past,
+                expires_in: None,
+                ..all()
+            },
+            lives(900),
+            Some(Statement::ExpiresAt),
+        ),
+        (
+            Stated {
+                expires_at: past,
+                expires_in: None,
+                date: None,
+                ..all()
+            },
+            lives(900),
+            Some(Statement::ExpiresAt),
+        ),
+        // An `expires_in` of zero, as of a life below a second that is rounded down.
+        (
+            Stated {
+                expires_in: Some(Duration::ZERO),
+                ..all()
+            },
+            lives(900),
+            Some(Statement::ExpiresIn),
+        ),
+    ];
+    for (stated, lifetime, left_out) in rows {
+        check(stated, lifetime, left_out);
+    }
+}
+
+#[test]
+fn w10_a_token_that_no_omission_brings_to_life_is_dead() {
+    let past = Some(at(NOW - 5 * MINUTE));
+    let rows = [
+        // Past by the `Date` and by the local clock, whatever `expires_in` says.
+        Stated {
+            exp: past,
+            iat: Some(at(NOW - 65 * MINUTE)),
+            ..all()
+        },
+        Stated {
+            exp: past,
+            expires_at: None,
+            iat: None,
+            ..all()
+        },
+        // Two statements say so.
+        Stated {
+            expires_in: Some(Duration::ZERO),
+            expires_at: past,
+            exp: None,
+            iat: None,
+            ..all()
+        },
+        Stated {
+            expires_in: Some(Duration::ZERO),
+            expires_at: past,
+            ..all()
+        },
+        // The only one says so.
+        Stated {
+            expires_in: Some(Duration::ZERO),
+            ..NOTHING
+        },
+        Stated {
+            expires_at: past,
+            date: Some(at(NOW)),
+            ..NOTHING
+        },
+        // The server's clock is ahead, and all that it states agrees.
+        Stated {
+            expires_in: Some(Duration::ZERO),
+            expires_at: Some(at(NOW + 9 * MINUTE)),
+            exp: Some(at(NOW + 9 * MINUTE)),
+            date: Some(at(NOW + 10 * MINUTE)),
+            ..all()
+        },
+    ];
+    for stated in rows {
+        check(stated, lives(0), None);
+    }
+}
+
+#[test]
+fn w19_past_by_the_local_clock_alone_is_doubtful() {
+    let exp = Some(at(NOW - MINUTE));
+    check(
+        Stated { exp, ..NOTHING },
+        Lifetime::Doubtful { at_most: None },
+        None,
+    );
+    let iat = Some(at(NOW - 10 * MINUTE));
+    check(
+        Stated {
+            exp,
+            iat,
+            ..NOTHING
+        },
+        Lifetime::Doubtful {
+            at_most: Some(secs(540)),
+        },
+        None,
+    );
+    let expires_at = exp;
+    check(
+        Stated {
+            expires_at,
+            ..NOTHING
+        },
+        Lifetime::Doubtful { at_most: None },
+        None,
+    );
+    // An `iat` that makes no sense bounds nothing.
+    let iat = Some(at(NOW * 1_000));
+    check(
+        Stated {
+            exp,
+            iat,
+            ..NOTHING
+        },
+        Lifetime::Doubtful { at_most: None },
+        None,
+    );
+}
+
+#[test]
+fn w20_a_date_beyond_a_hundred_years_states_nothing() {
+    for exp in [
+        at((NOW + 900) * 1_000_000),
+        UnixMillis::from_millis(i64::MAX),
+    ] {
+        let exp = Some(exp);
+        check(
+            Stated { exp, ..NOTHING },
+            Lifetime::Unknown,
+            Some(Statement::Exp),
+        );
+        check(Stated { exp, ..all() }, lives(900), Some(Statement::Exp));
+        let expires_at = exp;
+        check(
+            Stated {
+                expires_at,
+                ..NOTHING
+            },
+            Lifetime::Unknown,
+            Some(Statement::ExpiresAt),
+        );
+        // With an `iat` in milliseconds, too.
+        let iat = Some(at(NOW * 1_000_000));
+        check(
+            Stated {
+                exp,
+                iat,
+                ..NOTHING
+            },
+            Lifetime::Unknown,
+            Some(Statement::Exp),
+        );
+    }
+}
+
+/// Clocks that are wrong, by this many seconds.
+const WRONG: [i64; 5] = [-20 * MINUTE, -MINUTE, 0, MINUTE, 20 * MINUTE];
+const WHOLE: i64 = 3_600;
+
+/// A token of an hour, minted so long ago, as a server states it whose clock is ahead by `server`.
+fn minted(ago: i64, server: i64, local: i64) -> Stated {
+    let end = NOW + server - ago + WHOLE;
+    Stated {
+        expires_in: Some(secs(WHOLE - ago)),
+        expires_at: Some(at(end)),
+        date: Some(at(NOW + server)),
+        exp: Some(at(end)),
+        iat: Some(at(end - WHOLE)),
+        local: at(NOW + local),
+    }
+}
+
+/// Every combination of the clocks of both sides and of the age.
+fn all_clocks() -> impl Iterator<Item = (i64, i64, i64)> {
+    let ages = [0, 50 * MINUTE];
+    let local = move |server| WRONG.map(|local| ages.map(|age| (age, server, local)));
+    WRONG
+        .into_iter()
+        .flat_map(move |server| local(server).into_iter().flatten())
+}
+
+#[test]
+fn w13_with_the_servers_date_no_wrong_clock_changes_anything() {
+    for (age, server, local) in all_clocks() {
+        let left = lives(WHOLE - age);
+        let full = minted(age, server, local);
+        check(full, left, None);
+        let expires_in = None;
+        check(Stated { expires_in, ..full }, left, None);
+        let expires_at = None;
+        check(
+            Stated {
+                expires_in,
+                expires_at,
+                ..full
+            },
+            left,
+            None,
+        );
+        let (exp, iat) = (None, None);
+        check(
+            Stated {
+                expires_in,
+                exp,
+                iat,
+                ..full
+            },
+            left,
+            None,
+        );
+    }
+}
+
+#[test]
+fn w13_with_expires_in_alone_no_wrong_clock_changes_anything() {
+    for (age, server, local) in all_clocks() {
+        let full = minted(age, server, local);
+        let date = None;
+        check(Stated { date, ..full }, lives(WHOLE - age), None);
+    }
+}
+
+#[test]
+fn w18_by_the_local_clock_a_life_is_wrong_by_what_the_clocks_differ_and_bounded() {
+    for (age, server, local) in all_clocks() {
+        let full = minted(age, server, local);
+        let by_local_clock = Stated {
+            expires_in: None,
+            date: None,
+            ..full
+        };
+        let left = WHOLE - age + server - local;
+        let expected = match left {
+            ..=0 => Lifetime::Doubtful {
+                at_most: Some(secs(WHOLE)),
+            },
+            left => lives(left.min(WHOLE)),
+        };
+        check(by_local_clock, expected, None);
+    }
+}
+
+#[test]
+fn w19_a_date_of_another_clock_never_lengthens_a_stated_life_and_kills_no_token() {
+    for (age, server, local) in all_clocks() {
+        for wrong in WRONG {
+            let full = minted(age, server, local);
+            let stated = Stated {
+                date: Some(at(NOW + server + wrong)),
+                ..full
+            };
+            let left = WHOLE - age;
+            let (lifetime, left_out) = stated.judge();
+            let is_past = left <= wrong;
+            let is_past_by_both = is_past && left + server <= local;
+            let expected = if is_past_by_both {
+                (lives(0), None)
+            } else if is_past {
+                (lives(left), Some(Statement::Date))
+            } else {
+                (lives(left.min(left - wrong)), None)
+            };
+            assert_eq!((lifetime, left_out), expected, "{stated:?}");
+        }
+    }
+}
+
+#[test]
+fn every_statement_has_the_name_that_it_has_on_the_wire() {
+    use Statement::*;
+    let names = [ExpiresIn, ExpiresAt, Date, Exp, Iat].map(Statement::as_str);
+    assert_eq!(names, ["expires_in", "expires_at", "Date", "exp", "iat"]);
+}
