@@ -181,6 +181,11 @@ fn event(happening: &Happening) {
                 );
             }
         },
+        Happening::RevocationsUnfinished { tokens } => tracing::warn!(
+            target: TARGET,
+            tokens,
+            "further revocations had not ended at the deadline"
+        ),
         Happening::ShutDown => tracing::info!(target: TARGET, "shut down"),
         long_term => log_long_term(long_term),
     }

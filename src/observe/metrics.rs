@@ -13,7 +13,7 @@ use metrics::{
 };
 
 use super::{Happening, State, Status};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::unwind::caught;
 
 const EXCHANGES: &str = "everbearer_exchanges_total";
@@ -31,6 +31,7 @@ const ROTATIONS: &str = "everbearer_rotations_total";
 const REVOCATIONS: &str = "everbearer_revocations_total";
 const STORE_FAILURES: &str = "everbearer_store_failures_total";
 
+const OUTCOME: &str = "outcome";
 const SUCCESS: &str = "success";
 /// In the place of the scopes of a set beyond those that have a label of their own.
 const OTHER: &str = "other";
@@ -95,6 +96,15 @@ impl Metrics {
             }
             Happening::Revocation { error, .. } => {
                 counter!(REVOCATIONS, self.with_outcome(error.as_ref())).increment(1);
+            }
+            Happening::RevocationsUnfinished { tokens } => {
+                let mut labels = self.of_provider();
+                labels.push(Label::from_static_parts(
+                    OUTCOME,
+                    ErrorKind::Timeout.as_str(),
+                ));
+                let tokens = u64::try_from(*tokens).unwrap_or(u64::MAX);
+                counter!(REVOCATIONS, labels).increment(tokens);
             }
             Happening::StoreFailed { .. } => {
                 counter!(STORE_FAILURES, self.of_provider()).increment(1);
@@ -207,7 +217,7 @@ impl Metrics {
 
 fn outcome(error: Option<&Error>) -> Label {
     Label::from_static_parts(
-        "outcome",
+        OUTCOME,
         error.map_or(SUCCESS, |error| error.kind().as_str()),
     )
 }

@@ -171,6 +171,13 @@ pub enum Happening {
         /// Why it may live on; `None` if it is gone.
         error: Option<Error>,
     },
+    /// The shutdown's deadline came before so many further revocations had ended: more than are told one
+    /// by one.
+    #[non_exhaustive]
+    RevocationsUnfinished {
+        /// How many tokens may live on.
+        tokens: usize,
+    },
     /// The shutdown is over.
     ShutDown,
 }

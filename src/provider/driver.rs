@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
-use super::engine::{Minted, Retired};
+use super::engine::Retired;
 use super::flight;
 use super::grants;
 use super::keeper;
 use super::landing::{land, publish};
 use super::lane::Lane;
 use super::ledger::unfinished;
+use super::live::Minted;
 use super::rotation;
 use super::shared::Shared;
 use super::shutdown;

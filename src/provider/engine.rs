@@ -9,15 +9,14 @@ use super::cell::Published;
 use super::grants::GrantPause;
 use super::landing::Swap;
 use super::lane::Lane;
+use super::live::{LiveTokens, Minted};
 use crate::clock::Moment;
 use crate::error::{Error, ErrorKind};
 use crate::machine::{
     Action, Demand, Event, Generation, LaneId, Machine, Outline, Outlook, Policies,
 };
-use crate::token::{LongTermToken, ShortTermToken};
+use crate::token::LongTermToken;
 
-/// So many tokens whose end nobody states are kept for revocation: memory must not grow for ever.
-const MOST_WITHOUT_END: usize = 1_000;
 /// By less than this a wall clock may wander without anybody minding.
 const LEAST_STEP: Duration = Duration::from_secs(60);
 
@@ -49,7 +48,7 @@ pub(super) struct Engine {
     pub(super) grant_pause: Option<GrantPause>,
     /// Why the store cannot be used, if it cannot.
     pub(super) store_error: Option<Error>,
-    pub(super) minted: Vec<Minted>,
+    pub(super) live: LiveTokens,
     pub(super) shutdown_began: Option<Moment>,
     root: Arc<Lane>,
     open: HashMap<LaneId, Open>,
@@ -73,15 +72,6 @@ pub(super) struct Verdict {
     pub(super) token: LongTermToken,
     /// Why the server refuses it where it accepts the one in use; `None` if it is proven.
     pub(super) refusal: Option<Error>,
-}
-
-/// A token to revoke in the end.
-#[derive(Clone, Debug)]
-pub(super) struct Minted {
-    pub(super) lane: LaneId,
-    pub(super) token: ShortTermToken,
-    /// When it ends by itself at the latest; `None` if nobody knows.
-    pub(super) ends_at: Option<Moment>,
 }
 
 /// A lane whose token is looked after.
@@ -149,7 +139,7 @@ impl Engine {
             is_rotating: false,
             grant_pause: None,
             store_error: None,
-            minted: Vec::new(),
+            live: LiveTokens::default(),
             shutdown_began: None,
             root: Arc::clone(root),
             open: HashMap::new(),
@@ -313,9 +303,8 @@ impl Engine {
     fn close(&mut self, lane: LaneId, now: Moment) -> Option<Retired> {
         let Open { lane, .. } = self.open.remove(&lane)?;
         lane.cell.withdraw();
-        self.forget_ended(now);
-        let is_of_lane = |minted: &&Minted| minted.lane == lane.id;
-        let left = self.minted.iter().filter(is_of_lane).cloned().collect();
+        self.live.forget_ended(now);
+        let left = self.live.of_lane(lane.id);
         Some(Retired { lane, left })
     }
 
@@ -336,7 +325,7 @@ impl Engine {
 
     /// Forgets all tokens: the shutdown is over.
     pub(super) fn forget_tokens(&mut self) {
-        self.minted = Vec::new();
+        self.live = LiveTokens::default();
         self.evicted = HashMap::new();
         self.long_term = None;
         self.next = None;
@@ -355,29 +344,6 @@ impl Engine {
             open.attempts += 1;
             open.last_error = error;
         }
-    }
-
-    /// A token is there that will have to be revoked. A server may hand out one twice.
-    pub(super) fn note_minted(&mut self, minted: Minted, now: Moment) {
-        self.forget_ended(now);
-        self.minted
-            .retain(|earlier| !is_same(&earlier.token, &minted.token));
-        self.minted.push(minted);
-        let endless = |minted: &Minted| minted.ends_at.is_none();
-        if self.minted.iter().filter(|it| endless(it)).count() > MOST_WITHOUT_END
-            && let Some(oldest) = self.minted.iter().position(endless)
-        {
-            self.minted.remove(oldest);
-        }
-    }
-
-    pub(super) fn forget_ended(&mut self, now: Moment) {
-        self.minted
-            .retain(|minted| minted.ends_at.is_none_or(|ends_at| ends_at > now));
-    }
-
-    pub(super) fn forget(&mut self, token: &ShortTermToken) {
-        self.minted.retain(|minted| !minted.token.is(token));
     }
 
     fn demand(&mut self, lane: LaneId, demand: Demand, now: Moment) {
@@ -441,11 +407,4 @@ fn unchanged() -> Error {
         ErrorKind::Unchanged,
         "the auth server hands out the token in use again; there is no newer one before it ends",
     )
-}
-
-fn is_same(a: &ShortTermToken, b: &ShortTermToken) -> bool {
-    match (a.token_id(), b.token_id()) {
-        (Some(a), Some(b)) => a == b,
-        _ => a.expose() == b.expose(),
-    }
 }

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::engine::{Engine, Minted};
+use super::engine::Engine;
 use super::flight::{self, Failed};
 use super::lane::Lane;
+use super::live::Minted;
 use super::minting::Fresh;
 use super::rotation;
 use super::shared::Shared;
@@ -36,7 +37,7 @@ fn accept(shared: &Shared, lane: &Lane, fresh: Fresh, now: Moment) {
             // The server may have begun to count only when it answered.
             ends_at: (!fresh.is_assumed).then(|| now + fresh.life),
         };
-        engine.note_minted(minted, now);
+        engine.live.insert(minted, now);
         engine.forget_grant_pause(now);
         let brought = brought(shared, lane, &fresh);
         let Some(accepted) = engine.machine.exchanged(lane.id, brought, now) else {
@@ -195,7 +196,7 @@ fn failed(engine: &mut Engine, lane: &Lane, error: Error, now: Moment) -> Happen
 
 fn revoked(shared: &Shared, token: &ShortTermToken, outcome: Result<(), Error>) {
     if outcome.is_ok() {
-        shared.engine().forget(token);
+        shared.engine().live.forget(token);
     } // else the shutdown tries again, unless the token has ended by then
     shared.observers.tell(Happening::Revocation {
         token_id: token.token_id().map(str::to_owned),

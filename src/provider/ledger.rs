@@ -1,5 +1,6 @@
 //! The shutdown's book: what is still to be revoked, and what is to be reported.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
 use super::flight;
@@ -10,12 +11,18 @@ use crate::machine::retry_delay;
 use crate::observe::Happening;
 use crate::token::{Bearer, LongTermToken, ShortTermToken};
 
+/// Of so many revocations that have not ended each is told by itself.
+const MOST_TOLD: usize = 100;
+
 #[derive(Default)]
 pub(super) struct Ledger {
     entries: Vec<TokenReport>,
     /// The last one is the next to be revoked.
     doomed: Vec<Doomed>,
-    short_term: Vec<ShortTermToken>,
+    /// The entries whose revocation has not ended.
+    pending: BTreeSet<usize>,
+    /// The number of the last short-term token that is in the book.
+    last_short_term: u64,
     long_term: Vec<LongTermToken>,
 }
 
@@ -60,16 +67,13 @@ impl Ledger {
     /// Adds the short-term tokens that are there and not in the book yet.
     pub(super) fn add_short_term(&mut self, shared: &Shared) {
         let (now, wall) = (shared.now(), shared.wall());
-        let minted = {
+        let (newer, last) = {
             let mut engine = shared.engine();
-            engine.forget_ended(now);
-            engine.minted.clone()
+            engine.live.forget_ended(now);
+            engine.live.after(self.last_short_term)
         };
-        for minted in minted {
-            if self.short_term.iter().any(|known| known.is(&minted.token)) {
-                continue;
-            }
-            self.short_term.push(minted.token.clone());
+        self.last_short_term = last;
+        for minted in newer {
             let rest = minted.ends_at.map(|ends_at| ends_at.since(now));
             self.add(
                 Token::ShortTerm(minted.token),
@@ -134,6 +138,7 @@ impl Ledger {
         let token_id = entry.token_id.clone();
         let Err(error) = outcome else {
             entry.fate = Fate::Revoked;
+            self.pending.remove(&doomed.entry);
             let error = None;
             shared
                 .observers
@@ -148,11 +153,35 @@ impl Ledger {
         if error.is_retryable() && pause < rest {
             return Some((doomed, pause));
         }
+        self.pending.remove(&doomed.entry);
         let error = Some(error);
         shared
             .observers
             .tell(Happening::Revocation { token_id, error });
         None
+    }
+
+    /// Tells of the revocations that have not ended: of the first ones each, of the rest how many there
+    /// are, since there may be very many and the time is over.
+    pub(super) fn tell_unfinished(&mut self, shared: &Shared) {
+        let pending = std::mem::take(&mut self.pending);
+        let rest = pending.len().saturating_sub(MOST_TOLD);
+        for entry in pending.into_iter().take(MOST_TOLD) {
+            if let Some(entry) = self.entries.get(entry)
+                && let Fate::NotRevoked(error) = &entry.fate
+            {
+                shared.observers.tell(Happening::Revocation {
+                    token_id: entry.token_id.clone(),
+                    error: Some(error.clone()),
+                });
+            }
+        }
+        if rest > 0 {
+            let tokens = rest;
+            shared
+                .observers
+                .tell(Happening::RevocationsUnfinished { tokens });
+        }
     }
 
     pub(super) fn report(self, shared: &Shared) -> ShutdownReport {
@@ -195,14 +224,12 @@ impl Ledger {
             },
         });
         if revoke {
+            self.pending.insert(doomed.entry);
             self.doomed.push(doomed);
         }
     }
 }
 
 pub(super) fn unfinished() -> Error {
-    Error::new(
-        ErrorKind::Timeout,
-        "the server had not answered when the time for revoking the token was over",
-    )
+    Error::new(ErrorKind::Timeout, "the revocation timed out")
 }

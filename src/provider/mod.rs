@@ -13,6 +13,7 @@ mod keeper;
 mod landing;
 mod lane;
 mod ledger;
+mod live;
 mod minting;
 mod recovery;
 mod report;

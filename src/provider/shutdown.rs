@@ -119,6 +119,7 @@ pub(super) async fn drain(shared: &Arc<Shared>, tasks: &mut Tasks, deadline: Mom
     give_up(shared, tasks, &mut ledger);
     ledger.add_short_term(shared);
     ledger.add_long_term(shared);
+    ledger.tell_unfinished(shared);
     let report = ledger.report(shared);
     if let Ok(mut keeper) = shared.keeper.try_lock() {
         *keeper = Keeper::default();
@@ -216,4 +217,64 @@ fn attempt(
         (doomed, outcome.unwrap_or_else(|| Err(panicked())))
     }
     .boxed()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use crate::machine::LaneId;
+    use crate::provider::TokenProvider;
+    use crate::provider::live::Minted;
+    use crate::testkit::{Answer, ManualClock, ScriptedIssuer};
+    use crate::token::{LongTermToken, ShortTermToken};
+
+    use super::*;
+
+    /// How long the shutdown of a provider with so many live tokens takes whose revocations hang. The
+    /// deadline takes no time, since timers are paused.
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "what is compared is the time that the processor takes"
+    )]
+    fn shut_down_with(tokens: usize) -> Duration {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .start_paused(true)
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let issuer = ScriptedIssuer::new();
+            issuer.script_revocations(std::iter::repeat_n(Answer::hang(), 100));
+            let long_term = LongTermToken::new("long-term").unwrap();
+            let provider = TokenProvider::builder(issuer, long_term)
+                .clock(ManualClock::new())
+                .build()
+                .unwrap();
+            let (shared, now) = (&provider.shared, provider.shared.now());
+            for number in 0..tokens {
+                let text = format!("token-{number}");
+                let minted = Minted {
+                    lane: LaneId::ROOT,
+                    token: ShortTermToken::builder(&text).build().unwrap(),
+                    ends_at: Some(now + Duration::from_secs(3_600)),
+                };
+                shared.engine().live.insert(minted, now);
+            }
+            let began = Instant::now();
+            let report = provider.shutdown().await;
+            let took = began.elapsed();
+            assert_eq!(report.not_revoked().count(), tokens);
+            assert!(report.took <= shared.settings.shutdown.deadline);
+            took
+        })
+    }
+
+    #[test]
+    fn d11_with_a_hundred_thousand_live_tokens_the_deadline_holds() {
+        let fastest = |tokens| (0..3).map(|_| shut_down_with(tokens)).min().unwrap();
+        let (few, many) = (fastest(10_000), fastest(100_000));
+        // In proportion it is 10 times; where each token is compared with each other, 100 times.
+        assert!(many < few * 40, "{many:?} for 100,000, {few:?} for 10,000");
+    }
 }

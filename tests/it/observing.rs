@@ -122,8 +122,20 @@ async fn odd_statements() {
     }
 }
 
+/// More revocations that do not end than are told one by one.
+async fn revocations_that_hang() {
+    let issuer = ScriptedIssuer::new();
+    issuer.script_revocations(std::iter::repeat_n(Answer::hang(), 500));
+    let provider = builder(&issuer).name("hanging").build().unwrap();
+    for _ in 0..110 {
+        provider.refresh().await.unwrap();
+    }
+    provider.shutdown().await;
+}
+
 pub(crate) async fn everything_that_can_happen() {
     odd_statements().await;
+    revocations_that_hang().await;
 
     let issuer = ScriptedIssuer::new();
     let down = Answer::error(Error::transient("down"));

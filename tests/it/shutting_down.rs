@@ -4,9 +4,11 @@ use std::sync::{Arc, Mutex};
 
 use everbearer::testkit::{Answer, AuthServer, Endpoint, Fault, ScriptedIssuer};
 use everbearer::{
-    Bearer, Error, ErrorKind, Exchanged, Fate, Grant, LongTermToken, ShortTermToken,
+    Bearer, Error, ErrorKind, Exchanged, Fate, Grant, Happening, LongTermToken, ShortTermToken,
     ShutdownPolicy, State, Tier, TokenIssuer, TokenProvider,
 };
+
+use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 
 use crate::support::{builder, millis, provider, provider_at, secs, settle, tasks};
 
@@ -400,4 +402,53 @@ fn d5_the_report_is_the_same_outside_of_tokio() {
         panic!("there is a report already");
     };
     assert!(report.is_clean(), "{report:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn d10_revocations_that_do_not_end_in_time_are_told_and_counted() {
+    for (tokens, told_together) in [(1, 0), (100, 0), (150, 50)] {
+        let recorder = DebuggingRecorder::new();
+        let snapshotter = recorder.snapshotter();
+        let _guard = metrics::set_default_local_recorder(&recorder);
+        let issuer = ScriptedIssuer::new();
+        issuer.script_revocations(std::iter::repeat_n(Answer::hang(), 500));
+        let (provider, _) = provider(&issuer);
+        for _ in 0..tokens {
+            provider.refresh().await.unwrap();
+        }
+        let mut happenings = provider.subscribe();
+        let report = provider.shutdown().await;
+        let minted = issuer.exchanges();
+        assert_eq!(report.not_revoked().count(), minted);
+
+        let (mut one_by_one, mut together) = (0, 0);
+        while let Some(happening) = happenings.next().await {
+            match happening {
+                Happening::Revocation { error, .. } => {
+                    assert_eq!(error.unwrap().kind(), ErrorKind::Timeout);
+                    one_by_one += 1;
+                }
+                Happening::RevocationsUnfinished { tokens, .. } => together += tokens,
+                Happening::ShutDown => break,
+                _ => {}
+            }
+        }
+        assert_eq!(one_by_one + together, minted);
+        assert!(together >= told_together && one_by_one >= minted.min(100));
+        let timed_out: u64 = snapshotter
+            .snapshot()
+            .into_vec()
+            .into_iter()
+            .filter(|(key, ..)| {
+                let mut labels = key.key().labels();
+                key.key().name() == "everbearer_revocations_total"
+                    && labels.any(|label| label.value() == "timeout")
+            })
+            .map(|(.., value)| match value {
+                DebugValue::Counter(count) => count,
+                other => panic!("{other:?}"),
+            })
+            .sum();
+        assert_eq!(timed_out, minted as u64);
+    }
 }

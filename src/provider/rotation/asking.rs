@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use crate::error::{Error, ErrorKind};
 use crate::machine::LaneId;
-use crate::provider::engine::Minted;
 use crate::provider::flight::is_refused;
 use crate::provider::grants;
 use crate::provider::guard::bounded_call;
 use crate::provider::keeper::{Keeper, dated, retiring};
+use crate::provider::live::Minted;
 use crate::provider::shared::Shared;
 use crate::store::Record;
 use crate::token::{Lifetime, LongTermToken, ShortTermToken};
@@ -128,5 +128,5 @@ pub(in crate::provider) fn note_minted(shared: &Shared, token: &ShortTermToken) 
         token: token.clone(),
         ends_at,
     };
-    shared.engine().note_minted(minted, now);
+    shared.engine().live.insert(minted, now);
 }

@@ -15,7 +15,7 @@ pub(super) async fn revoke_spent(shared: &Shared, keeper: &mut Keeper) {
     for token in std::mem::take(&mut keeper.spent) {
         let outcome = revoke(shared, Bearer::ShortTerm(&token)).await;
         if outcome.is_ok() {
-            shared.engine().forget(&token);
+            shared.engine().live.forget(&token);
         }
         tell_revocation(shared, token.token_id(), outcome.err());
     }

@@ -1,0 +1,168 @@
+//! The short-term tokens that were minted here and may be alive: what is to be revoked in the end.
+//! There may be very many, so each operation takes the same time however many there are.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::{BuildHasher as _, RandomState};
+
+use crate::clock::Moment;
+use crate::machine::LaneId;
+use crate::token::ShortTermToken;
+
+/// So many tokens whose end nothing states are kept: memory must not grow for ever.
+const MOST_WITHOUT_END: usize = 1_000;
+
+/// A token to revoke in the end.
+#[derive(Clone, Debug)]
+pub(super) struct Minted {
+    pub(super) lane: LaneId,
+    pub(super) token: ShortTermToken,
+    /// When it ends by itself at the latest; `None` if that is unknown.
+    pub(super) ends_at: Option<Moment>,
+}
+
+/// In the order in which they were minted, each under a number of its own.
+#[derive(Debug, Default)]
+pub(super) struct LiveTokens {
+    tokens: BTreeMap<u64, Minted>,
+    last: u64,
+    /// By the hash of what tells a token from others: its ID, or else its text.
+    numbers: HashMap<u64, u64>,
+    hasher: RandomState,
+    by_end: BTreeSet<(Moment, u64)>,
+    without_end: BTreeSet<u64>,
+}
+
+impl LiveTokens {
+    /// Adds the token. One that is there already, since a server may hand it out again, keeps its place,
+    /// and the latest statement about its end counts.
+    pub(super) fn insert(&mut self, minted: Minted, now: Moment) {
+        self.forget_ended(now);
+        let identity = self.identity(&minted.token);
+        let number = self.numbers.get(&identity).copied().unwrap_or_else(|| {
+            self.last += 1;
+            self.last
+        });
+        self.remove(number);
+        self.numbers.insert(identity, number);
+        match minted.ends_at {
+            Some(ends_at) => self.by_end.insert((ends_at, number)),
+            None => self.without_end.insert(number),
+        };
+        self.tokens.insert(number, minted);
+        if self.without_end.len() > MOST_WITHOUT_END
+            && let Some(&oldest) = self.without_end.first()
+        {
+            self.remove(oldest);
+        }
+    }
+
+    pub(super) fn forget_ended(&mut self, now: Moment) {
+        while let Some(&(ends_at, number)) = self.by_end.first()
+            && ends_at <= now
+        {
+            self.remove(number);
+        }
+    }
+
+    pub(super) fn forget(&mut self, token: &ShortTermToken) {
+        if let Some(&number) = self.numbers.get(&self.identity(token)) {
+            self.remove(number);
+        }
+    }
+
+    /// The tokens of this lane.
+    pub(super) fn of_lane(&self, lane: LaneId) -> Vec<Minted> {
+        let is_of_lane = |minted: &&Minted| minted.lane == lane;
+        self.tokens.values().filter(is_of_lane).cloned().collect()
+    }
+
+    /// The tokens with a greater number than this, and the greatest number.
+    pub(super) fn after(&self, number: u64) -> (Vec<Minted>, u64) {
+        let newer = self.tokens.range(number.saturating_add(1)..);
+        (newer.map(|(_, minted)| minted.clone()).collect(), self.last)
+    }
+
+    fn remove(&mut self, number: u64) {
+        if let Some(minted) = self.tokens.remove(&number) {
+            self.numbers.remove(&self.identity(&minted.token));
+            self.without_end.remove(&number);
+            if let Some(ends_at) = minted.ends_at {
+                self.by_end.remove(&(ends_at, number));
+            }
+        }
+    }
+
+    fn identity(&self, token: &ShortTermToken) -> u64 {
+        match token.token_id() {
+            Some(id) => self.hasher.hash_one((true, id)),
+            None => self.hasher.hash_one((false, token.expose())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn at(seconds: u64) -> Moment {
+        Moment::from_origin(Duration::from_secs(seconds))
+    }
+
+    fn minted(text: &str, id: Option<&str>, ends_at: Option<u64>) -> Minted {
+        let mut token = ShortTermToken::builder(text);
+        if let Some(id) = id {
+            token = token.token_id(id);
+        }
+        Minted {
+            lane: LaneId::ROOT,
+            token: token.build().unwrap(),
+            ends_at: ends_at.map(at),
+        }
+    }
+
+    fn texts(live: &LiveTokens) -> Vec<String> {
+        let (all, _) = live.after(0);
+        all.iter().map(|it| it.token.expose().to_owned()).collect()
+    }
+
+    #[test]
+    fn tokens_are_forgotten_when_they_have_ended() {
+        let mut live = LiveTokens::default();
+        live.insert(minted("a", None, Some(20)), at(0));
+        live.insert(minted("b", None, Some(10)), at(0));
+        live.insert(minted("c", None, None), at(0));
+        live.forget_ended(at(10));
+        assert_eq!(texts(&live), ["a", "c"]);
+        live.forget_ended(at(1_000));
+        assert_eq!(texts(&live), ["c"]);
+    }
+
+    #[test]
+    fn a_token_that_is_handed_out_again_is_there_once() {
+        let mut live = LiveTokens::default();
+        live.insert(minted("a", None, Some(20)), at(0));
+        live.insert(minted("b", Some("id"), Some(20)), at(0));
+        live.insert(minted("a", None, Some(30)), at(0));
+        live.insert(minted("another-text", Some("id"), None), at(0));
+        assert_eq!(texts(&live), ["a", "another-text"]);
+        live.forget_ended(at(25));
+        assert_eq!(texts(&live), ["a", "another-text"]);
+        let (newer, last) = live.after(1);
+        assert_eq!((newer.len(), last), (1, 2));
+        assert!(live.after(2).0.is_empty());
+        live.forget(&minted("x", Some("id"), None).token);
+        live.forget(&minted("unknown", None, None).token);
+        assert_eq!(texts(&live), ["a"]);
+    }
+
+    #[test]
+    fn of_those_without_an_end_the_oldest_go_first() {
+        let mut live = LiveTokens::default();
+        for number in 0..=MOST_WITHOUT_END {
+            live.insert(minted(&format!("t-{number}"), None, None), at(0));
+        }
+        assert_eq!(live.after(0).0.len(), MOST_WITHOUT_END);
+        assert_eq!(texts(&live)[0], "t-1");
+    }
+}
