@@ -1,6 +1,6 @@
 //! What was measured, and whether it is as it should be.
 
-use std::fmt::Display;
+use std::fmt::{Display, Write as _};
 use std::fs;
 use std::sync::Arc;
 
@@ -8,6 +8,7 @@ use everbearer::testkit::AuthServer;
 use everbearer::{ShutdownReport, Status};
 use tokio::runtime::Handle;
 
+use crate::fragile::Panics;
 use crate::load::Tally;
 use crate::watched::Watched;
 
@@ -32,6 +33,8 @@ pub(crate) struct Figures {
     faults: usize,
     memory_kib: Vec<u64>,
     tasks: Vec<u64>,
+    /// How many exchanges had succeeded, second by second.
+    succeeded: Vec<u64>,
 }
 
 impl Figures {
@@ -44,6 +47,7 @@ impl Figures {
             faults: 0,
             memory_kib: Vec::new(),
             tasks: Vec::new(),
+            succeeded: Vec::new(),
         }
     }
 
@@ -54,6 +58,8 @@ impl Figures {
         self.memory_kib.extend(memory_kib());
         let tasks = Handle::current().metrics().num_alive_tasks();
         self.tasks.push(u64::try_from(tasks).unwrap_or(u64::MAX));
+        let succeeded = self.server.counts().exchanges_succeeded;
+        self.succeeded.push(succeeded);
     }
 
     pub(crate) fn line(&self) -> String {
@@ -77,8 +83,8 @@ impl Figures {
         )
     }
 
-    /// Prints all figures, and says whether all are right.
-    pub(crate) fn judge(&self, report: &ShutdownReport) -> bool {
+    /// All figures, and whether all are right.
+    pub(crate) fn judge(&self, report: &ShutdownReport, panics: &Panics) -> (String, bool) {
         let counts = self.server.counts();
         let jobs = &counts.jobs_outcomes;
         let without = jobs.without_token;
@@ -92,39 +98,80 @@ impl Figures {
         let (tasks, tasks_are_flat) = compare(&self.tasks, TASKS_NOISE);
         let clean = report.is_clean();
 
-        println!();
-        let all = [
-            row("requests served", jobs.served, jobs.served > 0),
-            row("  without a token", without, without == 0),
-            row("  with one that is no good", not_good, not_good == 0),
-            row("refused for want of a token", refused, true),
-            row("failed for another reason", failed, failed == 0),
-            row("callers dropped", dropped, dropped > 0),
-            row("callers that panicked", panicked, panicked == 0),
-            row("tokens", self.tokens, self.tokens >= least_tokens),
-            row("exchanges", exchanges, true),
-            row("  that met a fault", self.faults, self.faults > 0),
-            row("  at once, by the server", server_saw, server_saw == 1),
-            row("  at once, by the client", we_saw, we_saw == 1),
-            row("memory in KiB", memory, memory_is_flat),
-            row("tasks", tasks, tasks_are_flat),
-            row("all revoked at shutdown", clean, clean),
-        ];
-        if let Some(failure) = self.tally.first_failure.get() {
-            println!("\nThe first that failed for another reason: {failure}");
-        }
-        let all_are_right = all.iter().all(|is_right| *is_right);
-        if all_are_right {
-            println!("\nAll as it should be.");
-        }
-        all_are_right
+        let at_the_end = self.exchanges_at_the_end();
+        let [subscriber, recorder, issuer, clock, broken_pipe] = panics.survived();
+        let (unexpected, first_unexpected) = panics.unexpected();
+
+        let mut rows = Rows::default();
+        rows.add("requests served", jobs.served, jobs.served > 0);
+        rows.add("  without a token", without, without == 0);
+        rows.add("  with one that is no good", not_good, not_good == 0);
+        rows.add("refused for want of a token", refused, true);
+        rows.add("failed for another reason", failed, failed == 0);
+        rows.add("callers dropped", dropped, dropped > 0);
+        rows.add("callers that panicked", panicked, panicked == 0);
+        rows.add("tokens", self.tokens, self.tokens >= least_tokens);
+        rows.add("exchanges", exchanges, true);
+        rows.add("  that met a fault", self.faults, self.faults > 0);
+        rows.add("  at once, by the server", server_saw, server_saw == 1);
+        rows.add("  at once, by the client", we_saw, we_saw == 1);
+        rows.add("  in the last 10 s", at_the_end, at_the_end > 0);
+        rows.add(
+            "panics survived",
+            subscriber + recorder + issuer + clock + broken_pipe,
+            true,
+        );
+        rows.add("  of the subscriber", subscriber, subscriber > 0);
+        rows.add("  of the recorder", recorder, recorder > 0);
+        rows.add("  of the issuer", issuer, true);
+        rows.add("  of the clock", clock, clock > 0);
+        rows.add("  of a log without a reader", broken_pipe, true);
+        rows.add("panics of the library", unexpected, unexpected == 0);
+        rows.add("memory in KiB", memory, memory_is_flat);
+        rows.add("tasks", tasks, tasks_are_flat);
+        rows.add("all revoked at shutdown", clean, clean);
+        rows.note(
+            "first that failed for another reason",
+            self.tally.first_failure.get(),
+        );
+        rows.note("first panic of the library", first_unexpected);
+        rows.judgement()
+    }
+
+    /// How many exchanges have succeeded in the last ten seconds.
+    fn exchanges_at_the_end(&self) -> u64 {
+        let end = self.succeeded.last().copied().unwrap_or_default();
+        let before = self.succeeded.iter().rev().nth(SECONDS_COMPARED);
+        end - before.copied().unwrap_or_default()
     }
 }
 
-fn row(name: &str, value: impl Display, is_right: bool) -> bool {
-    let verdict = if is_right { "" } else { "   <== WRONG" };
-    println!("{name:<30} {value}{verdict}");
-    is_right
+/// The figures, a line each.
+#[derive(Default)]
+struct Rows {
+    text: String,
+    some_are_wrong: bool,
+}
+
+impl Rows {
+    fn add(&mut self, name: &str, value: impl Display, is_right: bool) {
+        let verdict = if is_right { "" } else { "   <== WRONG" };
+        let _ = writeln!(self.text, "{name:<30} {value}{verdict}");
+        self.some_are_wrong |= !is_right;
+    }
+
+    fn note(&mut self, name: &str, text: Option<&String>) {
+        if let Some(text) = text {
+            let _ = writeln!(self.text, "\nThe {name}: {text}");
+        }
+    }
+
+    fn judgement(mut self) -> (String, bool) {
+        if !self.some_are_wrong {
+            self.text += "\nAll as it should be.\n";
+        }
+        (self.text, !self.some_are_wrong)
+    }
 }
 
 /// Whether what is sampled late is as it was early, but for noise.

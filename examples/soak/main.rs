@@ -1,16 +1,22 @@
-//! A provider under load for minutes while a third of all exchanges go wrong. The auth server counts
-//! what it is sent, and the exit code says whether every figure is as it should be.
+//! A provider under load for minutes while a third of all exchanges go wrong, and the subscriber, the
+//! recorder, the issuer and the clock panic in one call of a hundred. The auth server counts what it is
+//! sent, and the exit code says whether every figure is as it should be.
 //!
 //! ```sh
 //! cargo run --release --example soak -- --minutes 5
+//! cargo run --release --example soak -- --minutes 5 --report FILE | head -5   # a log whose pipe breaks
 //! ```
 
 mod faults;
 mod figures;
+mod fragile;
 mod load;
 mod watched;
 
 use std::env;
+use std::fmt::Display;
+use std::io::Write as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,17 +26,19 @@ use everbearer::{AuthApi, Grant, RetryPolicy, TokenProvider};
 
 use faults::Faults;
 use figures::Figures;
+use fragile::{FragileClock, Panics};
 use load::Load;
 use watched::Watched;
 
 const USAGE: &str = "\
 Runs a provider under load while a third of all exchanges go wrong, and judges the figures.
 
-Usage: soak [--minutes N] [--seed N]
+Usage: soak [--minutes N] [--seed N] [--report FILE]
 
-  --minutes N  how long, from 0.1 to 10000 [default: 1]
-  --seed N     draws the same faults as the run that printed this number [default: a new one]
-  --help       print this and stop
+  --minutes N    how long, from 0.1 to 10000 [default: 1]
+  --seed N       draws the same faults as the run that printed this number [default: a new one]
+  --report FILE  write the figures of the end into this file as well
+  --help         print this and stop
 
 The exit code is 0 if all figures are right, and 1 if one is not.";
 
@@ -44,7 +52,7 @@ async fn main() -> ExitCode {
     let options = match Options::parse(env::args().skip(1)) {
         Ok(Some(options)) => options,
         Ok(None) => {
-            println!("{USAGE}");
+            say(USAGE);
             return ExitCode::SUCCESS;
         }
         Err(mistake) => {
@@ -62,15 +70,21 @@ async fn main() -> ExitCode {
     }
 }
 
+/// Prints a line if standard output takes it: unlike `println!`, it survives a pipe that is closed.
+fn say(line: impl Display) {
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
 struct Options {
     lasts: Duration,
     seed: u64,
+    report: Option<PathBuf>,
 }
 
 impl Options {
     /// `None` where help is wanted.
     fn parse(mut args: impl Iterator<Item = String>) -> std::result::Result<Option<Self>, String> {
-        let (mut minutes, mut seed) = (1.0, fastrand::u64(..));
+        let (mut minutes, mut seed, mut report) = (1.0, fastrand::u64(..), None);
         while let Some(name) = args.next() {
             let mut value = || args.next().ok_or(format!("{name} needs a value"));
             match name.as_str() {
@@ -87,30 +101,38 @@ impl Options {
                     let number = value.parse();
                     seed = number.map_err(|_| format!("{value:?} is no whole number"))?;
                 }
+                "--report" => report = Some(PathBuf::from(value()?)),
                 _ => return Err(format!("unknown argument {name:?}")),
             }
         }
         let lasts = Duration::from_secs(60).mul_f64(minutes);
-        Ok(Some(Self { lasts, seed }))
+        Ok(Some(Self {
+            lasts,
+            seed,
+            report,
+        }))
     }
 }
 
-async fn run(&Options { lasts, seed }: &Options) -> Result<bool> {
+async fn run(options: &Options) -> Result<bool> {
+    let (lasts, seed) = (options.lasts, options.seed);
+    let panics = Panics::install()?;
     let server = AuthServer::builder()
         .short_term_lifetime(TOKENS_LIVE)
         .fractional_timestamps(true);
     let server = Arc::new(server.start().await?);
     let mut faults = Faults::new(seed);
     faults.keep_coming(&server);
-    println!(
+    say(format_args!(
         "{} callers for {lasts:?}; tokens live for {TOKENS_LIVE:?}; seed {seed}",
         load::CALLERS
-    );
+    ));
 
     let issuer = Watched::new(AuthApi::new(server.base_url())?, Arc::clone(&server));
     let grant = Grant::client_secret(server.client_id(), server.client_secret());
     let provider = TokenProvider::builder(issuer.clone(), grant)
         .retry_policy(for_short_lives())
+        .clock(FragileClock)
         .build()?;
     let load = Load::start(&provider, server.url("/jobs"), seed)?;
 
@@ -120,12 +142,17 @@ async fn run(&Options { lasts, seed }: &Options) -> Result<bool> {
         faults.keep_coming(&server);
         figures.sample(&provider.status(), faults.met(&server));
         if second % SECONDS_PER_LINE == 0 {
-            println!("{}", figures.line());
+            say(figures.line());
         }
     }
     load.stop().await;
     let report = provider.shutdown().await;
-    Ok(figures.judge(&report))
+    let (judgement, all_are_right) = figures.judge(&report, &panics);
+    say(&judgement);
+    if let Some(path) = &options.report {
+        std::fs::write(path, judgement)?;
+    }
+    Ok(all_are_right)
 }
 
 fn for_short_lives() -> RetryPolicy {

@@ -1,4 +1,5 @@
-//! The auth server as an issuer that is watched: are there ever two exchanges at once?
+//! The auth server as an issuer that is watched (are there ever two exchanges at once?) and that panics in
+//! one call of a hundred.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,6 +8,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use everbearer::testkit::AuthServer;
 use everbearer::{AuthApi, Bearer, Error, Exchanged, Grant, LongTermToken, Origin, TokenIssuer};
+
+use crate::fragile::Fragile;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Watched {
@@ -49,6 +52,7 @@ impl TokenIssuer for Watched {
         let at_once = self.under_way.fetch_add(1, Ordering::SeqCst) + 1;
         let _under_way = UnderWay(&self.under_way);
         self.most_at_once.fetch_max(at_once, Ordering::SeqCst);
+        Fragile::Issuer.call();
         if at_once == 1 {
             self.until_the_server_has_seen_the_last_one_go().await;
         }
@@ -56,10 +60,12 @@ impl TokenIssuer for Watched {
     }
 
     async fn revoke(&self, token: Bearer<'_>) -> Result<(), Error> {
+        Fragile::Issuer.call();
         TokenIssuer::revoke(&self.api, token).await
     }
 
     async fn obtain(&self, grant: &Grant) -> Result<LongTermToken, Error> {
+        Fragile::Issuer.call();
         TokenIssuer::obtain(&self.api, grant).await
     }
 
