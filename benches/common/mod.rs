@@ -1,5 +1,6 @@
 //! A provider with a good token of the usual size.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -20,14 +21,17 @@ pub(crate) fn static_line() -> &'static str {
     Box::leak(format!("Bearer {}", jwt()).into_boxed_str())
 }
 
-/// Answers at once, and always with the same token.
-#[derive(Debug)]
-pub(crate) struct Minting;
+/// Answers at once, with a new token each time.
+#[derive(Debug, Default)]
+pub(crate) struct Minting(AtomicU64);
 
 #[async_trait]
 impl TokenIssuer for Minting {
     async fn exchange(&self, _: &LongTermToken, _: &[String]) -> Result<Exchanged, Error> {
-        let token = ShortTermToken::builder(&jwt()).expires_in(Duration::from_secs(3_600));
+        let number = self.0.fetch_add(1, Ordering::Relaxed);
+        let mut jwt = jwt();
+        jwt.replace_range(..20, &format!("{number:020}"));
+        let token = ShortTermToken::builder(&jwt).expires_in(Duration::from_secs(3_600));
         token.build().map(Exchanged::from)
     }
 
@@ -46,7 +50,8 @@ impl Holder {
         let runtime = Runtime::new().unwrap();
         let long_term = LongTermToken::new("long-term").unwrap();
         let provider = runtime.block_on(async {
-            let provider = TokenProvider::builder(Minting, long_term).build().unwrap();
+            let builder = TokenProvider::builder(Minting::default(), long_term);
+            let provider = builder.build().unwrap();
             provider.ready().await.unwrap();
             provider
         });

@@ -59,7 +59,7 @@ fn provider() -> (Runtime, TokenProvider) {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     let long_term = LongTermToken::new("long-term").unwrap();
     let provider = runtime.block_on(async {
-        let builder = TokenProvider::builder(Minting, long_term);
+        let builder = TokenProvider::builder(Minting::default(), long_term);
         let provider = builder.build().unwrap();
         provider.ready().await.unwrap();
         provider
@@ -111,4 +111,5 @@ fn refresh() {
         let token = runtime.block_on(provider.refresh());
         black_box(token).unwrap();
     });
+    assert!(provider.status().generation > u64::from(OPERATIONS));
 }
