@@ -69,7 +69,7 @@ pub enum ErrorKind {
     /// The caller waited as long as the policy allows; its source is the last failure, if any.
     WaitTimeout,
     /// The file of a [`SecretSource`](crate::SecretSource) is missing, empty or unreadable; the text
-    /// names it. It may be there again at the next attempt.
+    /// names the path. The next attempt may succeed.
     Secret,
     /// A [`TokenStore`](crate::TokenStore) cannot be read or written, or holds no whole record.
     Store,
@@ -79,7 +79,7 @@ pub enum ErrorKind {
     TooManyScopeSets,
     /// No token lives as long as the caller asks for.
     TooShortLived,
-    /// The auth server hands out the token in use again, so that there is no newer one.
+    /// The auth server returned the token in use again instead of a newer one.
     Unchanged,
     /// The provider was shut down.
     ShutDown,

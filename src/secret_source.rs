@@ -24,9 +24,9 @@ const LONGEST_FILE: usize = 64 * 1024;
 /// All but the value are asked anew each time that the secret is needed, so a secret that was
 /// replaced is in use from the next time on. What was read is zeroized after its use.
 ///
-/// After the auth server has refused a secret, a file or a variable is read again: at once, and then
-/// every 30 seconds. A value that differs from the refused one is tried without waiting for a caller;
-/// the same value is not, so that no account is locked by retrying. A callback is not asked for this.
+/// After the auth server has refused a secret, the provider reads the file or variable again at once, and
+/// then every 30 seconds. It tries a changed value without waiting for a caller. It does not retry the
+/// same value by itself, so that retries lock no account. Callbacks are not called again for this.
 ///
 /// Text is a source too: whoever takes a `SecretSource` takes a `&str`, a `String` or a
 /// [`Secret`].
@@ -58,7 +58,7 @@ enum Kind {
     Callback(Arc<Callback>),
 }
 
-/// Tells whether a secret is the one that was read last, without keeping it.
+/// A keyed hash of the last secret that was read, which shows a change without keeping the secret.
 #[derive(Default)]
 struct LastRead {
     hasher: RandomState,
@@ -92,10 +92,10 @@ impl SecretSource {
 
     /// The file at this path, without the line breaks at its end; at most 64 KiB of UTF-8.
     ///
-    /// If it is missing, empty or unreadable when the secret is needed, that is an
-    /// [`ErrorKind::Secret`], which may pass: whatever writes the file may be about to. If it is longer,
-    /// not UTF-8, or no regular file, that is an [`ErrorKind::Config`]. It is read on the thread that
-    /// asks, so it should lie on this machine.
+    /// A file that is missing, empty or unreadable when the secret is needed is an
+    /// [`ErrorKind::Secret`], which is retryable: another process may be about to write the file. A file
+    /// that is longer, not UTF-8 or not a regular file is an [`ErrorKind::Config`]. The file is read on
+    /// the calling thread, so it should be local.
     pub fn file(path: impl Into<PathBuf>) -> Self {
         Self::from(Kind::File(path.into()))
     }
@@ -167,8 +167,8 @@ impl SecretSource {
         secret
     }
 
-    /// Whether a file or a variable holds another secret than the one that was read last. That it cannot
-    /// be read at the moment is no change.
+    /// Returns whether a file or variable holds another secret than the last one read. If it cannot be
+    /// read, it counts as unchanged.
     pub(crate) fn has_changed(&self) -> bool {
         let present = match &self.kind {
             Kind::Value(_) | Kind::Callback(_) => return false,
@@ -209,7 +209,7 @@ impl fmt::Debug for SecretSource {
 }
 
 /// What the file holds, in a buffer that does not move while it is filled and is zeroized when it
-/// is dropped; `what` says what the file is. If it cannot be read, that is an error of this kind.
+/// is dropped; `what` says what the file is. If the file cannot be read, the error has the kind `unreadable`.
 ///
 /// It blocks the thread, for the length of one read of a small file: there is nothing to spawn
 /// for that. What could block for longer, such as a pipe, is refused.

@@ -83,7 +83,7 @@ impl Figures {
         )
     }
 
-    /// All figures, and whether all are right.
+    /// Returns all figures, and whether all are right.
     pub(crate) fn judge(&self, report: &ShutdownReport, panics: &Panics) -> (String, bool) {
         let counts = self.server.counts();
         let jobs = &counts.jobs_outcomes;
@@ -138,7 +138,7 @@ impl Figures {
         rows.judgement()
     }
 
-    /// How many exchanges have succeeded in the last ten seconds.
+    /// Returns how many exchanges have succeeded in the last ten seconds.
     fn exchanges_at_the_end(&self) -> u64 {
         let end = self.succeeded.last().copied().unwrap_or_default();
         let before = self.succeeded.iter().rev().nth(SECONDS_COMPARED);

@@ -1,6 +1,5 @@
-//! What an application plugs into a provider, and panics in one call of a hundred: a tracing subscriber,
-//! a metrics recorder, the issuer, the clock. And a log that is written by `println!`, which panics when the pipe
-//! behind standard output is closed.
+//! User code that panics in one call of a hundred: a tracing subscriber, a metrics recorder, the issuer and
+//! the clock. The subscriber logs with `println!`, which panics when the pipe behind standard output is closed.
 
 use std::any::Any;
 use std::fmt::Write as _;
@@ -20,10 +19,10 @@ use tracing::{Event, Subscriber, span};
 use crate::Result;
 
 const ONE_CALL_OF: u32 = 100;
-/// Of so many events one is a line of the log, so that the figures can be read among them.
+/// One event of so many is logged, so that the figures stay readable between the lines.
 const EVENTS_PER_LINE: u64 = 100;
 
-/// Who panics.
+/// What panics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fragile {
     Subscriber,
@@ -32,7 +31,7 @@ pub(crate) enum Fragile {
     Clock,
 }
 
-/// How many panics there were, by who panicked.
+/// How many panics there were, by what panicked.
 #[derive(Default)]
 pub(crate) struct Panics {
     subscriber: AtomicU64,
@@ -54,7 +53,7 @@ impl Fragile {
 }
 
 impl Panics {
-    /// Installs all of it for the whole process, and counts the panics instead of printing them.
+    /// Installs the subscriber, the recorder and a panic hook that counts panics instead of printing them.
     pub(crate) fn install() -> Result<Arc<Self>> {
         let panics = Arc::<Self>::default();
         let counted = Arc::clone(&panics);
@@ -81,7 +80,7 @@ impl Panics {
         count.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Of the subscriber, of the recorder, of the issuer, of the clock, and of the log's `println!`.
+    /// Returns the panics of the subscriber, the recorder, the issuer, the clock and the log's `println!`.
     pub(crate) fn survived(&self) -> [u64; 5] {
         [
             &self.subscriber,
@@ -99,7 +98,7 @@ impl Panics {
     }
 }
 
-/// Writes one event of a hundred to standard output, as a log that does not care whether it can.
+/// Writes one event of a hundred to standard output with `println!`.
 #[derive(Default)]
 struct Log {
     events: AtomicU64,
@@ -220,7 +219,7 @@ impl HistogramFn for Measurements {
     }
 }
 
-/// The machine's clocks, but for the panics.
+/// The system clock, with panics.
 #[derive(Debug)]
 pub(crate) struct FragileClock;
 

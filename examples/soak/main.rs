@@ -1,6 +1,6 @@
 //! A provider under load for minutes while a third of all exchanges go wrong, and the subscriber, the
-//! recorder, the issuer and the clock panic in one call of a hundred. The auth server counts what it is
-//! sent, and the exit code says whether every figure is as it should be.
+//! recorder, the issuer and the clock panic in one call of a hundred. The auth server counts its requests,
+//! and the exit code is 0 if every figure is right.
 //!
 //! ```sh
 //! cargo run --release --example soak -- --minutes 5
@@ -37,7 +37,7 @@ Usage: soak [--minutes N] [--seed N] [--report FILE]
 
   --minutes N    how long, from 0.1 to 10000 [default: 1]
   --seed N       draws the same faults as the run that printed this number [default: a new one]
-  --report FILE  write the figures of the end into this file as well
+  --report FILE  also write the final figures into this file
   --help         print this and stop
 
 The exit code is 0 if all figures are right, and 1 if one is not.";

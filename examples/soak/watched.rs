@@ -1,5 +1,4 @@
-//! The auth server as an issuer that is watched (are there ever two exchanges at once?) and that panics in
-//! one call of a hundred.
+//! An issuer on the auth server that counts concurrent exchanges and panics in one call of a hundred.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

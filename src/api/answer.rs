@@ -22,40 +22,40 @@ pub(super) struct Answer<'a> {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) body: Zeroizing<Vec<u8>>,
-    /// What was sent and must not come back in an error's text.
+    /// The secrets in the request, which must not appear in an error's text.
     pub(super) secrets: Vec<&'a str>,
 }
 
 impl Answer<'_> {
-    /// The answer itself if it issues a token, or else the typed error that it stands for.
+    /// Returns the answer if it issues a token, or else the typed error that it stands for.
     pub(super) fn issued(self) -> Result<Self, Error> {
         match self.status {
             StatusCode::OK | StatusCode::CREATED => Ok(self),
             status if status.is_success() => {
-                let text = format!("the answer is {status}, which is not in the contract");
+                let text = format!("the auth server answered {status} instead of 200 or 201");
                 Err(self.error(ErrorKind::Protocol, &text, None))
             }
             _ => Err(self.refusal()),
         }
     }
 
-    /// Whether the answer says that the token is revoked:
+    /// Returns `Ok` if the answer means that the token is revoked:
     ///
     /// | Answer | Means |
     /// |---|---|
     /// | 2xx, without a body or with JSON that has no `code` | revoked |
-    /// | 2xx with anything else, such as a captive portal's page | not revoked, may pass |
+    /// | 2xx with anything else, such as a captive portal's page | not revoked, retryable |
     /// | 404 with the contract's error | revoked: the server no longer knows the ID |
-    /// | 404 with an empty body | unknown, and the same answer the next time |
-    /// | anything else | not revoked, with the error that it stands for |
+    /// | 404 with an empty body | unknown, not retryable |
+    /// | anything else | not revoked |
     pub(super) fn revoked(self) -> Result<(), Error> {
         if self.status.is_success() {
             let is_empty = self.body.trim_ascii().is_empty();
             return match serde_json::from_slice(&self.body) {
                 Ok(Value::Object(body)) if !body.get("code").is_none_or(Value::is_null) => {
-                    Err(self.not_revoked("an error in it"))
+                    Err(self.not_revoked("an error code"))
                 }
-                Err(_) if !is_empty => Err(self.not_revoked("a body that is no JSON")),
+                Err(_) if !is_empty => Err(self.not_revoked("a body that is not JSON")),
                 _ => Ok(()),
             };
         }
@@ -73,8 +73,8 @@ impl Answer<'_> {
 
     fn not_revoked(&self, with: &str) -> Error {
         let text = format!(
-            "the answer is {} with {with}, so that the token is not revoked; is something else \
-             answering for the auth server?",
+            "the answer is {} with {with}, so the token is not revoked; check that no proxy or \
+             captive portal answers for the auth server",
             self.status
         );
         self.error(ErrorKind::Protocol, &text, None)
@@ -85,7 +85,7 @@ impl Answer<'_> {
         let parsed = if is_object {
             serde_json::from_slice(&self.body)
         } else {
-            // serde would take an array for an object whose members stand in order.
+            // serde would read an array as the fields of the struct, in order.
             Err(serde::de::Error::custom("no object"))
         };
         parsed.map_err(|error: serde_json::Error| {
@@ -99,7 +99,7 @@ impl Answer<'_> {
                     error.column()
                 )
             } else {
-                "its body is no JSON object".to_owned()
+                "its body is not a JSON object".to_owned()
             };
             self.error(
                 ErrorKind::Protocol,
@@ -157,8 +157,8 @@ impl Answer<'_> {
             .with_answer(self.status.as_u16(), code)
     }
 
-    /// Seconds or an HTTP date (RFC 9110, section 10.2.3). A date is compared with the server's own
-    /// clock, or with this machine's where the answer has no `Date`.
+    /// Returns the pause of `Retry-After`: seconds, or an HTTP date (RFC 9110, section 10.2.3). A date is
+    /// compared with the `Date` of the answer, or with the local clock if there is none.
     fn retry_after(&self) -> Option<Duration> {
         let value = self.header(RETRY_AFTER.as_str())?.trim();
         if value.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -181,15 +181,15 @@ pub(super) fn redirected(operation: &str, status: StatusCode) -> Error {
     .with_answer(status.as_u16(), None)
 }
 
-/// What an answer that is no success means, by its status and the contract's code.
+/// Returns what a failed answer means, by its status and the contract's code.
 ///
 /// 1. A 5xx is the server's own failure, whatever its code.
 /// 2. A 401 with a code is a refusal, whatever the code.
-/// 3. Otherwise a code that is known decides.
-/// 4. Otherwise the status does. A refusal without a code is not the auth server's own, so it may
-///    pass.
+/// 3. Otherwise a known code decides.
+/// 4. Otherwise the status decides. A refusal without a code may come from a gateway, so it is
+///    retryable.
 ///
-/// No other member of the body decides anything.
+/// The other members of the body are ignored.
 fn kind(status: StatusCode, code: Option<&str>) -> ErrorKind {
     if status.is_server_error() {
         return ErrorKind::Server;

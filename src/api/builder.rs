@@ -12,8 +12,8 @@ use crate::unwind::caught;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const TIMEOUT: Duration = Duration::from_secs(15);
-/// For so long a connection without a call is kept: shorter than servers and middleboxes do, which may
-/// drop one unnoticed, and long enough for the calls of one exchange or of a shutdown.
+/// How long an idle connection is kept: shorter than servers and middleboxes keep it, which may drop it
+/// silently, and long enough for the calls of one exchange or of a shutdown.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Configures an [`AuthApi`].
@@ -71,8 +71,8 @@ impl AuthApiBuilder {
     }
 
     /// How long one call may take, from its beginning to the end of the answer. Default: 15 s.
-    /// A client of its own also gives up on connecting after 5 s, and closes a connection that no
-    /// call has used for 2 s.
+    /// The client that is built without [`http_client`](Self::http_client) also has a connect timeout
+    /// of 5 s and closes connections that are idle for 2 s.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
@@ -84,10 +84,11 @@ impl AuthApiBuilder {
     ///
     /// [`ErrorKind::Config`] if the base URL is none, is neither https nor loopback http, or
     /// holds a user name, a password, a query or a fragment; if the client ID cannot stand in a
-    /// header; if the timeout is zero; or if there is no usable TLS set-up for a client of its own.
-    /// There is none with reqwest's feature `rustls-no-provider` until a process-wide rustls
-    /// `CryptoProvider` is installed. reqwest panics in this case: the panic hook runs before the
-    /// error is returned, and a program that is built with `panic = "abort"` ends.
+    /// header; if the timeout is zero; or if the HTTP client cannot be built.
+    ///
+    /// With reqwest's feature `rustls-no-provider`, the client cannot be built until a process-wide
+    /// rustls `CryptoProvider` is installed. reqwest then panics: the panic hook runs before the error
+    /// is returned, and with `panic = "abort"` the process aborts.
     pub fn build(self) -> Result<AuthApi, Error> {
         let base = parse_url(&self.base_url)?;
         let origin = Origin::of(&base)?;

@@ -1,5 +1,5 @@
-//! One call: read to a bound, never redirected, sent once or, where nothing in it is valid once, a
-//! second time on another connection.
+//! One call to the auth server. It reads a bounded answer and follows no redirect. A call that carries
+//! nothing that is valid once is repeated once on a new connection.
 
 use std::error::Error as StdError;
 use std::time::Duration;
@@ -78,9 +78,8 @@ impl<'a> Call<'a> {
         self
     }
 
-    /// Sends the call a second time if its connection breaks before an answer begins: a connection
-    /// that was kept from an earlier call may have died unnoticed. Not for calls that carry something
-    /// that is valid once.
+    /// Repeats the call once if its connection breaks before an answer begins: the server may have closed
+    /// a kept-alive connection. Use it only for calls that carry nothing that is valid once.
     pub(super) const fn repeatable(mut self) -> Self {
         self.is_repeatable = true;
         self
@@ -130,12 +129,12 @@ impl<'a> Call<'a> {
         let mut request = Request::new(Method::POST, self.url.clone());
         *request.headers_mut() = self.headers.clone();
         if let Some(json) = &self.body {
-            // A body that reqwest cannot clone is a body that it cannot send to where a redirect
-            // points, whatever the policy of the user's client is.
+            // reqwest cannot clone this body, so it cannot send it to the target of a redirect, whatever
+            // the policy of the user's client is.
             let body = http_body_util::Full::new(json.clone());
             *request.body_mut() = Some(Body::wrap(body));
         } else {
-            // hyper leaves it out where there is no body, and some servers then answer 411.
+            // hyper omits `Content-Length` without a body, and some servers then answer 411.
             let headers = request.headers_mut();
             headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
@@ -159,7 +158,7 @@ impl<'a> Call<'a> {
         } else if error.is_connect() {
             (ErrorKind::Unreachable, "cannot be reached")
         } else {
-            (ErrorKind::Unreachable, "broke the connection off")
+            (ErrorKind::Unreachable, "closed the connection early")
         };
         self.error(kind, what).with_source(error)
     }
@@ -175,7 +174,7 @@ impl<'a> Call<'a> {
     }
 }
 
-/// Whether the connection broke after it was made and before an answer began.
+/// Returns whether the connection broke after it was established and before an answer began.
 fn is_broken_connection(error: &reqwest::Error) -> bool {
     error.is_request() && !error.is_connect() && !error.is_timeout()
 }

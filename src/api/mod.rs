@@ -34,9 +34,9 @@ const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
 /// [a time](AuthApiBuilder::timeout). Every answer that is not a success becomes an [`Error`] with
 /// the server's code; secrets that the server may echo are kept out of it.
 ///
-/// An exchange or a revocation whose connection breaks before an answer begins is sent once more: the
-/// connection may have been kept from an earlier call, and have died unnoticed. A request for a
-/// long-term token is never repeated, since it may carry what is valid once.
+/// An exchange or a revocation is repeated once if its connection breaks before an answer begins: the
+/// server may have closed a kept-alive connection. A request for a long-term token is sent once, since it
+/// may carry a one-time code or an assertion.
 ///
 /// A clone shares the connections.
 ///
@@ -88,7 +88,7 @@ impl AuthApi {
         AuthApiBuilder::new(base_url.as_ref())
     }
 
-    /// The base URL, without slashes at its end.
+    /// Returns the base URL without trailing slashes.
     pub fn base_url(&self) -> &str {
         self.base.as_str().trim_end_matches('/')
     }
@@ -181,9 +181,9 @@ impl AuthApi {
 
     /// Revokes a token by its ID: `POST /auth/tokens/{tokenId}/revoke`.
     ///
-    /// `authorization` is the token itself, or another one with the `tokens:revoke` scope. Any 2xx
-    /// without a body, or with JSON that has no `code`, is a success; so is a 404 with the contract's
-    /// error, since the server no longer knows the token.
+    /// `authorization` is the token itself, or another token with the `tokens:revoke` scope. Any 2xx with
+    /// an empty body, or with JSON without a `code`, is a success. So is a 404 with the contract's error,
+    /// since the server no longer knows the token.
     ///
     /// # Errors
     ///
@@ -201,7 +201,7 @@ impl AuthApi {
         token_id: &str,
         authorization: impl Into<Bearer<'_>>,
     ) -> Result<(), Error> {
-        // A URL cannot carry the first three as a segment.
+        // An empty segment, `.` and `..` do not survive in a URL.
         if matches!(token_id, "" | "." | "..") || token_id.contains(char::is_control) {
             return Err(Error::new(
                 ErrorKind::InvalidToken,
@@ -219,8 +219,8 @@ impl AuthApi {
         answer.revoked()
     }
 
-    /// The base URL with these segments behind it. All but the unreserved characters of RFC 3986 are
-    /// percent-encoded, more than a URL demands: there are servers that refuse some of the others.
+    /// Appends these segments to the base URL. All but RFC 3986's unreserved characters are
+    /// percent-encoded, since some servers refuse the others.
     fn url(&self, segments: &[&str]) -> Url {
         let mut path = self.base.path().trim_end_matches('/').to_owned();
         for segment in segments {

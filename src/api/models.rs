@@ -104,9 +104,9 @@ pub type ShortTokenResponse = TokenResponse<ShortTermToken>;
 
 /// The answer that brings a token of either tier.
 ///
-/// Read leniently: `expires_in` may be a string that holds a number, `scopes` a text with spaces
-/// between them, `token_id` a number. What else is of another type counts as absent, but for
-/// `token_type` and `access_token`.
+/// Parsed leniently: `expires_in` may be a number in a string, `scopes` a space-separated string, and
+/// `token_id` a number. Any other field of another type counts as absent, except `token_type` and
+/// `access_token`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(bound = "")]
 #[non_exhaustive]
@@ -136,16 +136,16 @@ pub struct TokenResponse<T> {
 
 /// The body of every answer that is not a success.
 ///
-/// Read leniently: only `code` must be as the contract has it.
+/// Parsed leniently: only `code` must have the contract's type.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(try_from = "Map<String, Value>")]
 #[non_exhaustive]
 pub struct AuthError {
     /// Such as `invalid_grant`; unknown codes are kept.
     pub code: String,
-    /// What a person may want to read; empty if it is no text.
+    /// A description for humans; empty if the member is not a string.
     pub message: String,
-    /// More, as the server pleases; `None` if it is no object.
+    /// Further information; `None` if the member is not an object.
     pub details: Option<Map<String, Value>>,
 }
 
@@ -237,7 +237,7 @@ fn scopes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::
                 _ => None,
             })
             .collect(),
-        // As OAuth has it (RFC 6749, section 3.3).
+        // OAuth's form (RFC 6749, section 3.3).
         Value::String(scopes) => scopes.split_ascii_whitespace().map(str::to_owned).collect(),
         _ => Vec::new(),
     })

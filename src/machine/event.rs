@@ -1,7 +1,7 @@
 //! The machine's whole contract: what it is told, and what it asks for.
 //!
-//! 1. Whatever happens, [`Machine::handle`](super::Machine::handle) it; a token that an exchange brought,
-//!    [`Machine::exchanged`](super::Machine::exchanged).
+//! 1. Pass each event to [`Machine::handle`](super::Machine::handle), and each token that an exchange
+//!    returns to [`Machine::exchanged`](super::Machine::exchanged).
 //! 2. Then [`Machine::poll`](super::Machine::poll), and do what the answer says.
 //! 3. Go on polling until the answer is to sleep or to stop.
 
@@ -23,18 +23,18 @@ pub(crate) struct Generation(pub(crate) u64);
 pub(crate) enum Event {
     /// Someone wants tokens of this lane, which is not open.
     Opened(LaneId),
-    /// Someone has used a token of this lane, or waits for one.
+    /// A caller has used a token of this lane, or waits for a token.
     Used(LaneId),
-    /// Someone was given a token of this lane that it needs until then.
+    /// A caller needs a token of this lane until this moment.
     Needed { lane: LaneId, until: Moment },
-    /// A caller needs what this says.
+    /// A caller has this demand.
     Demanded { lane: LaneId, demand: Demand },
     /// A resource server refused this token.
     Denied {
         lane: LaneId,
         generation: Generation,
     },
-    /// A caller needs a token that lasts longer than this one does by now.
+    /// A caller needs a longer remaining life than this token has.
     Outlasted {
         lane: LaneId,
         generation: Generation,
@@ -86,16 +86,16 @@ pub(crate) enum Event {
 pub(crate) enum Failure {
     /// The next attempt may succeed; the server may have said when to make it.
     Transient { retry_after: Option<Duration> },
-    /// The same attempt will fail again; the server may have said when to make it at the earliest.
+    /// The same attempt will fail again; the server may have requested a pause.
     Terminal { retry_after: Option<Duration> },
 }
 
-/// What a caller needs. A greater one includes the lesser ones.
+/// What a caller needs. A greater demand includes the lesser ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Demand {
-    /// Nothing for itself: it was served, and has seen that the refresh is due.
+    /// A refresh that is due; the caller was served the token in use.
     Refresh,
-    /// A usable token that is newer than this one, for which it waits.
+    /// A usable token that is newer than this one; the caller waits.
     NewerThan(Generation),
 }
 
@@ -104,13 +104,13 @@ pub(crate) enum Demand {
 pub(crate) enum Action {
     /// Begin an exchange, and report how it ended.
     Exchange(LaneId),
-    /// The token that was accepted for later takes the place of the lane's present one: publish it.
+    /// Publish the token that was accepted for later.
     Publish(LaneId),
     /// See to the long-term token, rotate it if it says so, and report how that ended.
     Attend { rotate: bool },
     /// Nobody has used this lane for long, and it is closed: revoke what it still has.
     Retire(LaneId),
-    /// The grace of a lane that was evicted is over: revoke what it had.
+    /// The grace of an evicted lane is over: revoke its tokens.
     RevokeEvicted(LaneId),
     /// Revoke what is to be revoked by the deadline, and report when it is done.
     Drain { deadline: Moment },
@@ -126,7 +126,7 @@ pub(crate) struct Window {
     pub(crate) generation: Generation,
     /// When the token was asked for.
     pub(crate) sent: Moment,
-    /// When it came.
+    /// When the token arrived.
     pub(crate) received: Moment,
     pub(crate) refresh_at: Moment,
     pub(crate) usable_until: Moment,

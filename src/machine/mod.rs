@@ -23,10 +23,10 @@ pub(crate) use schedule::retry_delay;
 use lane::Lane;
 use rotation::Rotation;
 
-/// A lane that nobody has used for so long may be evicted for another one.
+/// How long a lane must be idle before it may be evicted for another one.
 const EVICTABLE_AFTER: Duration = Duration::from_secs(30);
-/// So long after its eviction the tokens of a lane are revoked: a request that took one just before has
-/// that time to arrive.
+/// How long after the eviction of a lane its tokens are revoked: a request with such a token may be in
+/// flight.
 const EVICTION_GRACE: Duration = Duration::from_secs(30);
 
 /// Decides for a provider and all its sets of scopes.
@@ -122,8 +122,8 @@ impl Machine {
         }
     }
 
-    /// An exchange of this lane brought a token. `None` if there is no such lane, or no exchange is made
-    /// any more.
+    /// Accepts the token that an exchange of this lane returned. Returns `None` if the lane is closed or the
+    /// shutdown has begun.
     pub(crate) fn exchanged(
         &mut self,
         lane: LaneId,
@@ -179,8 +179,8 @@ impl Machine {
         self.lanes.len() <= self.policies.scopes.most
     }
 
-    /// Closes the lane that was idle for longest, if one was for long enough, so that another one may be
-    /// opened. Its tokens are revoked after a grace.
+    /// Evicts the lane that has been idle longest, if it has been idle for [`EVICTABLE_AFTER`]. Its tokens
+    /// are revoked after [`EVICTION_GRACE`].
     pub(crate) fn evict(&mut self, now: Moment) -> Option<LaneId> {
         let lanes = self.lanes.iter().filter(|(id, _)| **id != LaneId::ROOT);
         let idle = lanes.filter_map(|(id, lane)| Some((lane.idle_for(EVICTABLE_AFTER)?, *id)));
@@ -205,7 +205,7 @@ impl Machine {
         self.lanes.get(&lane).is_some_and(|lane| lane.refused)
     }
 
-    /// Whether any lane's last failure was terminal and nothing has changed since.
+    /// Returns whether the last failure of any lane was terminal.
     pub(crate) fn is_any_refused(&self) -> bool {
         self.lanes.values().any(|lane| lane.refused)
     }
@@ -251,7 +251,7 @@ impl Machine {
         self.rotation.next_attempt(now)
     }
 
-    /// What a caller may expect that waits for a token of this lane that is newer than this.
+    /// Returns what a caller that waits for a newer token of this lane may expect.
     pub(crate) fn outlook(&self, lane: LaneId, newer_than: Generation, now: Moment) -> Outlook {
         if self.phase != Phase::Running {
             return Outlook::ShutDown;

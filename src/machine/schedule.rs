@@ -16,7 +16,7 @@ const SHORTEST_DELAY: Duration = Duration::from_millis(1);
 /// A token that lives for less than this counts as expired. It bounds what a server can make of
 /// us: about forty exchanges a second.
 pub(super) const SHORTEST_LIFE: Duration = Duration::from_millis(50);
-/// Over so much time the instances of a fleet are spread that wait for the end of one token.
+/// The most time over which a fleet that shares a token spreads its exchanges after the token's end.
 const MOST_SPREAD: Duration = Duration::from_secs(1);
 /// The least of a delay, as a share of its bound: a draw of zero is no reason to try at once.
 const LEAST_SHARE_OF_DELAY: f64 = 0.1;
@@ -50,7 +50,7 @@ pub(super) fn window(
     })
 }
 
-/// After how much of a usable life the refresh begins.
+/// Returns after how much of a usable life the refresh begins.
 pub(super) fn refresh_after(policy: &RefreshPolicy, usable: Duration, draw: f64) -> Duration {
     let refresh_after = match policy.before_end {
         Some(lead) => usable.saturating_sub(lead.min(usable / 2)),
@@ -59,8 +59,8 @@ pub(super) fn refresh_after(policy: &RefreshPolicy, usable: Duration, draw: f64)
     jittered(refresh_after, usable, policy.jitter, draw)
 }
 
-/// How long after the end of a token that was served to its end the next one is asked for: callers wait
-/// meanwhile, so not for long.
+/// Returns how long after the end of a token that is served to its end the next exchange begins: not long,
+/// since callers wait.
 pub(super) fn spread_after(policy: &RefreshPolicy, life: Duration, draw: f64) -> Duration {
     life.mul_f64(policy.jitter).min(MOST_SPREAD).mul_f64(draw)
 }
@@ -103,7 +103,7 @@ pub(crate) fn retry_delay(
     backoff.max(asked).max(SHORTEST_DELAY)
 }
 
-/// The pause that the server has asked for, as far as it is obeyed.
+/// Returns the pause that the server requested, up to `RetryPolicy::longest_retry_after`.
 pub(super) fn pause_asked_for(policy: &RetryPolicy, failure: Failure) -> Option<Duration> {
     let (Failure::Transient { retry_after } | Failure::Terminal { retry_after }) = failure;
     retry_after.map(|asked| asked.min(policy.longest_retry_after))
@@ -167,7 +167,7 @@ pub(super) fn between_denials(policy: &RefreshPolicy, life: Duration) -> Duratio
     policy.between_denials.min(life / 4)
 }
 
-/// The least time between two refreshes that are made because a caller needs a token that lasts longer.
+/// Returns the least time between two refreshes for callers that need a longer remaining life.
 pub(super) fn between_top_ups(life: Duration) -> Duration {
     life / 4
 }

@@ -1,6 +1,6 @@
-//! Happenings as tracing events, and what else is logged. `guide::observation` lists them.
+//! Happenings and other log messages as tracing events. `guide::observation` lists them.
 //!
-//! A subscriber that panics costs the event and nothing else.
+//! If the subscriber panics, the event is lost and the provider goes on.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ pub(super) fn log(happening: &Happening) {
     caught(|| event(happening));
 }
 
-/// The clock cannot be read, or can be read again.
+/// Logs that the clock cannot be read, or can be read again.
 pub(crate) fn log_clock(is_well: bool) {
     caught(|| {
         if is_well {
@@ -20,13 +20,13 @@ pub(crate) fn log_clock(is_well: bool) {
         } else {
             tracing::error!(
                 target: TARGET,
-                "the clock cannot be read: no token is served until it can"
+                "the clock cannot be read; no token is served until a reading succeeds"
             );
         }
     });
 }
 
-/// A token whose end nothing states is given this life.
+/// Logs that a token without a stated end is given this life.
 pub(crate) fn log_assumed_life(life: Duration) {
     caught(|| {
         tracing::warn!(
@@ -37,7 +37,7 @@ pub(crate) fn log_assumed_life(life: Duration) {
     });
 }
 
-/// A token's end is past by the local clock, and nothing else is known.
+/// Logs that a token has expired by the local clock, without another statement about its end.
 pub(crate) fn log_doubtful_life(life: Duration) {
     caught(|| {
         tracing::warn!(
@@ -49,31 +49,31 @@ pub(crate) fn log_doubtful_life(life: Duration) {
     });
 }
 
-/// One statement about a token's end contradicts the others.
+/// Logs that a statement about a token's end was left out.
 pub(crate) fn log_left_out(statement: &str, life: Duration) {
     caught(|| {
         tracing::warn!(
             target: TARGET,
             statement,
             life_ms = millis(life),
-            "left out a statement about the token's end that makes no sense"
+            "ignored an implausible statement about the token's end"
         );
     });
 }
 
-/// A middleware was made that knows no origin.
+/// Logs that a middleware has no origins.
 #[cfg(feature = "reqwest-middleware")]
 pub(crate) fn log_no_origin() {
     caught(|| {
         tracing::warn!(
             target: TARGET,
-            "the middleware knows no origin and will put the token on no request; name one with \
+            "the middleware has no origins and adds the token to no request; set them with \
              TokenProviderBuilder::origins"
         );
     });
 }
 
-/// A request goes out without a token, since no origin covers its host.
+/// Logs that a request goes out without a token, since no origin covers its host.
 pub(crate) fn log_left_without_token(host: Option<&str>) {
     caught(|| {
         tracing::debug!(
@@ -84,7 +84,7 @@ pub(crate) fn log_left_without_token(host: Option<&str>) {
     });
 }
 
-/// The token file is looked at instead of watched.
+/// Logs that the token file is polled instead of watched.
 #[cfg(all(unix, feature = "file-store"))]
 pub(crate) fn log_unwatched(path: &std::path::Path, error: &(dyn std::error::Error + 'static)) {
     caught(|| {
@@ -92,7 +92,7 @@ pub(crate) fn log_unwatched(path: &std::path::Path, error: &(dyn std::error::Err
             target: TARGET,
             path = %path.display(),
             error,
-            "the system will not tell of changes of the token file: it is looked at every 10 s",
+            "cannot watch the token file for changes; polling it every 10 s",
         );
     });
 }
@@ -130,7 +130,7 @@ fn event(happening: &Happening) {
             generation,
             left_ms = millis(*left),
             took_ms = millis(*took),
-            "the exchange brought the token in use again"
+            "the auth server returned the token in use again"
         ),
         Happening::ExchangeFailed {
             scopes,
@@ -184,7 +184,7 @@ fn event(happening: &Happening) {
         Happening::RevocationsUnfinished { tokens } => tracing::warn!(
             target: TARGET,
             tokens,
-            "further revocations had not ended at the deadline"
+            "further revocations timed out"
         ),
         Happening::ShutDown => tracing::info!(target: TARGET, "shut down"),
         long_term => log_long_term(long_term),

@@ -1,7 +1,7 @@
 //! What happens, and how a provider is, as metrics of the crate `metrics`. `guide::observation`
 //! lists them.
 //!
-//! A recorder that panics costs the measurement and nothing else.
+//! If the recorder panics, the sample is lost and the provider goes on.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -69,7 +69,7 @@ pub enum Happening {
         /// How much of its life the token before had left; `None` if there was none before.
         previous_left: Option<Duration>,
     },
-    /// An exchange brought the token in use again, which stays in use.
+    /// An exchange returned the token in use again.
     #[non_exhaustive]
     Unchanged {
         /// The scopes that were asked for; empty if all.
@@ -171,11 +171,11 @@ pub enum Happening {
         /// Why it may live on; `None` if it is gone.
         error: Option<Error>,
     },
-    /// The shutdown's deadline came before so many further revocations had ended: more than are told one
-    /// by one.
+    /// The shutdown's deadline passed before these revocations ended. The first 100 are reported one by one,
+    /// as [`Revocation`](Self::Revocation); this counts the others.
     #[non_exhaustive]
     RevocationsUnfinished {
-        /// How many tokens may live on.
+        /// How many tokens may still be valid.
         tokens: usize,
     },
     /// The shutdown is over.
@@ -256,7 +256,7 @@ pub(crate) fn revocation_span(token_id: Option<&str>) -> tracing::Span {
     span(|| tracing::info_span!(target: TARGET, "revocation", token_id))
 }
 
-/// The span that `make` makes, or none if the subscriber panics.
+/// Returns the span that `make` creates, or a disabled span if the subscriber panics.
 fn span(make: impl FnOnce() -> tracing::Span) -> tracing::Span {
     caught(make).unwrap_or_else(tracing::Span::none)
 }

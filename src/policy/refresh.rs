@@ -97,19 +97,22 @@ impl RefreshPolicy {
 
     /// The least time between two refreshes that a 401 from a resource server asks for. It keeps
     /// a resource server that refuses every token from turning each request into an exchange; while
-    /// exchanges fail, the delays of [`RetryPolicy`](crate::RetryPolicy) do. It is also the least time
-    /// until a refresh that a 401 or a caller asked for is tried again by itself, if it fails while the
-    /// token is good. At most a quarter of the current token's life is taken. Default: 10 s.
+    /// exchanges fail, the delays of [`RetryPolicy`](crate::RetryPolicy) do.
+    ///
+    /// While the token is good, this is also the least delay before the driver retries a failed refresh
+    /// that a 401 or a caller asked for. At most a quarter of the current token's life is taken.
+    /// Default: 10 s.
     #[must_use]
     pub const fn between_denials(mut self, pause: Duration) -> Self {
         self.between_denials = pause;
         self
     }
 
-    /// How long a new token is held back while the one before is good: for resource servers that do not
-    /// accept a new token for a moment, since they have to learn of it first. A token that is not valid
-    /// yet by its `nbf` is held back until then in any case, for a minute at most. A refresh that a 401
-    /// or a caller asked for is not held back, nor is a first token. Default: 0.
+    /// Sets how long a new token is held back while the previous one is good, for resource servers that
+    /// learn of new tokens with a delay. Default: 0.
+    ///
+    /// A first token, and a token that a 401 or a caller asked for, is used at once. A token whose `nbf`
+    /// lies ahead is held back until then even without this setting, for a minute at most.
     #[must_use]
     pub const fn settling_time(mut self, time: Duration) -> Self {
         self.settling_time = time;

@@ -35,23 +35,24 @@ impl Default for ScopePolicy {
 }
 
 impl ScopePolicy {
-    /// The most sets beside the provider's own that have tokens at the same time. For one more, the set
-    /// that was idle for longest makes room, if it was idle for 30 s at least: it is retired at once, and
-    /// its tokens are revoked 30 s later. If all sets are in use, a token of one more is refused with
-    /// [`ErrorKind::TooManyScopeSets`](crate::ErrorKind::TooManyScopeSets). Default: 64.
+    /// Sets how many scope sets beside the provider's own may have tokens at the same time. Default: 64.
+    ///
+    /// One more scope set evicts the one that has been idle longest, for 30 s at least. The tokens of the
+    /// evicted set are revoked 30 s later. If every set is in use, the caller gets
+    /// [`ErrorKind::TooManyScopeSets`](crate::ErrorKind::TooManyScopeSets).
     #[must_use]
     pub const fn most(mut self, most: usize) -> Self {
         self.most = most;
         self
     }
 
-    /// A set whose tokens no caller has used for this long is no longer refreshed, and its tokens are
-    /// revoked. The next use begins anew. Uses are noted at each refresh and at least every 30 s,
-    /// so a set may live that much longer.
+    /// Sets how long a scope set may be idle before the provider stops refreshing it and revokes its
+    /// tokens. The next use begins anew. Uses are noted at each refresh and at least every 30 s, so a set
+    /// may be kept that much longer. Default: 10 minutes.
     ///
-    /// A set is in use while a caller waits for its token, while an exchange of it is under way, and for
+    /// A scope set is in use while a caller waits for its token, while its exchange is in flight, and for
     /// as long as a caller has asked for with
-    /// [`TokenProvider::token_with`](crate::TokenProvider::token_with). Default: 10 minutes.
+    /// [`TokenProvider::token_with`](crate::TokenProvider::token_with).
     #[must_use]
     pub const fn idle(mut self, idle: Duration) -> Self {
         self.idle = idle;

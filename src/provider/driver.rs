@@ -102,7 +102,7 @@ async fn run(driving: Driving) {
         if std::mem::replace(&mut is_clock_failing, reading.is_none()) != reading.is_none() {
             observe::log_clock(reading.is_some());
         }
-        // While the clock fails, time stands still: nothing becomes due, but what ends is seen to.
+        // While the clock fails, the last reading counts: nothing becomes due, but ended tasks are handled.
         let now = reading.unwrap_or_else(|| shared.time.last());
         let wall = shared.wall();
         let (action, retired) = {

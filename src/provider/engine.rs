@@ -44,7 +44,7 @@ pub(super) struct Engine {
     pub(super) rotation_failures: (u64, Option<Error>),
     /// Whether a rotation was begun that has neither succeeded nor failed yet.
     pub(super) is_rotating: bool,
-    /// Until when no grant is asked, if the server has asked for a pause.
+    /// The pause that the server requested for the grant, if any.
     pub(super) grant_pause: Option<GrantPause>,
     /// Why the store cannot be used, if it cannot.
     pub(super) store_error: Option<Error>,
@@ -52,7 +52,7 @@ pub(super) struct Engine {
     pub(super) shutdown_began: Option<Moment>,
     root: Arc<Lane>,
     open: HashMap<LaneId, Open>,
-    /// What is to be revoked of the lanes that have made room for others.
+    /// The evicted lanes, with their tokens to revoke.
     evicted: HashMap<LaneId, Retired>,
     /// Every lane that somebody holds, open or not: there is never a second one for a set.
     known: HashMap<Arc<[String]>, Weak<Lane>>,
@@ -78,7 +78,7 @@ pub(super) struct Verdict {
 #[derive(Debug)]
 struct Open {
     lane: Arc<Lane>,
-    /// The token that is to take the place of the present one.
+    /// The token that will replace the one in use.
     upcoming: Option<Swap>,
     /// How many exchanges have ended.
     attempts: u64,
@@ -112,7 +112,7 @@ pub(super) struct Asking {
     pub(super) give_up_at: Moment,
     /// How many of the lane's exchanges had ended when it came.
     pub(super) seen: Option<u64>,
-    /// The set of scopes that has made room for its own.
+    /// The scope set that was evicted for the caller's, to be reported.
     pub(super) evicted: Option<Arc<[String]>>,
 }
 
@@ -228,8 +228,7 @@ impl Engine {
         changed
     }
 
-    /// Whether the server refuses what is asked of it, so that only a change brings the next attempt
-    /// about.
+    /// Returns whether the last failure of a lane or of the rotation was terminal.
     pub(super) fn is_refused(&self) -> bool {
         let (_, last) = &self.rotation_failures;
         let is_refused = |error: &Error| !error.is_retryable();
@@ -323,7 +322,7 @@ impl Engine {
         self.grant_pause.take_if(|pause| pause.is_over(now));
     }
 
-    /// Forgets all tokens: the shutdown is over.
+    /// Drops all tokens after the shutdown.
     pub(super) fn forget_tokens(&mut self) {
         self.live = LiveTokens::default();
         self.evicted = HashMap::new();
@@ -338,7 +337,7 @@ impl Engine {
         }
     }
 
-    /// An exchange of this lane has ended; the machine knows already.
+    /// Notes that an exchange of this lane has ended, after the machine was told.
     pub(super) fn note_attempt(&mut self, lane: LaneId, error: Option<Error>) {
         if let Some(open) = self.open.get_mut(&lane) {
             open.attempts += 1;
@@ -350,7 +349,7 @@ impl Engine {
         self.machine.handle(Event::Demanded { lane, demand }, now);
     }
 
-    /// Opens the lane, if it is not. Returns the set of scopes that had to make room for it.
+    /// Opens the lane unless it is open. Returns the scope set that was evicted for it.
     fn open(&mut self, lane: &Arc<Lane>, now: Moment) -> Result<Option<Arc<[String]>>, Error> {
         if self.machine.is_open(lane.id) {
             return Ok(None);
@@ -365,14 +364,14 @@ impl Engine {
         Ok(evicted)
     }
 
-    /// Closes the lane that was idle for longest. Its tokens are revoked later.
+    /// Evicts the lane that has been idle longest. Its tokens are revoked after the grace.
     fn evict(&mut self, now: Moment) -> Result<Option<Arc<[String]>>, Error> {
         self.note_uses(now);
         let evicted = self.machine.evict(now).ok_or_else(|| {
             Error::new(
                 ErrorKind::TooManyScopeSets,
-                "as many sets of scopes are in use as the policy allows, each within the last 30 \
-                 seconds; use fewer, or raise ScopePolicy::most",
+                "all scope sets that ScopePolicy::most allows were in use within the last 30 s; use \
+                 fewer scope sets, or raise ScopePolicy::most",
             )
         })?;
         let Some(retired) = self.close(evicted, now) else {
@@ -405,6 +404,6 @@ pub(super) fn shut_down() -> Error {
 fn unchanged() -> Error {
     Error::new(
         ErrorKind::Unchanged,
-        "the auth server hands out the token in use again; there is no newer one before it ends",
+        "the auth server returned the token in use again; try again when that token has expired",
     )
 }

@@ -211,7 +211,7 @@ async fn one_at_a_time(shared: &Shared, lane: &Lane) -> Result<Fresh, Failed> {
     Ok(replace(shared, keeper, &next.token, minting).await?)
 }
 
-/// The server may ask for a pause beside a refusal: then the grant is not asked before.
+/// Notes the pause that the server requests with a refusal; the grant is used after it.
 fn note_refusal(shared: &Shared, refused: &LongTermToken, error: &Error) {
     if !error.is_retryable() {
         grants::note_pause(shared, error, Some(refused));
@@ -232,7 +232,7 @@ fn is_next(shared: &Shared, long_term: &LongTermToken) -> bool {
 }
 
 /// Whether the server no longer accepts the token as such: in the contract's words, or in those of
-/// an issuer that has no others than that it refuses. A failure that may pass is no refusal, whatever
+/// an issuer that has no others than that it refuses. A retryable failure is no refusal, whatever
 /// its code.
 pub(super) fn is_refused(error: &Error) -> bool {
     if error.is_retryable() {

@@ -1,5 +1,5 @@
-//! Asking a grant for a long-term token: not during a pause that the server has asked for, and a
-//! second time where a secret was replaced.
+//! Obtaining a long-term token with a grant: after a pause that the server requested, and a second time if
+//! the secret was replaced meanwhile.
 
 use std::time::Duration;
 
@@ -11,13 +11,13 @@ use crate::issuer::Grant;
 use crate::machine::Event;
 use crate::token::LongTermToken;
 
-/// A pause that the server has asked for: no grant is asked meanwhile, for whichever set of scopes.
+/// A pause that the server requested for the grant. It applies to all scope sets.
 #[derive(Debug)]
 pub(super) struct GrantPause {
     until: Moment,
-    /// What the server asked for it with.
+    /// The error with which the server requested the pause.
     error: Error,
-    /// The long-term token that was refused with it.
+    /// The long-term token that the server refused with this error, if any.
     refused: Option<LongTermToken>,
 }
 
@@ -27,8 +27,8 @@ impl GrantPause {
     }
 }
 
-/// Obtains a long-term token by this grant. After a refusal, a secret that was replaced since it was
-/// read is tried at once.
+/// Obtains a long-term token with this grant. After a refusal, it tries again at once if the secret was
+/// replaced since it was read.
 pub(super) async fn obtain(shared: &Shared, grant: &Grant) -> Result<LongTermToken, Error> {
     check_pause(shared)?;
     let issuer = &shared.settings.issuer;
@@ -43,7 +43,7 @@ fn is_plain_refusal(error: &Error) -> bool {
     error.kind() == ErrorKind::Denied && error.retry_after().is_none()
 }
 
-/// Fails during a pause, with the error that began it.
+/// Returns the error that began the present pause, if there is one.
 pub(super) fn check_pause(shared: &Shared) -> Result<(), Error> {
     let now = shared.now();
     let engine = shared.engine();
@@ -56,8 +56,8 @@ pub(super) fn check_pause(shared: &Shared) -> Result<(), Error> {
     }
 }
 
-/// Notes the pause that the server asks for with this error. Beside the refusal of one token it is kept
-/// once: as long as the server asks for it with each refusal, the grant would never be asked.
+/// Notes the pause that the server requests with this error. Refusals of one long-term token start one
+/// pause only: if each of them started another pause, the grant would never be used.
 pub(super) fn note_pause(shared: &Shared, error: &Error, refused: Option<&LongTermToken>) {
     let longest = shared.settings.policies.retry.longest_retry_after;
     let Some(asked) = error.retry_after().filter(|asked| *asked > Duration::ZERO) else {
@@ -78,7 +78,7 @@ pub(super) fn note_pause(shared: &Shared, error: &Error, refused: Option<&LongTe
     }
 }
 
-/// After a refusal, reads the secrets again. One that was replaced has the refusal forgotten.
+/// After a refusal, reads the secrets again. If one has changed, forgets the refusal and tries again.
 pub(super) fn look_at_secrets(shared: &Shared) {
     let settings = &shared.settings;
     let mut grants = settings.recover_with.iter().chain(&settings.rotate_with);

@@ -1,6 +1,5 @@
-//! Futures that run code which a user plugs in: an issuer, a store, and the span that a subscriber
-//! sees. A panic in any of them ends here, wherever it comes: in a poll, in a drop, in the span. A call
-//! that takes too long does, too.
+//! Futures that run user code: an issuer, a store, and the subscriber behind their span. They catch panics
+//! in a poll, in a drop and in the span, and end calls that take too long.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -12,14 +11,14 @@ use super::shared::Shared;
 use crate::error::{Error, ErrorKind};
 use crate::unwind::caught;
 
-/// A future whose panics are caught, within a span. Its output is `None` if it panicked.
+/// A future that runs within a span and outputs `None` if it panics.
 pub(super) struct Guarded<'a, T> {
     span: Span,
     /// `None` once it has ended.
     work: Option<Pin<Box<dyn Future<Output = T> + Send + 'a>>>,
 }
 
-/// Guards work on which nothing else is reported: it runs in the span of its caller.
+/// Guards work that has no span of its own.
 pub(super) fn guarded<'a, T>(work: impl Future<Output = T> + Send + 'a) -> Guarded<'a, T> {
     guarded_within(Span::none(), work)
 }
@@ -34,7 +33,7 @@ pub(super) fn guarded_within<'a, T>(
     }
 }
 
-/// What a call fails with whose code panicked.
+/// Returns the error of a call that panicked.
 pub(super) fn panicked() -> Error {
     Error::new(
         ErrorKind::Issuer,
@@ -43,7 +42,7 @@ pub(super) fn panicked() -> Error {
     )
 }
 
-/// A call of the issuer that is given up when it takes too long.
+/// Runs a call of the issuer with `RetryPolicy::exchange_timeout`.
 pub(super) async fn bounded_call<T>(
     shared: &Shared,
     call: impl Future<Output = Result<T, Error>>,
@@ -59,7 +58,7 @@ pub(super) async fn bounded_call<T>(
 }
 
 impl<T> Guarded<'_, T> {
-    /// Runs a part of the work within the span. The span is left also where the part panics.
+    /// Runs a part of the work within the span, and leaves the span even if the part panics.
     fn within<R>(span: &Span, part: impl FnOnce() -> R) -> Option<R> {
         let entered = caught(|| span.enter());
         let outcome = caught(part);

@@ -1,4 +1,5 @@
-//! What becomes of a task's outcome: the machine is told, the token published, observers are told.
+//! Handling the result of a task: the driver informs the machine, publishes the token and informs the
+//! observers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -82,7 +83,7 @@ fn accept(shared: &Shared, lane: &Lane, fresh: Fresh, now: Moment) {
     }
 }
 
-/// What the machine is to know of a token.
+/// Returns what the machine needs to know of a token.
 fn brought(shared: &Shared, lane: &Lane, fresh: &Fresh) -> Brought {
     let present = lane.cell.load();
     let is_repeated = present.is_some_and(|present| present.token.reads_like(&fresh.token));
@@ -96,7 +97,7 @@ fn brought(shared: &Shared, lane: &Lane, fresh: &Fresh) -> Brought {
     let policy = &shared.settings.policies.refresh;
     Brought {
         sent: fresh.sent,
-        // One whose end is past by the local clock is used once.
+        // A token that has expired by the local clock is used once.
         life: if fresh.is_doubtful && is_repeated {
             Duration::ZERO
         } else {
@@ -107,7 +108,7 @@ fn brought(shared: &Shared, lane: &Lane, fresh: &Fresh) -> Brought {
     }
 }
 
-/// A token that takes the place of the one before.
+/// A token that replaces the previous one.
 #[derive(Debug)]
 pub(super) struct Swap {
     token: ShortTermToken,
@@ -154,11 +155,11 @@ fn fail(shared: &Shared, lane: &Lane, failed_with: Failed, now: Moment) {
         if !engine.machine.is_running() {
             return;
         }
-        // A refusal of the long-term token before says nothing about the one that is here by now.
+        // The refusal of a replaced long-term token does not apply to the current one.
         let present = engine.long_term.as_ref().map(|held| &held.token);
         let is_outdated = match (present, &used) {
             (Some(present), Some(used)) => !present.reads_like(used),
-            // There was none, and one has come.
+            // A long-term token has arrived since.
             (present, used) => {
                 present.is_some() && used.is_none() && error.kind() == ErrorKind::Config
             }
@@ -178,7 +179,7 @@ fn fail(shared: &Shared, lane: &Lane, failed_with: Failed, now: Moment) {
     shared.observers.tell(happening);
 }
 
-/// Notes a failure that the machine knows of.
+/// Notes a failure of which the machine was told.
 fn failed(engine: &mut Engine, lane: &Lane, error: Error, now: Moment) -> Happening {
     let repeats = engine
         .last_error(lane.id)

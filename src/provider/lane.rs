@@ -24,7 +24,7 @@ pub(super) struct Lane {
     waiting: AtomicUsize,
 }
 
-/// A caller that waits, until it is dropped.
+/// Counts a caller as waiting until it is dropped.
 pub(super) struct WaitingCaller<'a>(&'a Lane);
 
 impl Drop for WaitingCaller<'_> {
@@ -45,7 +45,7 @@ impl Lane {
         })
     }
 
-    /// Counts the caller among those that wait: as long as there are any, the lane is in use.
+    /// Counts the caller as waiting. A lane with waiting callers is in use.
     pub(super) fn begin_waiting(&self) -> WaitingCaller<'_> {
         self.waiting.fetch_add(1, Ordering::Relaxed);
         WaitingCaller(self)

@@ -11,7 +11,7 @@ use crate::machine::retry_delay;
 use crate::observe::Happening;
 use crate::token::{Bearer, LongTermToken, ShortTermToken};
 
-/// Of so many revocations that have not ended each is told by itself.
+/// How many unfinished revocations are reported one by one.
 const MOST_TOLD: usize = 100;
 
 #[derive(Default)]
@@ -21,7 +21,7 @@ pub(super) struct Ledger {
     doomed: Vec<Doomed>,
     /// The entries whose revocation has not ended.
     pending: BTreeSet<usize>,
-    /// The number of the last short-term token that is in the book.
+    /// The number of the last short-term token in the ledger.
     last_short_term: u64,
     long_term: Vec<LongTermToken>,
 }
@@ -161,8 +161,8 @@ impl Ledger {
         None
     }
 
-    /// Tells of the revocations that have not ended: of the first ones each, of the rest how many there
-    /// are, since there may be very many and the time is over.
+    /// Reports the revocations that have not ended: the first ones one by one, the others as a count, since
+    /// the deadline has passed.
     pub(super) fn tell_unfinished(&mut self, shared: &Shared) {
         let pending = std::mem::take(&mut self.pending);
         let rest = pending.len().saturating_sub(MOST_TOLD);

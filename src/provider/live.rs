@@ -1,5 +1,5 @@
-//! The short-term tokens that were minted here and may be alive: what is to be revoked in the end.
-//! There may be very many, so each operation takes the same time however many there are.
+//! The short-term tokens that this provider obtained and that may be valid, which the shutdown revokes.
+//! There may be very many, so adding and removing one takes logarithmic time.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{BuildHasher as _, RandomState};
@@ -8,24 +8,24 @@ use crate::clock::Moment;
 use crate::machine::LaneId;
 use crate::token::ShortTermToken;
 
-/// So many tokens whose end nothing states are kept: memory must not grow for ever.
+/// How many tokens without a stated end are kept, to bound the memory.
 const MOST_WITHOUT_END: usize = 1_000;
 
-/// A token to revoke in the end.
+/// A token to revoke.
 #[derive(Clone, Debug)]
 pub(super) struct Minted {
     pub(super) lane: LaneId,
     pub(super) token: ShortTermToken,
-    /// When it ends by itself at the latest; `None` if that is unknown.
+    /// When the token expires at the latest; `None` if that is unknown.
     pub(super) ends_at: Option<Moment>,
 }
 
-/// In the order in which they were minted, each under a number of its own.
+/// The tokens in the order in which they arrived, each under a number.
 #[derive(Debug, Default)]
 pub(super) struct LiveTokens {
     tokens: BTreeMap<u64, Minted>,
     last: u64,
-    /// By the hash of what tells a token from others: its ID, or else its text.
+    /// The number of each token, by the hash of its ID, or of its text if it has no ID.
     numbers: HashMap<u64, u64>,
     hasher: RandomState,
     by_end: BTreeSet<(Moment, u64)>,
@@ -33,8 +33,8 @@ pub(super) struct LiveTokens {
 }
 
 impl LiveTokens {
-    /// Adds the token. One that is there already, since a server may hand it out again, keeps its place,
-    /// and the latest statement about its end counts.
+    /// Adds the token. A token that the server returns again keeps its number, and the latest statement
+    /// about its end counts.
     pub(super) fn insert(&mut self, minted: Minted, now: Moment) {
         self.forget_ended(now);
         let identity = self.identity(&minted.token);
@@ -70,13 +70,13 @@ impl LiveTokens {
         }
     }
 
-    /// The tokens of this lane.
+    /// Returns the tokens of this lane.
     pub(super) fn of_lane(&self, lane: LaneId) -> Vec<Minted> {
         let is_of_lane = |minted: &&Minted| minted.lane == lane;
         self.tokens.values().filter(is_of_lane).cloned().collect()
     }
 
-    /// The tokens with a greater number than this, and the greatest number.
+    /// Returns the tokens with a number greater than this, and the greatest number.
     pub(super) fn after(&self, number: u64) -> (Vec<Minted>, u64) {
         let newer = self.tokens.range(number.saturating_add(1)..);
         (newer.map(|(_, minted)| minted.clone()).collect(), self.last)
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn of_those_without_an_end_the_oldest_go_first() {
+    fn the_oldest_tokens_without_an_end_are_forgotten_first() {
         let mut live = LiveTokens::default();
         for number in 0..=MOST_WITHOUT_END {
             live.insert(minted(&format!("t-{number}"), None, None), at(0));

@@ -21,7 +21,7 @@ pub(super) struct Fresh {
     pub(super) life: Duration,
     /// Whether the life is only assumed.
     pub(super) is_assumed: bool,
-    /// Whether it is to be used only once: its end is past by the local clock.
+    /// Whether the token has expired by the local clock and is used once.
     pub(super) is_doubtful: bool,
 }
 

@@ -139,15 +139,15 @@ impl TokenProvider {
     }
 
     /// Returns a token that may go on requests for at least `min_remaining`, for a caller with a long
-    /// upload ahead. If the one in use is good for less, it is exchanged for another one: once in a
-    /// quarter of its life at most, so that a `min_remaining` just below what a new token has does not
-    /// cost an exchange each time.
+    /// upload ahead. If the token in use is good for less, one exchange is made for a newer token, at most
+    /// one in a quarter of the token's life. So calls with a `min_remaining` just below the life of a new
+    /// token do not cause an exchange each.
     ///
     /// # Errors
     ///
     /// As [`token`](Self::token); and [`ErrorKind::TooShortLived`] if the token in use is good for less
-    /// than this and was so when it came, or was exchanged for this reason so recently, or if the auth
-    /// server hands out the same one again.
+    /// and an exchange would not help: it was good for less when it arrived, the last exchange for this
+    /// reason is less than a quarter of its life ago, or the auth server returns the same token again.
     ///
     /// # Cancel safety
     ///
@@ -259,12 +259,12 @@ impl TokenProvider {
         }
     }
 
-    /// Returns a token that is newer than the present one, whatever the present one's state. If an
-    /// exchange is under way, its token is the one. If the auth server hands out the present token
-    /// again, that is returned.
+    /// Returns a token that is newer than the one in use, even if that one is good. If an exchange is in
+    /// flight, its token is returned. If the auth server returns the token in use again, so does this
+    /// method.
     ///
-    /// After a virtual machine was paused, or restored from a snapshot, call this: the clock by which
-    /// the end of the token is counted may have stood still meanwhile.
+    /// Call this when a virtual machine resumes from a pause or a snapshot: the clock by which the
+    /// token's life is counted may have stood still.
     ///
     /// # Errors
     ///
@@ -292,7 +292,7 @@ impl TokenProvider {
     ///
     /// As [`token`](Self::token); [`ErrorKind::Denied`] if a refresh that a 401 asked for was
     /// so recent ([`RefreshPolicy::between_denials`](crate::RefreshPolicy::between_denials)) that
-    /// another one is no use; and [`ErrorKind::Unchanged`] if the auth server hands out the same token
+    /// another one is no use; and [`ErrorKind::Unchanged`] if the auth server returns the same token
     /// again.
     ///
     /// # Cancel safety
@@ -477,8 +477,8 @@ impl TokenProvider {
             .serve(self.shared.time.coarse_now(), take, or_else)
     }
 
-    /// Asks for a token that lasts longer than this generation does by now. Returns whether a newer one is
-    /// there or on its way.
+    /// Demands a longer remaining life than this generation has. Returns whether a newer token is there, in
+    /// flight or demanded.
     fn top_up(&self, generation: Generation) -> bool {
         let (lane, now) = (self.lane.id, self.shared.now());
         let machine = &mut self.shared.engine().machine;

@@ -81,23 +81,23 @@ impl Shared {
         }
     }
 
-    /// The present moment, or the last one that was read if the clock fails.
+    /// Returns the current moment, or the last reading if the clock fails.
     pub(super) fn now(&self) -> Moment {
         self.time.now_or_last()
     }
 
-    /// The present moment, by which a token may be served.
+    /// Returns the current moment, by which a token may be served, or an error if the clock fails.
     pub(super) fn now_or_error(&self) -> Result<Moment, Error> {
         self.time.now().ok_or_else(|| {
             Error::new(
                 ErrorKind::Issuer,
-                "the clock of the provider failed: it panicked, or its reading is more than 400 \
-                 years from its origin",
+                "the provider's clock panicked, or reads more than 400 years after its origin; check \
+                 the Clock that TokenProviderBuilder::clock was given",
             )
         })
     }
 
-    /// The present wall time, or the last one that was read if the clock fails.
+    /// Returns the current wall time, or the last reading if the clock fails.
     pub(super) fn wall(&self) -> SystemTime {
         self.time.wall()
     }

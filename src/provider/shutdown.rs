@@ -231,11 +231,11 @@ mod tests {
 
     use super::*;
 
-    /// How long the shutdown of a provider with so many live tokens takes whose revocations hang. The
-    /// deadline takes no time, since timers are paused.
+    /// Returns how long the shutdown of a provider with this many live tokens takes if all revocations hang.
+    /// Timers are paused, so waiting for the deadline takes no time.
     #[allow(
         clippy::disallowed_methods,
-        reason = "what is compared is the time that the processor takes"
+        reason = "the test compares how long the work takes"
     )]
     fn shut_down_with(tokens: usize) -> Duration {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -274,7 +274,7 @@ mod tests {
     fn d11_with_a_hundred_thousand_live_tokens_the_deadline_holds() {
         let fastest = |tokens| (0..3).map(|_| shut_down_with(tokens)).min().unwrap();
         let (few, many) = (fastest(10_000), fastest(100_000));
-        // In proportion it is 10 times; where each token is compared with each other, 100 times.
+        // Linear work takes 10 times as long, quadratic work 100 times.
         assert!(many < few * 40, "{many:?} for 100,000, {few:?} for 10,000");
     }
 }

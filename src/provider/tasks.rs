@@ -1,5 +1,4 @@
-//! The tasks that run calls of the issuer and of the store. Each ends in an outcome, whatever panics
-//! within it.
+//! The tasks that call the issuer and the store. Each task returns a result, even if its work panics.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -20,7 +19,7 @@ use crate::token::ShortTermToken;
 #[derive(Default)]
 pub(super) struct Tasks {
     set: JoinSet<Ended>,
-    /// How many of them may bring a token.
+    /// How many of them may return a token.
     pub(super) minting: usize,
 }
 
@@ -33,8 +32,7 @@ pub(super) enum Ended {
 }
 
 impl Tasks {
-    /// Starts work as a task, within this span. If the work panics it has failed, and `ended` is
-    /// told so.
+    /// Starts work as a task within this span. If the work panics, `ended` gets an error.
     pub(super) fn start<T, E>(
         &mut self,
         span: Span,
@@ -51,12 +49,12 @@ impl Tasks {
         });
     }
 
-    /// Starts work that ends with this set of tasks only.
+    /// Starts work that runs until the tasks are aborted.
     pub(super) fn start_watch(&mut self, watch: impl Future<Output = Infallible> + Send + 'static) {
         self.set.spawn(async { match watch.await {} });
     }
 
-    /// Starts work that may bring a token.
+    /// Starts work that may return a token.
     pub(super) fn start_minting<T, E>(
         &mut self,
         span: Span,
@@ -72,8 +70,8 @@ impl Tasks {
 
     pub(super) async fn next(&mut self) -> Option<Ended> {
         while let Some(ended) = self.set.join_next().await {
-            // A task does not panic, so that what fails here is a runtime that ends the task; it ends
-            // this driver, too.
+            // A task does not panic, so an error means that the runtime is shutting down, which ends this
+            // driver, too.
             let Ok(ended) = ended else { continue };
             if matches!(ended, Ended::Exchange(..) | Ended::Attendance(_)) {
                 self.minting -= 1;
@@ -83,7 +81,7 @@ impl Tasks {
         None
     }
 
-    /// Ends all of them, wherever each has got to.
+    /// Aborts all tasks.
     pub(super) fn give_up(&mut self) {
         self.set.abort_all();
         self.set.detach_all();

@@ -1,4 +1,4 @@
-//! The provider's clock: the user's, whose panics end here.
+//! Reads the user's clock and catches its panics.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,8 +8,8 @@ use crate::clock::{Clock, Moment};
 use crate::policy::LONGEST;
 use crate::unwind::caught;
 
-/// A reading from here on is a failed one: moments that are computed from it could reach the end of
-/// the representable time, where time stands still and nothing lies ahead.
+/// A reading from here on is a failed one: moments that are computed from it could reach the end of the
+/// representable time, where deadlines no longer lie ahead.
 const END: Moment = Moment::from_origin(LONGEST.saturating_mul(4));
 
 /// Reads the clock. A reading that panics, or that lies beyond [`END`], is a failed one.
@@ -31,7 +31,7 @@ impl Time {
         }
     }
 
-    /// The present moment; `None` if the reading fails. What a token may be served by.
+    /// Returns the current moment, by which a token may be served, or `None` if the reading fails.
     pub(super) fn now(&self) -> Option<Moment> {
         let now = caught(|| self.clock.now()).filter(|now| *now < END)?;
         let since_origin = now.since(Moment::from_origin(Duration::ZERO));
@@ -39,25 +39,25 @@ impl Time {
         Some(now)
     }
 
-    /// The last moment that was read. Runs no code of the user's.
+    /// Returns the last successful reading. Runs no user code.
     pub(super) fn last(&self) -> Moment {
         Moment::from_origin(Duration::from_nanos(self.last.load(Ordering::Relaxed)))
     }
 
-    /// The present moment, or the last one that was read: for all that may be late.
+    /// Returns the current moment, or the last reading if the clock fails, for uses that tolerate delay.
     pub(super) fn now_or_last(&self) -> Moment {
         self.now().unwrap_or_else(|| self.last())
     }
 
-    /// The present moment as the hot path reads it. A failed reading lies beyond the end of every
-    /// token, so that the caller takes the slow path.
+    /// Returns the current moment for the hot path. A failed reading lies after the end of every token, so
+    /// that the caller takes the slow path.
     #[inline]
     pub(super) fn coarse_now(&self) -> Moment {
         caught(|| self.clock.now_or_just_before())
             .unwrap_or(const { Moment::from_origin(Duration::MAX) })
     }
 
-    /// The present wall time, or the last one that was read.
+    /// Returns the current wall time, or the last reading if the clock fails.
     pub(super) fn wall(&self) -> SystemTime {
         if let Some(wall) = caught(|| self.clock.wall()) {
             let since_1970 = wall.duration_since(SystemTime::UNIX_EPOCH);

@@ -52,7 +52,7 @@ async fn wait<T>(
         seen: None,
         evicted: None,
     };
-    // From before the lane is asked until the token is taken, so that it is not retired in between.
+    // Held until the token is taken, so that the lane is not closed before.
     let _waiting = lane.begin_waiting();
     let (mut starts, mut measured) = (0, None);
     loop {

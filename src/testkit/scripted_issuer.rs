@@ -76,8 +76,8 @@ impl fmt::Debug for FromFn {
     }
 }
 
-/// The short-term tokens so far. It is locked while one is made, so that no two exchanges make one
-/// under the same name; the state is not, so that a closure may use the issuer.
+/// The short-term tokens so far. They are locked while a token is made, so that two exchanges cannot use
+/// the same name. `State` is not locked meanwhile, so that a closure may use the issuer.
 #[derive(Debug, Default)]
 struct ShortTerm {
     minted: usize,
@@ -113,7 +113,7 @@ impl Answer {
         Self::with(Outcome::Token { life: None })
     }
 
-    /// A token that this closure makes, such as a JWT or one whose end is stated as a date.
+    /// Answers with a token that `make` returns, such as a JWT or a token whose end is stated as a date.
     ///
     /// The closure is called when the answer is due. Its argument is the name that the issuer would
     /// give to its next token, such as `st-2`. The number in the name is used up unless the closure

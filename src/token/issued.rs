@@ -12,7 +12,7 @@ use super::lifetime::{Lifetime, Stated, Statement};
 use crate::error::Error;
 use crate::secret::BearerToken;
 
-/// For so long at most a token is held back that is not valid yet.
+/// How long at most a token that is not valid yet is held back.
 const LONGEST_NOT_VALID: Duration = Duration::from_secs(60);
 
 pub(crate) struct Issued {
@@ -51,8 +51,8 @@ impl Issued {
         stated.judge()
     }
 
-    /// How far its `nbf` lies ahead by the server's own clock: after its `iat`, or after the `Date` of the
-    /// answer. A clock that is wrong by more than the bound is left out of account.
+    /// Returns how long `nbf` lies after `iat` or after the `Date` of the answer, whichever is less, up to
+    /// [`LONGEST_NOT_VALID`].
     pub(super) fn not_valid_for(&self) -> Duration {
         let ahead = |of: Option<UnixMillis>| Some(self.claims.nbf?.since(of?));
         let waits = [ahead(self.claims.iat), ahead(self.server_time)];
@@ -72,10 +72,10 @@ impl Issued {
 /// Makes a [`LongTermToken`](super::LongTermToken) or a [`ShortTermToken`](super::ShortTermToken)
 /// from what a server answered.
 ///
-/// Everything but the token itself is optional. Where several statements say when the token ends, the
-/// earliest end counts; one that contradicts the others, in that it alone would make the token dead on
-/// arrival, is left out with a warning in the log. A JWT's whole life (`exp` − `iat`) is only ever an
-/// upper bound, since it may have been minted earlier.
+/// Everything but the token itself is optional. If several statements say when the token expires, the
+/// earliest end counts. One statement by which alone the token would have expired on arrival is left out,
+/// with a warning in the log. `exp` − `iat` of a JWT is an upper bound, since the JWT may have been issued
+/// earlier.
 pub struct TokenBuilder<T> {
     token: Zeroizing<String>,
     token_id: Option<String>,

@@ -108,8 +108,7 @@ impl LongTermToken {
         self.0.claims.iat.and_then(UnixMillis::to_system_time)
     }
 
-    /// How long it lives, by what the local clock shows, and the statement about its end that was left
-    /// out.
+    /// Returns how long the token lives, and the statement about its end that was left out, if any.
     pub(crate) fn lifetime(&self, local: SystemTime) -> (Lifetime, Option<Statement>) {
         self.0.lifetime(local)
     }
@@ -124,7 +123,7 @@ impl LongTermToken {
         others.iter().any(|other| self.reads_like(other))
     }
 
-    /// Whether both are the same text.
+    /// Returns whether both have the same text.
     pub(crate) fn reads_like(&self, other: &Self) -> bool {
         self.expose() == other.expose()
     }
@@ -177,23 +176,22 @@ impl ShortTermToken {
         self.0.claims.nbf.and_then(UnixMillis::to_system_time)
     }
 
-    /// How long it lives, by what the local clock shows, and the statement about its end that was left
-    /// out.
+    /// Returns how long the token lives, and the statement about its end that was left out, if any.
     pub(crate) fn lifetime(&self, local: SystemTime) -> (Lifetime, Option<Statement>) {
         self.0.lifetime(local)
     }
 
-    /// For how much longer servers do not accept it, by the server's own clock: at most a minute.
+    /// Returns how much longer servers refuse the token because of its `nbf`: at most a minute.
     pub(crate) fn not_valid_for(&self) -> Duration {
         self.0.not_valid_for()
     }
 
-    /// Whether a claim says when it ends.
+    /// Returns whether the token has an `exp` claim.
     pub(crate) fn has_fixed_end(&self) -> bool {
         self.0.claims.exp.is_some()
     }
 
-    /// Whether both are the same text.
+    /// Returns whether both have the same text.
     pub(crate) fn reads_like(&self, other: &Self) -> bool {
         self.expose() == other.expose()
     }

@@ -142,7 +142,7 @@ fn only_the_clock_reads_clocks() {
     assert_eq!(files_with(&reads), ["clock.rs"]);
 }
 
-/// What a user plugs in may panic: each call of it stands where that ends.
+/// User code may panic, so only the places that catch panics call it.
 #[test]
 fn only_guarded_places_call_subscribers_recorders_and_clocks() {
     let events = ["debug!(", "error!(", "info!(", "trace!(", "warn!("];

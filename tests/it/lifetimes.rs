@@ -1,5 +1,4 @@
-//! How long a token lives by what an answer states, over a real socket; and a token that is handed out
-//! again.
+//! Token lifetimes by what answers state, over real sockets, and tokens that are returned again.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -33,7 +32,7 @@ fn date(unix: u64) -> String {
     httpdate::fmt_http_date(UNIX_EPOCH + secs(unix))
 }
 
-/// A server that gives this one answer, with no header but these: hyper would add a `Date`.
+/// Starts a server that gives this answer with these headers only: hyper would add a `Date`.
 async fn server_that_answers(headers: &str, body: &Value) -> AuthApi {
     let body = body.to_string();
     let answer = format!(
@@ -56,7 +55,7 @@ async fn server_that_answers(headers: &str, body: &Value) -> AuthApi {
     AuthApi::new(url).unwrap()
 }
 
-/// For how long the token of this answer is usable, or why it is not.
+/// Returns how long the token of this answer is usable, or why it is not.
 async fn usable_for(headers: &str, body: &Value) -> Result<Duration, ErrorKind> {
     let api = server_that_answers(headers, body).await;
     let long_term = LongTermToken::new("lt_0d51e9bd2f6449cf").unwrap();
@@ -127,7 +126,7 @@ async fn w20_an_exp_in_milliseconds_is_given_the_default_life() {
     }
 }
 
-/// The same opaque token each time, until it has ended: then the next one.
+/// Answers with the same opaque token until it expires, then with the next one.
 fn one_token_until_its_end(issuer: &ScriptedIssuer, life: Duration) {
     let began = tokio::time::Instant::now();
     issuer.otherwise(Answer::from_fn(move |_| {

@@ -100,7 +100,7 @@ async fn missing_secret() -> Error {
     api.obtain(&grant).await.unwrap_err()
 }
 
-/// Tokens about whose end the server makes odd statements, and one that comes again.
+/// Exchanges tokens with contradictory and with doubtful statements about their end, and one token twice.
 async fn odd_statements() {
     let issuer = ScriptedIssuer::new();
     let past = SystemTime::UNIX_EPOCH;
@@ -122,7 +122,7 @@ async fn odd_statements() {
     }
 }
 
-/// More revocations that do not end than are told one by one.
+/// Lets more revocations hang than are reported one by one.
 async fn revocations_that_hang() {
     let issuer = ScriptedIssuer::new();
     issuer.script_revocations(std::iter::repeat_n(Answer::hang(), 500));

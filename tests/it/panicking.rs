@@ -1,4 +1,4 @@
-//! What a user plugs in panics: a tracing subscriber, a metrics recorder, a clock. Refreshing goes on.
+//! A tracing subscriber, a metrics recorder or a clock panics, and refreshing goes on.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use crate::support::{BreakableClock, in_a_process_of_its_own, secs, settle};
 #[derive(Clone, Debug, Default)]
 struct Fuse {
     calls: Arc<AtomicUsize>,
-    /// The calls from this one on, of which there are so many, panic.
+    /// The first call that panics; `count` calls in a row do.
     from: usize,
     count: usize,
 }
@@ -184,7 +184,7 @@ fn builder(issuer: &ScriptedIssuer, clock: impl Clock) -> TokenProviderBuilder {
         .scope_policy(ScopePolicy::default().idle(secs(60)))
 }
 
-/// Calls it, up to three times: the issuer fails once, and one reading of the clock at most.
+/// Makes the call up to three times: the issuer fails once, and one reading of the clock may fail.
 async fn patiently<T, F>(call: impl Fn() -> F) -> T
 where
     F: Future<Output = Result<T, Error>>,
@@ -198,8 +198,8 @@ where
     call().await.unwrap()
 }
 
-/// Exchanges, refreshes with and without a caller, a failure, a set that is retired, a rotation and
-/// a shutdown.
+/// Makes exchanges, refreshes with and without a caller, a failure, an idle scope set, a rotation and a
+/// shutdown.
 async fn all_goes_well(issuer: &ScriptedIssuer, builder: TokenProviderBuilder) {
     let provider = builder.build().unwrap();
     patiently(|| provider.token()).await;
@@ -230,10 +230,10 @@ fn run(work: impl Future<Output = ()>) {
         .block_on(work);
 }
 
-/// Runs it with a panic at each call in turn, then with one at every call.
+/// Runs `live` with a panic at each call in turn, until a run makes fewer calls.
 fn wherever_it_panics(live: impl Fn(Fuse)) {
     std::panic::set_hook(Box::new(|_| {}));
-    // Each of the first calls, and of the later ones, which repeat, a sample.
+    // All early calls, and a sample of the later ones, which repeat.
     for call in (1..300).chain((300..).step_by(17)) {
         let fuse = Fuse::at(call);
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| live(fuse.clone())));
@@ -251,8 +251,8 @@ fn wherever_it_panics(live: impl Fn(Fuse)) {
 }
 
 #[test]
-fn e17_a_panic_of_the_tracing_subscriber_costs_nothing() {
-    let name = "panicking::e17_a_panic_of_the_tracing_subscriber_costs_nothing";
+fn e17_a_panicking_tracing_subscriber_does_not_stop_refreshes() {
+    let name = "panicking::e17_a_panicking_tracing_subscriber_does_not_stop_refreshes";
     in_a_process_of_its_own(name, || {
         let live = |fuse: Fuse| {
             let _guard = tracing::subscriber::set_default(fuse);
@@ -265,8 +265,8 @@ fn e17_a_panic_of_the_tracing_subscriber_costs_nothing() {
 }
 
 #[test]
-fn e17_a_panic_of_the_metrics_recorder_costs_nothing() {
-    let name = "panicking::e17_a_panic_of_the_metrics_recorder_costs_nothing";
+fn e17_a_panicking_metrics_recorder_does_not_stop_refreshes() {
+    let name = "panicking::e17_a_panicking_metrics_recorder_does_not_stop_refreshes";
     in_a_process_of_its_own(name, || {
         let live = |fuse: Fuse| {
             metrics::with_local_recorder(&fuse, || {
@@ -280,8 +280,8 @@ fn e17_a_panic_of_the_metrics_recorder_costs_nothing() {
 }
 
 #[test]
-fn e17_a_panic_of_the_clock_costs_one_call_at_most() {
-    let name = "panicking::e17_a_panic_of_the_clock_costs_one_call_at_most";
+fn e17_a_panicking_clock_fails_one_call_at_most() {
+    let name = "panicking::e17_a_panicking_clock_fails_one_call_at_most";
     in_a_process_of_its_own(name, || {
         wherever_it_panics(|fuse| {
             let issuer = scripted();
@@ -336,8 +336,8 @@ fn e17_a_clock_that_panics_for_an_hour_is_read_again() {
 }
 
 #[test]
-fn e17_a_runtime_that_ends_while_all_panics_does_not_abort_the_process() {
-    let name = "panicking::e17_a_runtime_that_ends_while_all_panics_does_not_abort_the_process";
+fn e17_a_runtime_that_ends_during_panics_does_not_abort_the_process() {
+    let name = "panicking::e17_a_runtime_that_ends_during_panics_does_not_abort_the_process";
     in_a_process_of_its_own(name, || {
         std::panic::set_hook(Box::new(|_| {}));
         let _guard = tracing::subscriber::set_default(Fuse::from(1, usize::MAX));

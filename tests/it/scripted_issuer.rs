@@ -82,7 +82,7 @@ async fn a_closure_that_takes_a_later_name_does_not_stop_the_numbers() {
     assert_eq!(texts, ["st-2", "st-2", "st-3"]);
 }
 
-/// The text of the token that the issuer hands out, seen through a provider of its own.
+/// Returns the text of the next token of the issuer, taken with a provider of its own.
 async fn exchange(issuer: &ScriptedIssuer) -> String {
     let provider = builder(issuer).build().unwrap();
     match provider.token().await {

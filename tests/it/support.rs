@@ -99,8 +99,8 @@ impl Clock for BreakableClock {
     }
 }
 
-/// Runs the test of this name in a process of its own: for what is decided once for a whole process,
-/// such as whether something is logged, or a panic hook.
+/// Runs the test of this name in a process of its own, for process-wide state such as the tracing
+/// subscriber or the panic hook.
 pub(crate) fn in_a_process_of_its_own(name: &str, test: impl FnOnce()) {
     if std::env::var_os("EVERBEARER_ALONE").is_some() {
         return test();

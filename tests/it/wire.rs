@@ -1,4 +1,4 @@
-//! On the wire to the auth server: what is sent, and what decides about an answer.
+//! Requests to the auth server, and what its answers mean.
 
 use std::sync::{Arc, Mutex};
 
@@ -56,8 +56,8 @@ async fn revocation_answered(template: ResponseTemplate) -> (Result<(), Error>, 
     (outcome, server.received_requests().await.unwrap().len())
 }
 
-/// Answers each request of each connection with the next of these, keeps connections alive, and
-/// closes one without an answer where there is `None`. Returns what it was sent.
+/// Starts a server that answers each request with the next of these and keeps connections alive. At
+/// `None` it closes the connection without an answer. Returns its URL and the requests.
 async fn raw_server(answers: Vec<Option<&'static str>>) -> (String, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
@@ -162,8 +162,8 @@ async fn a2_no_other_member_is_taken_for_the_code() {
     }
 }
 
-/// A provider whose exchange is answered so the first time, and with a token from then on. Returns
-/// how often the grant was asked by the time that there is a short-term token.
+/// Answers the first exchange of a provider with `first`, and later ones with a token. Returns how often
+/// the grant was used until there is a short-term token.
 async fn obtained_after(first: ResponseTemplate) -> usize {
     let server = MockServer::start().await;
     Mock::given(path("/auth/tokens/short"))
@@ -192,7 +192,7 @@ async fn obtained_after(first: ResponseTemplate) -> usize {
 }
 
 #[tokio::test]
-async fn a2_a_refusal_with_an_odd_body_has_the_grant_asked() {
+async fn a2_a_refusal_with_an_odd_body_uses_the_grant() {
     for body in [
         json!({"code": "invalid_token", "message": null}),
         json!({"code": "invalid_token", "message": "no", "details": "expired"}),
@@ -227,7 +227,7 @@ async fn e10_a_401_with_a_code_is_a_refusal_whatever_the_code() {
         let error = exchange_answered(answer(401, &body)).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Denied, "{code}");
     }
-    // Elsewhere a code that is known decides before the status.
+    // With other statuses, a known code decides before the status.
     use ErrorKind::*;
     for (status, code, kind) in [
         (400, "rate_limited", RateLimited),
@@ -319,7 +319,7 @@ async fn a4_a_page_or_an_error_in_a_200_is_no_revocation() {
     revocation_answered(not_found).await.0.unwrap();
 }
 
-/// The report of a provider whose revocations are answered so, and how many there were.
+/// Returns the shutdown report of a provider whose revocations get this answer, and their number.
 async fn shutdown_answered(template: ResponseTemplate) -> (ShutdownReport, usize) {
     let server = MockServer::start().await;
     Mock::given(path_regex("/revoke$"))

@@ -250,7 +250,7 @@ impl Grant {
         Ok((request, authorization))
     }
 
-    /// Whether the file or the variable of its secret holds another one than was read last.
+    /// Returns whether the file or variable of the secret holds another value than the last one read.
     pub(crate) fn has_changed(&self) -> bool {
         match &self.mechanism {
             Mechanism::ClientSecret(source) | Mechanism::ShortTermToken(source) => {

@@ -1,5 +1,5 @@
-//! What becomes of a token that an exchange brought: it takes the place of the present one, at once or
-//! later, or it is the present one again.
+//! Accepting the token that an exchange returned. It replaces the token in use, at once or later, or it is
+//! the token in use again.
 
 use std::time::Duration;
 
@@ -9,48 +9,48 @@ use crate::machine::Policies;
 use crate::machine::event::{Demand, Failure, Generation, Window};
 use crate::policy::LONGEST;
 
-/// So often within one life an exchange may bring the present token again.
+/// How many exchanges within one life may return the token in use again.
 const MOST_REPETITIONS: u32 = 3;
-/// The least time between two exchanges of which the first brought the present token again.
+/// The minimum pause after an exchange that returned the token in use.
 const BETWEEN_REPETITIONS: Duration = Duration::from_secs(1);
 
-/// A token that an exchange brought.
+/// A token that an exchange returned.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Brought {
     /// When the request was sent.
     pub(crate) sent: Moment,
-    /// How long it lives from then.
+    /// How long the token lives, counted from `sent`.
     pub(crate) life: Duration,
-    /// For so long from its arrival it does not take the place of a good token: servers may not accept
-    /// it yet.
+    /// How long after its arrival the token is held back while the token in use is good: resource servers
+    /// may not accept it yet.
     pub(crate) settling: Duration,
-    /// Whether it is the token in use again; and if so, whether a claim fixes its end.
+    /// `Some` if the exchange returned the token in use again.
     pub(crate) repeats: Option<Repeated>,
 }
 
-/// The token in use was brought again.
+/// Which statement about the end counts when an exchange returns the token in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Repeated {
     /// The latest statement about its end counts.
     OpenEnd,
-    /// Its `exp` is what it was: the earliest statement about its end counts.
+    /// The token has an `exp`: the earliest statement about its end counts.
     FixedEnd,
 }
 
-/// What became of the token.
+/// How a token was accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Accepted {
-    /// It takes the place of the present one now.
+    /// The token replaces the one in use now.
     Now(Window),
-    /// It takes the place of the present one when the machine says so.
+    /// The token replaces the one in use when the machine asks to publish it.
     Later(Window),
-    /// It is the present one, whose window is this by now.
+    /// The token is the one in use, which now has this window.
     Again(Window),
     /// Too little of its life is left: the exchange has failed.
     Expired,
 }
 
-/// A token that takes the place of the present one later.
+/// A token that replaces the one in use later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::machine) struct Upcoming {
     pub(super) window: Window,
@@ -59,7 +59,7 @@ pub(in crate::machine) struct Upcoming {
 }
 
 impl Lane {
-    /// Accepts the token, as this generation if it is another one than the present one.
+    /// Accepts the token, as generation `next` unless it is the token in use.
     pub(in crate::machine) fn exchanged(
         &mut self,
         policies: &Policies,
@@ -116,8 +116,9 @@ impl Lane {
         Some(Accepted::Now(window))
     }
 
-    /// The server hands out the present token until it has ended, so it is served until then, and few
-    /// further exchanges are made; or its life begins anew with each answer.
+    /// Accepts the token in use again. If its end has moved by at least half of what is left, its life
+    /// begins anew. Otherwise the server returns it until it expires: the token is served to its end, with
+    /// [`MOST_REPETITIONS`] further exchanges at most.
     fn accept_again(
         &mut self,
         policies: &Policies,
@@ -148,7 +149,7 @@ impl Lane {
             window
         } else {
             self.repetitions += 1;
-            // A fleet that was handed one token asks for the next one after its end, but not together.
+            // Spread over a fleet that shares the token, whose instances must not refresh all at once.
             let next_token_at = ends_at + schedule::spread_after(policy, self.life, draw);
             let next_token_at = next_token_at.max(earliest);
             let refresh_at = (now + schedule::refresh_after(policy, rest, draw)).max(earliest);
@@ -182,7 +183,7 @@ impl Lane {
         self.held_until = None;
     }
 
-    /// When the upcoming token takes the place of the present one, if nothing else happens.
+    /// Returns when the upcoming token replaces the one in use, unless another event comes first.
     pub(in crate::machine) fn publish_at(&self, now: Moment) -> Option<Moment> {
         let upcoming = self.upcoming?;
         let is_wanted = matches!(self.demand, Some(Demand::NewerThan(_)));
@@ -193,7 +194,7 @@ impl Lane {
         })
     }
 
-    /// Has the upcoming token take the place of the present one.
+    /// Replaces the token in use with the upcoming one.
     pub(in crate::machine) fn publish(&mut self) {
         if let Some(Upcoming { window, life, .. }) = self.upcoming.take() {
             self.take(window, life);

@@ -23,14 +23,15 @@ pub(super) struct Lane {
     pub(super) in_flight: bool,
     pub(super) window: Option<Window>,
     life: Duration,
-    /// The token that is to take the place of the present one.
+    /// The token that will replace the one in use.
     upcoming: Option<Upcoming>,
-    /// How often in its life the present token was brought again.
+    /// How many exchanges in its life returned the token in use again.
     repetitions: u32,
-    /// No exchange before this, whoever asks: it would bring the present token again.
+    /// The earliest next exchange, except to prove a long-term token: an earlier one would return the
+    /// token in use.
     held_until: Option<Moment>,
     demand: Option<Demand>,
-    /// When a refresh begins that was forced and has failed; `None` if there is none.
+    /// When a failed forced refresh is retried, if there is one.
     forced_at: Option<Moment>,
     pub(super) failures: u32,
     /// How many of them were in the same situation, with a good token or without.
@@ -38,16 +39,16 @@ pub(super) struct Lane {
     had_token: bool,
     /// No attempt before this: the last one failed.
     retry_at: Option<Moment>,
-    /// Until then the server has asked for a pause.
+    /// The end of the pause that the server requested.
     paused_until: Option<Moment>,
     /// The last failure was terminal: without a good token, only a demand brings the next attempt
     /// about.
     pub(super) refused: bool,
     last_denial: Option<Moment>,
-    /// When a token that lasts longer than the present one was last demanded.
+    /// When a caller last demanded a longer remaining life than the token in use has.
     last_top_up: Option<Moment>,
     last_use: Moment,
-    /// Until then someone needs a token that it was given.
+    /// Until when callers need a token of this lane.
     needed_until: Moment,
 }
 
@@ -70,7 +71,7 @@ pub(crate) enum Outlook {
     Imminent,
     /// The next attempt begins at this moment.
     At(Moment),
-    /// The server hands out the present token again: no newer one is to be had.
+    /// The server returns the token in use again instead of a newer one.
     Unchanged,
     /// The last failure was terminal and is too recent to ask again.
     Refused,
@@ -140,7 +141,7 @@ impl Lane {
         }
     }
 
-    /// A caller needs a token that lasts longer than the present one does by now.
+    /// A caller needs a longer remaining life than the token in use has.
     pub(super) fn outlasted(&mut self, generation: Generation, now: Moment) {
         let Some(window) = self.window else { return };
         let pause = schedule::between_top_ups(self.life);
@@ -172,8 +173,8 @@ impl Lane {
         );
         self.retry_at = Some(now + delay);
         self.paused_until = schedule::pause_asked_for(&policies.retry, failure).map(|it| now + it);
-        // Callers that waited are told of the failure, and demand nothing any more. A good token that
-        // was to be replaced before its refresh is due still is.
+        // The failure answers the callers that waited, which ends their demand. A forced refresh of a good
+        // token is retried.
         let pause = schedule::between_denials(&policies.refresh, self.life);
         let was_forced = self.forced_at.is_some() || self.is_forced(now);
         self.forced_at = (was_forced && rest_of_life.is_some()).then(|| now + delay.max(pause));
@@ -184,7 +185,7 @@ impl Lane {
         self.in_flight = false;
     }
 
-    /// A refusal is forgotten; a pause that the server asked for is not.
+    /// Forgets a refusal, but keeps a pause that the server requested.
     pub(super) fn renewed(&mut self) {
         if self.refused {
             self.refused = false;
@@ -226,13 +227,13 @@ impl Lane {
         Some(idle_at.max(self.retry_at.unwrap_or(idle_at)))
     }
 
-    /// When the lane will not have been in use for so long; `None` while it is.
+    /// Returns when the lane will have been idle for `duration`; `None` while it is in use.
     pub(super) fn idle_for(&self, duration: Duration) -> Option<Moment> {
         let is_busy = self.in_flight || self.demand.is_some() || self.upcoming.is_some();
         (!is_busy).then(|| (self.last_use + duration).max(self.needed_until))
     }
 
-    /// For a caller that waits for a token that is newer than this.
+    /// Returns what a caller that waits for a newer token than this one may expect.
     pub(super) fn outlook(&self, newer_than: Generation, now: Moment) -> Outlook {
         let pending = |at: Option<Moment>| at.filter(|at| !self.in_flight && *at > now);
         if let Some(at) = pending(self.retry_at) {
@@ -272,7 +273,7 @@ impl Lane {
         })
     }
 
-    /// Whether a caller waits for a newer token although the present one is good.
+    /// Returns whether a caller waits for a newer token.
     fn is_forced(&self, now: Moment) -> bool {
         matches!(self.demand, Some(Demand::NewerThan(_))) && self.demand_is_open(now)
     }

@@ -35,9 +35,9 @@ pub(super) enum Step {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Answer {
     Token(Duration),
-    /// A token that is to settle for so long.
+    /// A token with this life and this settling time.
     Unsettled(Duration, Duration),
-    /// The present token again, of which this much is left.
+    /// The token in use again, with this much life left.
     Again(Duration, Repeated),
     Transient(Option<Duration>),
     Terminal(Option<Duration>),
@@ -54,7 +54,7 @@ pub(super) enum Attendance {
 /// A generation relative to what is there.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Newer {
-    /// None: the refresh is due.
+    /// No generation: the demand is for a refresh that is due.
     Due,
     Any,
     Present,

@@ -17,16 +17,16 @@ pub(super) struct Play {
     highest: Generation,
     /// When each exchange of the lane began.
     begun: BTreeMap<LaneId, Vec<Moment>>,
-    /// Until when a token of the lane is needed at least.
+    /// Until when callers need a token of the lane.
     needed: BTreeMap<LaneId, Moment>,
     evicted: BTreeSet<LaneId>,
-    /// How often the present token of the lane was brought again within its life.
+    /// How many exchanges returned the lane's token in use again within its life.
     repetitions: BTreeMap<LaneId, u32>,
-    /// When an exchange of the lane last brought the present token again.
+    /// When an exchange of the lane last returned the token in use again.
     repeated_at: BTreeMap<LaneId, Moment>,
-    /// Lanes that were refused with a pause, which another long-term token does not lift.
+    /// Lanes whose last failure was terminal: another long-term token does not end a requested pause.
     locked_out: BTreeSet<LaneId>,
-    /// Lanes whose exchanges have proven a long-term token, whatever they brought.
+    /// Lanes of which an exchange was to prove a long-term token.
     has_proven: BTreeSet<LaneId>,
     shut_down: bool,
 }
@@ -239,7 +239,7 @@ impl Play {
         self.check_failure(lane, before);
     }
 
-    /// The present token stays what it is, is served to its end, and few further exchanges follow.
+    /// Checks a repeated token: it keeps its generation, is served to its end, and few exchanges follow.
     fn check_again(&mut self, lane: LaneId, before: Window, window: Window, repeated: Repeated) {
         assert_eq!(window.generation, before.generation);
         assert!(window.usable_until <= window.ends_at && self.now < window.refresh_at);
@@ -332,8 +332,8 @@ impl Play {
         panic!("the machine does not come to rest");
     }
 
-    /// After an exchange that brought the present token again, the next one is a second away at least;
-    /// but one that is to prove a long-term token does not wait.
+    /// Checks that the next exchange begins at least a second after one that returned the token in use,
+    /// unless it is to prove a long-term token.
     fn check_pause_after_repetition(&mut self, lane: LaneId) {
         if self.proving && lane == LaneId::ROOT {
             self.has_proven.insert(lane);
@@ -342,7 +342,7 @@ impl Play {
         }
     }
 
-    /// A lane in use is neither retired nor evicted.
+    /// Checks that only an idle lane is closed.
     fn check_closed(&mut self, lane: LaneId) {
         assert_ne!(lane, LaneId::ROOT);
         assert!(!self.in_flight.contains(&lane) && !self.machine.is_open(lane));

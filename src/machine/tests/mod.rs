@@ -48,7 +48,7 @@ fn demanded(newer_than: Generation) -> Event {
     }
 }
 
-/// An exchange of the root lane, sent at this moment, has brought a token.
+/// Reports a token of the root lane, whose exchange was sent at this moment.
 fn exchanged(machine: &mut Machine, sent: Moment, life: Duration, now: Moment) -> Option<Accepted> {
     machine.exchanged(ROOT, brought(sent, life), now)
 }

@@ -1,4 +1,4 @@
-//! How long a token lives, from all that states it.
+//! Decides how long a token lives.
 
 #[cfg(test)]
 mod tests;
@@ -11,10 +11,10 @@ use crate::policy::LONGEST;
 #[doc = include_str!("../../guide/lifetimes.md")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lifetime {
-    /// For this long from when the request for it was sent. Zero: it is dead on arrival.
+    /// This long, counted from when the request was sent. Zero if the token has expired on arrival.
     For(Duration),
-    /// Its end is past by the local clock, and nothing else is known. It lives for this long at most, if
-    /// that is stated.
+    /// Expired by the local clock, without another statement about the end. `at_most` is `exp` − `iat`, if
+    /// both are stated.
     Doubtful { at_most: Option<Duration> },
     /// Nothing states an end.
     Unknown,
@@ -43,8 +43,8 @@ pub(super) struct Stated {
 }
 
 impl Statement {
-    /// The statements of which one may be left out because it contradicts the others. `exp` is not
-    /// among them: the resource server enforces it.
+    /// The statements of which one may be left out because it contradicts the others. `exp` is missing
+    /// here, since the resource server enforces it.
     const DOUBTED: [Self; 4] = [Self::ExpiresIn, Self::ExpiresAt, Self::Date, Self::Iat];
 
     pub(crate) const fn as_str(self) -> &'static str {
@@ -59,7 +59,7 @@ impl Statement {
 }
 
 impl Stated {
-    /// The lifetime, and the statement that was left out, if one was.
+    /// Returns the lifetime, and the statement that was left out, if any.
     pub(super) fn judge(self) -> (Lifetime, Option<Statement>) {
         let (stated, implausible) = self.without_implausible();
         let Some(life) = stated.life() else {
@@ -85,7 +85,7 @@ impl Stated {
         (Lifetime::For(Duration::ZERO), implausible)
     }
 
-    /// The earliest end; `None` if nothing states one.
+    /// Returns the life up to the earliest end; `None` if no end is stated.
     fn life(&self) -> Option<Duration> {
         let now = if self.is_left_to_the_local_clock() {
             Some(self.local)
@@ -99,7 +99,7 @@ impl Stated {
         Some(life.min(LONGEST))
     }
 
-    /// The life as a whole, of which a part may be over.
+    /// Returns `exp` − `iat`: the whole life, of which a part may be over.
     fn whole_life(&self) -> Option<Duration> {
         Some(self.exp?.since(self.iat?))
     }

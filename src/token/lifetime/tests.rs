@@ -27,7 +27,7 @@ const NOTHING: Stated = Stated {
     local: UnixMillis::from_millis(NOW * 1_000),
 };
 
-/// All that a server states of a token that it has minted just now, for 15 minutes.
+/// What a server states about a token that it has just issued for 15 minutes.
 fn all() -> Stated {
     Stated {
         expires_in: Some(secs(900)),
@@ -83,14 +83,14 @@ fn the_earliest_end_counts() {
 
 #[test]
 fn w18_the_whole_life_is_an_upper_bound_and_no_evidence() {
-    // Minted 50 minutes ago, with 10 minutes left, and nothing else known.
+    // Issued 50 minutes ago, with 10 minutes left, without another statement.
     let minted_earlier = Stated {
         iat: Some(at(NOW - 50 * MINUTE)),
         exp: Some(at(NOW + 10 * MINUTE)),
         ..NOTHING
     };
     check(minted_earlier, lives(600), None);
-    // The same with the server's own clock, which differs.
+    // The same with a `Date`: the server's clock is 5 minutes behind.
     let date = Some(at(NOW - 5 * MINUTE));
     check(
         Stated {
@@ -100,7 +100,7 @@ fn w18_the_whole_life_is_an_upper_bound_and_no_evidence() {
         lives(900),
         None,
     );
-    // A local clock that is behind does not make it longer than it is as a whole.
+    // The local clock is a day behind: `exp` − `iat` is the bound.
     let local = at(NOW - 24 * 60 * MINUTE);
     check(
         Stated {
@@ -113,7 +113,7 @@ fn w18_the_whole_life_is_an_upper_bound_and_no_evidence() {
 }
 
 #[test]
-fn w19_one_statement_that_alone_would_make_the_token_dead_is_left_out() {
+fn w19_one_statement_by_which_alone_the_token_would_have_expired_is_left_out() {
     let past = Some(at(NOW - 365 * 24 * 60 * MINUTE));
     let rows = [
         // A `Date` 20 minutes ahead, from a cache or a gateway.
@@ -173,7 +173,7 @@ fn w19_one_statement_that_alone_would_make_the_token_dead_is_left_out() {
             lives(900),
             Some(Statement::ExpiresAt),
         ),
-        // An `expires_in` of zero, as of a life below a second that is rounded down.
+        // An `expires_in` of zero: a life below a second, rounded down.
         (
             Stated {
                 expires_in: Some(Duration::ZERO),
@@ -189,7 +189,7 @@ fn w19_one_statement_that_alone_would_make_the_token_dead_is_left_out() {
 }
 
 #[test]
-fn w10_a_token_that_no_omission_brings_to_life_is_dead() {
+fn w10_a_token_without_life_under_every_omission_has_expired() {
     let past = Some(at(NOW - 5 * MINUTE));
     let rows = [
         // Past by the `Date` and by the local clock, whatever `expires_in` says.
@@ -204,7 +204,7 @@ fn w10_a_token_that_no_omission_brings_to_life_is_dead() {
             iat: None,
             ..all()
         },
-        // Two statements say so.
+        // By two statements.
         Stated {
             expires_in: Some(Duration::ZERO),
             expires_at: past,
@@ -217,7 +217,7 @@ fn w10_a_token_that_no_omission_brings_to_life_is_dead() {
             expires_at: past,
             ..all()
         },
-        // The only one says so.
+        // By the only statement.
         Stated {
             expires_in: Some(Duration::ZERO),
             ..NOTHING
@@ -227,7 +227,7 @@ fn w10_a_token_that_no_omission_brings_to_life_is_dead() {
             date: Some(at(NOW)),
             ..NOTHING
         },
-        // The server's clock is ahead, and all that it states agrees.
+        // The server's clock is ahead, and all its statements agree.
         Stated {
             expires_in: Some(Duration::ZERO),
             expires_at: Some(at(NOW + 9 * MINUTE)),
@@ -270,7 +270,7 @@ fn w19_past_by_the_local_clock_alone_is_doubtful() {
         Lifetime::Doubtful { at_most: None },
         None,
     );
-    // An `iat` that makes no sense bounds nothing.
+    // An implausible `iat` is no bound.
     let iat = Some(at(NOW * 1_000));
     check(
         Stated {
@@ -323,7 +323,8 @@ fn w20_a_date_beyond_a_hundred_years_states_nothing() {
 const WRONG: [i64; 5] = [-20 * MINUTE, -MINUTE, 0, MINUTE, 20 * MINUTE];
 const WHOLE: i64 = 3_600;
 
-/// A token of an hour, minted so long ago, as a server states it whose clock is ahead by `server`.
+/// Returns what a server whose clock is ahead by `server` states about a token of an hour, issued `ago`
+/// seconds ago.
 fn minted(ago: i64, server: i64, local: i64) -> Stated {
     let end = NOW + server - ago + WHOLE;
     Stated {
@@ -407,7 +408,7 @@ fn w18_by_the_local_clock_a_life_is_wrong_by_what_the_clocks_differ_and_bounded(
 }
 
 #[test]
-fn w19_a_date_of_another_clock_never_lengthens_a_stated_life_and_kills_no_token() {
+fn w19_a_date_of_another_clock_never_lengthens_a_stated_life() {
     for (age, server, local) in all_clocks() {
         for wrong in WRONG {
             let full = minted(age, server, local);

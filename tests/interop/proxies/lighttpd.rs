@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use super::{INTERVAL, PATIENCE};
 
-/// Another process may take the port before lighttpd does.
+/// How often lighttpd is started: another process may take the port first.
 const ATTEMPTS: usize = 5;
 const LOG: &str = "log";
 
@@ -100,7 +100,7 @@ proxy.server = ("" => (("host" => "{host}", "port" => {port})))
         false
     }
 
-    /// Whether the response is from this process, and not from another one on the same port.
+    /// Returns whether the response is from this process, and not from another one on the same port.
     fn sent(&self, response: &reqwest::Response) -> bool {
         let tag = self.dir.path().as_os_str();
         let server = response.headers().get(reqwest::header::SERVER);

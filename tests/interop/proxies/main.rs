@@ -104,7 +104,7 @@ async fn lighttpd_answers_411_to_a_post_without_a_length() {
     assert_eq!(status, "HTTP/1.1 411 Length Required");
     assert_eq!(setup.server.counts().short_term.requests, 0);
 
-    // The length alone makes the difference: the auth server refuses the missing token.
+    // With a length, the request reaches the auth server, which refuses it for the missing token.
     let status = setup.raw(&format!("{POST}content-length: 0\r\n\r\n")).await;
     assert_eq!(status, "HTTP/1.1 401 Unauthorized");
     assert_eq!(setup.server.counts().short_term.requests, 1);

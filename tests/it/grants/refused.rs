@@ -32,7 +32,7 @@ async fn e16_the_grant_is_not_asked_before_the_pause_beside_a_refusal_is_over() 
     issuer.script(std::iter::repeat_n(locked_out("invalid_token"), 4));
     let provider = recovering(&issuer);
     provider.token().await.unwrap_err();
-    // Neither for another set of scopes, nor for a rotation.
+    // The pause also applies to another scope set and to a rotation.
     provider.scoped(["a"]).token().await.unwrap_err();
     provider.rotate().await.unwrap_err();
     tokio::time::sleep(secs(110)).await;
@@ -44,7 +44,7 @@ async fn e16_the_grant_is_not_asked_before_the_pause_beside_a_refusal_is_over() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn e16_a_grant_that_is_locked_out_is_asked_by_no_set_of_scopes() {
+async fn e16_no_scope_set_uses_a_grant_that_is_locked_out() {
     for failure in [
         Error::terminal("locked out").with_code("invalid_client"),
         Error::transient("slow down"),
@@ -201,7 +201,7 @@ async fn e18_a_callback_is_not_asked_again_by_itself() {
     assert_eq!(server.counts().long_term.requests, 1);
 }
 
-/// Lets this much time pass at once for timers, and then real time again: the sockets are real.
+/// Advances the timers by this much at once, then resumes real time, since the sockets are real.
 async fn jump(duration: Duration) {
     settle().await;
     tokio::time::pause();
@@ -218,13 +218,13 @@ async fn e19_a_secret_that_is_replaced_after_a_refusal_is_used_without_a_caller(
     let error = provider.token().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Denied);
     assert_eq!(provider.status().state, State::Refused);
-    // As long as it is the same, the account is not asked for.
+    // The provider does not try the same secret again.
     for _ in 0..5 {
         jump(secs(31)).await;
         file.write("an-older-one\n");
     }
     assert_eq!(server.counts().long_term.requests, 1);
-    // Nor while the file is missing.
+    // A missing file causes no attempt.
     std::fs::remove_file(file.path()).unwrap();
     jump(secs(31)).await;
     assert_eq!(server.counts().long_term.requests, 1);

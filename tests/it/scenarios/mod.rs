@@ -121,9 +121,9 @@ timelines! {
     f12_a_set_that_is_idle_by_the_clock_is_kept_while_callers_wait_for_it,
     f12_a_sleep_during_an_exchange_does_not_cost_the_caller_its_token,
     f13_a_token_that_was_taken_for_a_while_is_neither_retired_nor_revoked_before,
-    f15_a_set_that_callers_wait_for_makes_no_room,
-    f15_sets_in_use_make_no_room,
-    f15_the_set_that_was_idle_longest_makes_room,
+    f15_a_set_that_callers_wait_for_is_not_evicted,
+    f15_sets_in_use_are_not_evicted,
+    f15_the_set_that_was_idle_longest_is_evicted,
     f1_a_hundred_forced_refreshes_are_one_exchange,
     f1_callers_at_every_moment_of_an_exchange_share_it,
     f2_a_caller_waits_for_one_attempt_at_most,
@@ -192,20 +192,20 @@ timelines! {
     w19_an_expires_at_of_an_example_is_left_out,
     w19_an_iat_in_milliseconds_is_left_out,
     w19_the_earliest_of_what_is_left_counts,
-    w20_an_exp_beyond_all_measure_states_nothing,
+    w20_an_exp_of_1e300_states_nothing,
     w20_an_exp_in_milliseconds_states_nothing,
     w20_an_exp_of_2_to_the_63_states_nothing,
     w21_a_jwt_does_not_live_longer_however_often_it_is_handed_out,
     w21_a_token_that_is_handed_out_until_its_end_is_served_until_then,
     w21_a_token_without_an_end_begins_its_life_anew_with_each_answer,
     w21_after_a_401_the_same_token_is_no_newer_one,
-    w21_an_answer_of_zero_seconds_is_no_storm,
+    w21_an_answer_of_zero_seconds_causes_no_hot_loop,
     w21_callers_that_ask_for_a_newer_token_cause_three_exchanges_at_most,
     w21_the_server_keeps_its_token_until_shortly_before_its_end,
     w22_a_refresh_that_a_caller_asks_for_is_not_held_back,
     w22_a_settling_time_can_be_set,
     w22_a_token_that_is_not_valid_yet_is_held_back,
-    w22_a_token_that_is_refused_gives_way_at_once,
+    w22_a_token_that_is_refused_is_replaced_at_once,
     w22_an_nbf_far_ahead_holds_a_token_back_for_a_minute_at_most,
     w22_the_token_before_is_served_to_its_end_at_most,
     w22_without_a_token_before_it_one_that_is_not_valid_yet_is_served,
@@ -255,12 +255,12 @@ fn timelines_of_another_directory() {
     let Some(other) = std::env::var_os("EVERBEARER_SCENARIOS") else {
         return;
     };
-    // Past the capture of the test harness.
+    // Written to stdout directly, since the test harness captures `println!`.
     let played = play_all(Path::new(&other), &mut std::io::stdout());
     played.unwrap_or_else(|failures| panic!("{failures}"));
 }
 
-/// Plays all timelines of this directory, prints a line for each, and tells of all that failed.
+/// Plays all timelines of this directory, prints a line for each, and returns all failures.
 fn play_all(directory: &Path, out: &mut impl Write) -> Result<(), String> {
     let files = files(directory);
     if files.is_empty() {
@@ -268,7 +268,7 @@ fn play_all(directory: &Path, out: &mut impl Write) -> Result<(), String> {
     }
     let mut failures = Vec::new();
     for file in &files {
-        // A panic of the engine must not keep the other timelines from being played.
+        // The other timelines are played even if the engine panics.
         let played = catch_unwind(|| play(file))
             .unwrap_or_else(|panic| Err(format!("{}: {}", file.display(), message(&*panic))));
         let outcome = if played.is_ok() { "ok" } else { "FAILED" };

@@ -1,4 +1,4 @@
-//! The table in the README of tests/scenarios, held against the timelines and the tests.
+//! Checks the table in the README of tests/scenarios against the timelines and the tests.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -46,8 +46,8 @@ fn the_readme_maps_each_behaviour_to_its_proof() {
     }
 }
 
-/// Whether this is the name of a timeline or of a test. If it is, it must be there, and a timeline
-/// must say that it shows this behaviour.
+/// Returns whether this is the name of a timeline or of a test. Panics if the timeline or test does not
+/// exist, or if the `shows` of the timeline lacks the ID.
 fn is_proof(name: &str, id: &str) -> bool {
     if name.ends_with(".json") {
         let text = fs::read_to_string(directory().join(name));

@@ -211,7 +211,7 @@ const TIMELINES: &str = r#"
 {"title": "t", "shows": [], "steps": [{"at": "1s"}]}
     `shows` is empty
 {"title": "t", "shows": [" "], "steps": [{"at": "1s"}]}
-    `shows` is empty, or something in it is
+    `shows` is empty or has an empty item
 {"title": " ", "shows": ["-"], "steps": [{"at": "1s"}]}
     `title` is empty
 {"title": "t", "shows": ["-"], "steps": []}

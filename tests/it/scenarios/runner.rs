@@ -1,4 +1,4 @@
-//! What the runner makes of timelines.
+//! Tests of the timeline runner.
 
 use std::fs;
 
@@ -94,7 +94,7 @@ fn all_timelines_of_a_directory_are_played_and_all_failures_are_reported() {
             "e.json",
             good.replace("\"exchanges\": 1", "\"exchanges\": 3"),
         ),
-        // No timer goes as far as this, so that playing it panics.
+        // Too long for a timer, so that playing the timeline panics.
         ("f.json", good.replace("1s", "9223372036854775807s")),
         ("notes.txt", "not a timeline".to_owned()),
     ];

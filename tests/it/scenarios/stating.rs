@@ -117,7 +117,7 @@ fn dates_are_those_of_the_wall_clock_at_the_moment_of_the_answer() {
 }
 
 #[test]
-fn jwts_go_by_their_names() {
+fn calls_and_expectations_name_jwts_by_their_ids() {
     let text = r#"{
         "title": "JWTs are served, rejected and revoked",
         "shows": ["-"],

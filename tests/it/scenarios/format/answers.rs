@@ -21,7 +21,7 @@ pub(crate) struct Reply {
 pub(crate) enum Kind {
     Token {
         stated: Stated,
-        /// Whether it is the last one again.
+        /// Whether the last token is returned again.
         again: bool,
     },
     Done,
@@ -120,7 +120,7 @@ impl Default for Reply {
 }
 
 impl Reply {
-    /// Why this cannot answer an exchange, if it cannot.
+    /// Returns an error if this cannot answer an exchange.
     pub(super) fn check_exchange(&self) -> Result<(), &'static str> {
         match self.kind {
             Kind::Done => Err("`done` answers a revocation, not an exchange"),
@@ -128,7 +128,7 @@ impl Reply {
         }
     }
 
-    /// Why this cannot answer a revocation, if it cannot.
+    /// Returns an error if this cannot answer a revocation.
     pub(super) fn check_revocation(&self) -> Result<(), &'static str> {
         match self.kind {
             Kind::Token { .. } => Err("a token answers an exchange, not a revocation"),

@@ -1,4 +1,4 @@
-//! Contradictions between the parts of a timeline that can be known before it is played.
+//! Finds contradictions between the parts of a timeline before it is played.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ impl File {
             return Err("`title` is empty".to_owned());
         }
         if self.shows.is_empty() || self.shows.iter().any(is_blank) {
-            return Err("`shows` is empty, or something in it is".to_owned());
+            return Err("`shows` is empty or has an empty item".to_owned());
         }
         if self.steps.is_empty() {
             return Err("`steps` is empty".to_owned());
@@ -36,7 +36,7 @@ impl Given {
     }
 }
 
-/// What is known after the steps that were looked at.
+/// What follows from the steps that were checked.
 #[derive(Default)]
 pub(super) struct Story<'a> {
     last: Option<&'a Step>,
@@ -53,7 +53,7 @@ enum Present {
 }
 
 impl<'a> Story<'a> {
-    /// Looks at the next step.
+    /// Checks the next step.
     pub(super) fn check(&mut self, step: &'a Step) -> Result<(), String> {
         if self.last.is_some_and(|last| step.at < last.at) {
             return Err("is earlier than the step before".to_owned());

@@ -20,7 +20,7 @@ pub(crate) struct Expect {
     #[serde(deserialize_with = "some_ascending")]
     pub(crate) revoked: Option<Vec<String>>,
     pub(crate) tasks: Option<usize>,
-    /// Of which set of scopes the rest is.
+    /// The scope set of the fields that follow.
     pub(crate) scopes: Vec<String>,
     pub(crate) current: Option<String>,
     #[serde(deserialize_with = "state")]
@@ -82,7 +82,7 @@ const KINDS: &[&str] = &[
 ];
 
 impl Expect {
-    /// Whether it expects anything that a provider alone can tell.
+    /// Returns whether it expects a part of the provider's status.
     pub(crate) fn is_of_a_provider(&self) -> bool {
         self.current.is_some()
             || self.state.is_some()

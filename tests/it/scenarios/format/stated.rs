@@ -39,11 +39,11 @@ enum Claim {
     AsItStands(Value),
 }
 
-/// Dates that are further away than some 30,000 years are refused, so that none overflows.
+/// The furthest date, some 30,000 years away: a further one could overflow.
 const FURTHEST: Duration = Duration::from_secs(1_000_000_000_000);
 
 impl Stated {
-    /// That the token lives this long.
+    /// States that the token lives this long.
     pub(super) fn life(life: Span) -> Self {
         Self {
             expires_in: Some(life),
@@ -68,7 +68,7 @@ impl TryFrom<String> for Date {
 }
 
 impl Date {
-    /// This date, as an answer at the time `now` states it.
+    /// Returns this date in an answer at the time `now`.
     pub(crate) fn at(self, now: SystemTime) -> SystemTime {
         if self.is_after {
             now + self.distance
@@ -110,7 +110,7 @@ impl TryFrom<Map<String, Value>> for Claims {
 }
 
 impl Claim {
-    /// The value of a claim that is to be a date.
+    /// Reads the value of a claim that should be a date.
     fn read(name: &str, value: Value) -> Result<Self, String> {
         let date = |text: &str| Date::try_from(text.to_owned()).ok();
         if let Some(date) = value.as_str().and_then(date) {
@@ -131,7 +131,7 @@ impl Claim {
 }
 
 impl Claims {
-    /// The JWT of this name with these claims, as an answer at the time `now` states them.
+    /// Returns the JWT of this name with these claims in an answer at the time `now`.
     pub(crate) fn jwt(&self, name: &str, now: SystemTime) -> String {
         let mut claims = Map::new();
         claims.insert("sub".to_owned(), Value::from(name));

@@ -11,7 +11,7 @@ use serde_json::Value;
 #[serde(try_from = "String")]
 pub(crate) struct Span(pub(crate) Duration);
 
-/// A field that can only be true; else it is left out.
+/// A field that is either true or left out.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(try_from = "bool")]
 pub(crate) struct True;

@@ -65,7 +65,7 @@ impl Mint {
         answer.after(reply.after.0)
     }
 
-    /// The token of this name, or the last one again; in either case with what is stated now.
+    /// Returns the token of this name, or the last token again, with the present statements.
     fn token(&self, name: &str, stated: &Stated, again: bool) -> Result<ShortTermToken, Error> {
         let mut handed_out = self.handed_out.lock().unwrap();
         let now = self.clock.wall();
@@ -96,7 +96,7 @@ impl Mint {
         Ok(token)
     }
 
-    /// The name of the token with this text.
+    /// Returns the name of the token with this text.
     pub(super) fn name_of_text(&self, text: &str) -> String {
         let handed_out = self.handed_out.lock().unwrap();
         let name = handed_out.names.get(text).cloned();

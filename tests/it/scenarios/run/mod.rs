@@ -19,7 +19,7 @@ use calls::{Calls, Served};
 use faults::Faults;
 pub(super) use faults::message;
 
-/// What is wrong with the timeline or with the engine, told for a person.
+/// Plays a timeline. The error says what is wrong with the timeline or with the engine.
 pub(super) fn run(name: &str, text: &str) -> Result<(), String> {
     let timeline = Timeline::read(name, text)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
