@@ -4,14 +4,18 @@ use std::time::{Duration, SystemTime};
 
 use http::header::{DATE, RETRY_AFTER};
 use http::{HeaderMap, StatusCode};
-use serde::de::DeserializeOwned;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-use super::models::AuthError;
+use super::members::{Members, readable};
+use super::models::TokenResponse;
 use crate::clock::{Clock as _, SystemClock};
 use crate::error::{Error, ErrorKind};
+use crate::token::Issued;
 
+/// The contract's code for an ID that the server does not know.
+const NOT_FOUND: &str = "not_found";
 const LONGEST_CODE: usize = 64;
 const LONGEST_MESSAGE: usize = 200;
 /// So many characters of a secret in a message are taken for an echo of it.
@@ -45,30 +49,35 @@ impl Answer<'_> {
     /// |---|---|
     /// | 2xx, without a body or with JSON that has no `code` | revoked |
     /// | 2xx with anything else, such as a captive portal's page | not revoked, retryable |
-    /// | 404 with the contract's error | revoked: the server no longer knows the ID |
+    /// | 404 with the code `not_found` | revoked: the server no longer knows the ID |
     /// | 404 with an empty body | unknown, not retryable |
     /// | anything else | not revoked |
     pub(super) fn revoked(self) -> Result<(), Error> {
         if self.status.is_success() {
-            let is_empty = self.body.trim_ascii().is_empty();
-            return match serde_json::from_slice(&self.body) {
-                Ok(Value::Object(body)) if !body.get("code").is_none_or(Value::is_null) => {
+            let text = readable(&self.body);
+            return match Members::of(&text) {
+                Some(members) if members.get::<Value>("code").is_some_and(|it| !it.is_null()) => {
                     Err(self.not_revoked("an error code"))
                 }
-                Err(_) if !is_empty => Err(self.not_revoked("a body that is not JSON")),
+                None if serde_json::from_str::<IgnoredAny>(&text).is_err() && !self.is_empty() => {
+                    Err(self.not_revoked("a body that is not JSON"))
+                }
                 _ => Ok(()),
             };
         }
-        if self.status == StatusCode::NOT_FOUND && self.body.is_empty() {
+        if self.status == StatusCode::NOT_FOUND && self.is_empty() {
             let text = "the answer is 404 with an empty body, and it is unknown whether the token \
                         is revoked; check that the base URL is the auth server's";
             return Err(self.error(ErrorKind::InvalidRequest, text, None));
         }
-        let refusal = self.refusal();
-        if refusal.status() == Some(404) && refusal.code().is_some() {
-            return Ok(());
+        match self.refusal() {
+            refusal if refusal.status() == Some(404) && refusal.code() == Some(NOT_FOUND) => Ok(()),
+            refusal => Err(refusal),
         }
-        Err(refusal)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.body.trim_ascii().is_empty()
     }
 
     fn not_revoked(&self, with: &str) -> Error {
@@ -80,33 +89,19 @@ impl Answer<'_> {
         self.error(ErrorKind::Protocol, &text, None)
     }
 
-    pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, Error> {
-        let is_object = self.body.trim_ascii_start().starts_with(b"{");
-        let parsed = if is_object {
-            serde_json::from_slice(&self.body)
-        } else {
-            // serde would read an array as the fields of the struct, in order.
-            Err(serde::de::Error::custom("no object"))
+    /// Reads the token that the answer issues.
+    pub(super) fn token<T: From<Issued>>(&self) -> Result<TokenResponse<T>, Error> {
+        let text = readable(&self.body);
+        let what = match Members::of(&text) {
+            Some(members) => match TokenResponse::read(&members, self.date()) {
+                Ok(response) => return Ok(response),
+                Err(name) => format!("`{name}` is missing or of another type"),
+            },
+            None if self.body.is_empty() => "its body is empty".to_owned(),
+            None => "its body is not a JSON object".to_owned(),
         };
-        parsed.map_err(|error: serde_json::Error| {
-            // Without the JSON error itself: it may quote the body, and the body holds a token.
-            let what = if self.body.is_empty() {
-                "its body is empty".to_owned()
-            } else if is_object && error.is_data() {
-                format!(
-                    "a field is missing or of the wrong type (line {}, column {})",
-                    error.line(),
-                    error.column()
-                )
-            } else {
-                "its body is not a JSON object".to_owned()
-            };
-            self.error(
-                ErrorKind::Protocol,
-                &format!("the answer is not what the contract says: {what}"),
-                None,
-            )
-        })
+        let text = format!("the answer is not what the contract says: {what}");
+        Err(self.error(ErrorKind::Protocol, &text, None))
     }
 
     pub(super) fn header(&self, name: &str) -> Option<&str> {
@@ -125,27 +120,24 @@ impl Answer<'_> {
         if self.status.is_redirection() {
             return redirected(self.operation, self.status);
         }
-        let stated: Option<AuthError> = serde_json::from_slice(&self.body).ok();
-        let code = stated
-            .as_ref()
-            .map(|error| error.code.as_str())
-            .filter(|code| is_code(code) && !echoes(code, &self.secrets));
-        let text = match (&stated, code) {
-            (Some(error), Some(code)) => match printable(&error.message, &self.secrets) {
-                Some(message) => format!("the auth server answers {code}: {message}"),
-                None => format!("the auth server answers {code}"),
-            },
-            _ if self.body.is_empty() => {
-                format!("the answer is {} with an empty body", self.status)
-            }
+        let body = readable(&self.body);
+        let members = Members::of(&body);
+        let member = |name| members.as_ref()?.get::<String>(name);
+        let code = member("code").filter(|code| is_code(code) && !echoes(code, &self.secrets));
+        let message = member("message");
+        let message = message.and_then(|message| printable(&message, &self.secrets));
+        let text = match (&code, message) {
+            (Some(code), Some(message)) => format!("the auth server answers {code}: {message}"),
+            (Some(code), None) => format!("the auth server answers {code}"),
+            _ if self.is_empty() => format!("the answer is {} with an empty body", self.status),
             _ => format!(
                 "the answer is {} with a body that is not the contract's; is something else \
                  answering for the auth server?",
                 self.status
             ),
         };
-        let kind = kind(self.status, code);
-        let error = self.error(kind, &text, code.map(str::to_owned));
+        let kind = kind(self.status, code.as_deref());
+        let error = self.error(kind, &text, code);
         match self.retry_after() {
             Some(pause) => error.with_retry_after(pause),
             None => error,
@@ -161,7 +153,7 @@ impl Answer<'_> {
     /// compared with the `Date` of the answer, or with the local clock if there is none.
     fn retry_after(&self) -> Option<Duration> {
         let value = self.header(RETRY_AFTER.as_str())?.trim();
-        if value.bytes().all(|byte| byte.is_ascii_digit()) {
+        if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
             return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
         }
         let date = httpdate::parse_http_date(value).ok()?;

@@ -15,6 +15,8 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 /// How long an idle connection is kept: shorter than servers and middleboxes keep it, which may drop it
 /// silently, and long enough for the calls of one exchange or of a shutdown.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(2);
+/// If that one idle connection is closed, a repeated call opens a new one.
+const MOST_IDLE: usize = 1;
 
 /// Configures an [`AuthApi`].
 ///
@@ -58,6 +60,9 @@ impl AuthApiBuilder {
     /// again, and it drops credentials when it changes the origin; an answer from another URL than
     /// the one that was asked is refused. If it has a proxy, calls to a loopback address go there
     /// in the clear; a client of its own takes no proxy for those.
+    ///
+    /// Set its [`pool_idle_timeout`](reqwest::ClientBuilder::pool_idle_timeout) to a few seconds: servers
+    /// and middleboxes close idle connections, often silently, and a call on a closed connection fails.
     pub fn http_client(mut self, client: reqwest::Client) -> Self {
         self.http = Some(client);
         self
@@ -72,7 +77,7 @@ impl AuthApiBuilder {
 
     /// How long one call may take, from its beginning to the end of the answer. Default: 15 s.
     /// The client that is built without [`http_client`](Self::http_client) also has a connect timeout
-    /// of 5 s and closes connections that are idle for 2 s.
+    /// of 5 s, keeps one idle connection, and closes it after 2 s.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
@@ -130,6 +135,7 @@ fn own_client(origin: &Origin) -> Result<reqwest::Client, Error> {
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(CONNECT_TIMEOUT)
         .pool_idle_timeout(IDLE_TIMEOUT)
+        .pool_max_idle_per_host(MOST_IDLE)
         .user_agent(concat!("everbearer/", env!("CARGO_PKG_VERSION")));
     // Without a rustls crypto provider, reqwest panics.
     let built = caught(|| client.build()).ok_or_else(|| {

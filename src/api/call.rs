@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
+use http::header::{
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue,
+};
 use reqwest::{Body, Client, Method, Request, Url};
 use serde::Serialize;
 use zeroize::Zeroizing;
@@ -20,6 +22,7 @@ use crate::secret::{BearerToken, Secret};
 const LONGEST_ANSWER: usize = 1024 * 1024;
 const CLIENT_ID: &str = "x-client-id";
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
 
 pub(super) struct Call<'a> {
     operation: &'static str,
@@ -42,7 +45,8 @@ impl<'a> Call<'a> {
         Self {
             operation,
             url,
-            headers: HeaderMap::from_iter([(ACCEPT, JSON)]),
+            // Whether reqwest decodes another encoding is a choice of the application's.
+            headers: HeaderMap::from_iter([(ACCEPT, JSON), (ACCEPT_ENCODING, IDENTITY)]),
             body: None,
             is_repeatable: false,
             secrets: Vec::new(),

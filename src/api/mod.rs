@@ -3,6 +3,7 @@
 mod answer;
 mod builder;
 mod call;
+mod members;
 pub mod models;
 mod wire;
 
@@ -22,6 +23,8 @@ use answer::Answer;
 use call::{Authorization, Call};
 use models::{LongTokenRequest, LongTokenResponse, ShortTokenRequest, ShortTokenResponse};
 
+/// The longest token ID that is sent, in bytes.
+const LONGEST_ID: usize = 4 * 1024;
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
@@ -78,7 +81,9 @@ impl AuthApi {
     /// # Errors
     ///
     /// [`ErrorKind::Config`] if the URL is none, is neither https nor loopback http, or holds a
-    /// user name, a password, a query or a fragment.
+    /// user name, a password, a query or a fragment; or if reqwest's feature `rustls-no-provider` is on
+    /// and no process-wide rustls `CryptoProvider` is installed, as
+    /// [`AuthApiBuilder::build`] describes.
     pub fn new(base_url: impl AsRef<str>) -> Result<Self, Error> {
         Self::builder(base_url).build()
     }
@@ -136,9 +141,8 @@ impl AuthApi {
         .send(self)
         .await?
         .issued()?;
-        let mut response: LongTokenResponse = answer.json()?;
+        let mut response: LongTokenResponse = answer.token()?;
         response.token_id = token_id(response.token_id, &answer);
-        response.server_time = answer.date();
         Ok(response)
     }
 
@@ -173,22 +177,21 @@ impl AuthApi {
             call = call.authorized(Authorization::Bearer(long_token));
         }
         let answer = call.send(self).await?.issued()?;
-        let mut response: ShortTokenResponse = answer.json()?;
+        let mut response: ShortTokenResponse = answer.token()?;
         response.token_id = token_id(response.token_id, &answer);
-        response.server_time = answer.date();
         Ok(response)
     }
 
     /// Revokes a token by its ID: `POST /auth/tokens/{tokenId}/revoke`.
     ///
     /// `authorization` is the token itself, or another token with the `tokens:revoke` scope. Any 2xx with
-    /// an empty body, or with JSON without a `code`, is a success. So is a 404 with the contract's error,
+    /// an empty body, or with JSON without a `code`, is a success. So is a 404 with the code `not_found`,
     /// since the server no longer knows the token.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidToken`] if the ID is empty, `.` or `..`, which cannot stand in a path, or
-    /// holds control characters. [`ErrorKind::InvalidRequest`] after a 404 with an empty body: it is
+    /// [`ErrorKind::InvalidToken`] if the ID is empty, `.` or `..`, which cannot stand in a path, holds
+    /// control characters, or is longer than 4 KiB. [`ErrorKind::InvalidRequest`] after a 404 with an empty body: it is
     /// unknown whether the token is revoked. [`ErrorKind::Protocol`] after an answer that is not the
     /// auth server's, such as the page of a captive portal. Otherwise any [`ErrorKind`] from
     /// [`Unreachable`](ErrorKind::Unreachable) to [`InvalidRequest`](ErrorKind::InvalidRequest).
@@ -202,7 +205,8 @@ impl AuthApi {
         authorization: impl Into<Bearer<'_>>,
     ) -> Result<(), Error> {
         // An empty segment, `.` and `..` do not survive in a URL.
-        if matches!(token_id, "" | "." | "..") || token_id.contains(char::is_control) {
+        let is_segment = !matches!(token_id, "" | "." | "..") && token_id.len() <= LONGEST_ID;
+        if !is_segment || token_id.contains(char::is_control) {
             return Err(Error::new(
                 ErrorKind::InvalidToken,
                 "a token without a proper ID cannot be revoked by it",

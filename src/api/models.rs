@@ -6,9 +6,9 @@
 use std::marker::PhantomData;
 use std::time::{Duration, SystemTime};
 
-use serde::{Deserialize, Deserializer};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
+use super::members::Members;
 use crate::error::{Error, ErrorKind};
 use crate::secret::Secret;
 use crate::token::{Issued, LongTermToken, ShortTermToken, TokenBuilder, duration_from_json};
@@ -107,8 +107,7 @@ pub type ShortTokenResponse = TokenResponse<ShortTermToken>;
 /// Parsed leniently: `expires_in` may be a number in a string, `scopes` a space-separated string, and
 /// `token_id` a number. Any other field of another type counts as absent, except `token_type` and
 /// `access_token`.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(bound = "")]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct TokenResponse<T> {
     /// `Bearer`, in any case.
@@ -116,61 +115,16 @@ pub struct TokenResponse<T> {
     /// The token.
     pub access_token: Secret,
     /// `expires_in`: how long it lives.
-    #[serde(default, deserialize_with = "seconds")]
     pub expires_in: Option<Duration>,
     /// `expires_at`: when it ends by the server's clock.
-    #[serde(default, deserialize_with = "date")]
     pub expires_at: Option<SystemTime>,
     /// What it is good for.
-    #[serde(default, deserialize_with = "scopes")]
     pub scopes: Vec<String>,
     /// Its ID; the `X-Token-Id` header stands in where the body has none.
-    #[serde(default, deserialize_with = "id")]
     pub token_id: Option<String>,
     /// The server's clock when it answered: the `Date` header.
-    #[serde(skip)]
     pub server_time: Option<SystemTime>,
-    #[serde(skip)]
     tier: PhantomData<fn() -> T>,
-}
-
-/// The body of every answer that is not a success.
-///
-/// Parsed leniently: only `code` must have the contract's type.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(try_from = "Map<String, Value>")]
-#[non_exhaustive]
-pub struct AuthError {
-    /// Such as `invalid_grant`; unknown codes are kept.
-    pub code: String,
-    /// A description for humans; empty if the member is not a string.
-    pub message: String,
-    /// Further information; `None` if the member is not an object.
-    pub details: Option<Map<String, Value>>,
-}
-
-impl TryFrom<Map<String, Value>> for AuthError {
-    type Error = &'static str;
-
-    fn try_from(mut body: Map<String, Value>) -> Result<Self, Self::Error> {
-        let mut take = |name| body.remove(name).unwrap_or_default();
-        let Value::String(code) = take("code") else {
-            return Err("the error has no code");
-        };
-        let message = match take("message") {
-            Value::String(message) => message,
-            _ => String::new(),
-        };
-        let details = match take("details") {
-            Value::Object(details) => Some(details),
-            _ => None,
-        };
-        Ok(Self {
-            code,
-            message,
-            details,
-        })
-    }
 }
 
 #[allow(
@@ -178,6 +132,27 @@ impl TryFrom<Map<String, Value>> for AuthError {
     reason = "the two token types are all that a response can bring"
 )]
 impl<T: From<Issued>> TokenResponse<T> {
+    /// Reads the members of an answer that came at `server_time`. Fails with the name of the first member
+    /// that is required and missing, or of another type.
+    pub(super) fn read(
+        members: &Members<'_>,
+        server_time: Option<SystemTime>,
+    ) -> Result<Self, &'static str> {
+        let token_type = members.get("token_type").ok_or("token_type")?;
+        let access_token = members.get("access_token").ok_or("access_token")?;
+        let member = |name| members.get::<Value>(name).unwrap_or_default();
+        Ok(Self {
+            token_type,
+            access_token,
+            expires_in: duration_from_json(&member("expires_in")),
+            expires_at: date(&member("expires_at")),
+            scopes: scopes(member("scopes")),
+            token_id: id(member("token_id")),
+            server_time,
+            tier: PhantomData,
+        })
+    }
+
     /// The token with all that is known about it.
     ///
     /// # Errors
@@ -216,20 +191,13 @@ fn unusable(error: Error) -> Error {
     .with_source(error)
 }
 
-fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
-    Ok(duration_from_json(&Value::deserialize(deserializer)?))
+fn date(value: &Value) -> Option<SystemTime> {
+    let time: jiff::Timestamp = value.as_str()?.parse().ok()?;
+    SystemTime::try_from(time).ok()
 }
 
-fn date<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SystemTime>, D::Error> {
-    let value = Value::deserialize(deserializer)?;
-    Ok(value
-        .as_str()
-        .and_then(|text| text.parse::<jiff::Timestamp>().ok())
-        .and_then(|time| SystemTime::try_from(time).ok()))
-}
-
-fn scopes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
-    Ok(match Value::deserialize(deserializer)? {
+fn scopes(value: Value) -> Vec<String> {
+    match value {
         Value::Array(scopes) => scopes
             .into_iter()
             .filter_map(|scope| match scope {
@@ -240,13 +208,13 @@ fn scopes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::
         // OAuth's form (RFC 6749, section 3.3).
         Value::String(scopes) => scopes.split_ascii_whitespace().map(str::to_owned).collect(),
         _ => Vec::new(),
-    })
+    }
 }
 
-fn id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    Ok(match Value::deserialize(deserializer)? {
+fn id(value: Value) -> Option<String> {
+    match value {
         Value::String(id) => Some(id),
         Value::Number(id) => Some(id.to_string()),
         _ => None,
-    })
+    }
 }

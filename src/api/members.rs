@@ -1,0 +1,90 @@
+//! Reads the members of a JSON object one by one, so that a malformed member affects no other.
+
+use std::collections::HashMap;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use zeroize::Zeroizing;
+
+/// The members of a JSON object, each unparsed.
+pub(super) struct Members<'a>(HashMap<String, &'a RawValue>);
+
+/// Returns the body as text that JSON can be read from: without a byte order mark, with spaces for control
+/// characters, and with replacement characters for what is not UTF-8.
+pub(super) fn readable(body: &[u8]) -> Zeroizing<String> {
+    // Long enough, since a `String` that grows leaves its old text in memory.
+    let longest = body.len() * char::REPLACEMENT_CHARACTER.len_utf8();
+    let mut text = Zeroizing::new(String::with_capacity(longest));
+    let body = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body);
+    for chunk in body.utf8_chunks() {
+        let is_control = |char: char| char.is_ascii_control();
+        let valid = chunk.valid().chars();
+        text.extend(valid.map(|char| if is_control(char) { ' ' } else { char }));
+        if !chunk.invalid().is_empty() {
+            text.push(char::REPLACEMENT_CHARACTER);
+        }
+    }
+    text
+}
+
+impl<'a> Members<'a> {
+    /// Returns the members, or `None` if the text is not a JSON object. Of two members of one name, the
+    /// last one counts.
+    pub(super) fn of(text: &'a str) -> Option<Self> {
+        serde_json::from_str(text).ok().map(Self)
+    }
+
+    /// Returns the member of this name, or `None` if it is missing or of another type.
+    pub(super) fn get<T: Deserialize<'a>>(&self, name: &str) -> Option<T> {
+        serde_json::from_str(self.0.get(name)?.get()).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    #[test]
+    fn a2_a_member_that_cannot_be_read_affects_no_other() {
+        let deep = format!(
+            r#"{{"code":"a","more":{}{}}}"#,
+            "[".repeat(500),
+            "]".repeat(500)
+        );
+        for body in [
+            br#"{"code":"a"}"#.as_slice(),
+            b"\xef\xbb\xbf{\"code\":\"a\",\"more\":\"x\"}",
+            b"{\"more\":\"ung\xfcltig\",\"code\":\"a\"}",
+            br#"{"more":"\ud83d","code":"a"}"#,
+            br#"{"more":{"n":1e999},"code":"a"}"#,
+            b"{\"more\":\"two\nlines\",\"code\":\"a\"}\n\0",
+            br#"{"code":"b","code":"a"}"#,
+            deep.as_bytes(),
+        ] {
+            let text = readable(body);
+            let members = Members::of(&text).unwrap();
+            assert_eq!(members.get::<String>("code").as_deref(), Some("a"));
+            assert_eq!(members.get::<String>("missing"), None);
+        }
+    }
+
+    #[test]
+    fn what_is_not_an_object_has_no_members() {
+        for body in ["", "null", "[]", r#"["code"]"#, "{", "<html>", "{}{}"] {
+            let text = readable(body.as_bytes());
+            assert!(Members::of(&text).is_none(), "{body}");
+        }
+        let text = readable(br#"{"n": 1e999}"#);
+        assert_eq!(Members::of(&text).unwrap().get::<Value>("n"), None);
+    }
+
+    #[test]
+    fn a_text_never_grows_while_it_is_made() {
+        let body = [0xff; 1_000];
+        let text = readable(&body);
+        assert_eq!(text.chars().count(), 1_000);
+        assert!(text.capacity() >= text.len());
+    }
+}
