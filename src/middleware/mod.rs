@@ -1,5 +1,6 @@
 //! Thin adapters that put the token on requests.
 
+mod challenge;
 mod request;
 #[cfg(feature = "reqwest-middleware")]
 mod reqwest;

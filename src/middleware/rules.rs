@@ -7,6 +7,7 @@ use http::StatusCode;
 use http::header::{AUTHORIZATION, HeaderValue, WWW_AUTHENTICATE};
 use reqwest::{Request, Response, Url};
 
+use super::challenge::has_param;
 use crate::error::{Error, ErrorKind};
 use crate::machine::Generation;
 use crate::observe;
@@ -124,14 +125,5 @@ fn refuses_token(response: &Response) -> bool {
             .headers()
             .get_all(WWW_AUTHENTICATE)
             .iter()
-            .filter_map(|header| header.to_str().ok())
-            .any(names_insufficient_scope)
-}
-
-fn names_insufficient_scope(header: &str) -> bool {
-    let challenges = http_auth::parse_challenges(header).unwrap_or_default();
-    let mut params = challenges.iter().flat_map(|challenge| &challenge.params);
-    params.any(|(name, value)| {
-        name.eq_ignore_ascii_case("error") && value.to_unescaped() == "insufficient_scope"
-    })
+            .any(|header| has_param(header.as_bytes(), "error", "insufficient_scope"))
 }

@@ -1,0 +1,126 @@
+//! The challenges of a 401 (RFC 9110, section 11.6.1).
+//!
+//! Servers break the grammar: with `:` in an unquoted value, `;` between parameters, or bytes that are not
+//! ASCII. A parser that follows it to the letter would drop such a header.
+
+/// Returns whether a challenge has this parameter with this value. Text within quotes is a value only.
+pub(super) fn has_param(header: &[u8], name: &str, value: &str) -> bool {
+    let mut before = [None, None];
+    for item in Items(header) {
+        if let ([Some(Item::Text(param)), Some(Item::Equals)], Item::Text(text)) = (&before, &item)
+            && param.eq_ignore_ascii_case(name.as_bytes())
+            && text == value.as_bytes()
+        {
+            return true;
+        }
+        let [_, last] = before;
+        before = [last, Some(item)];
+    }
+    false
+}
+
+enum Item {
+    /// A scheme, a name or a value, without quotes.
+    Text(Vec<u8>),
+    Equals,
+    Separator,
+}
+
+struct Items<'a>(&'a [u8]);
+
+impl Iterator for Items<'_> {
+    type Item = Item;
+
+    fn next(&mut self) -> Option<Item> {
+        let (&first, rest) = self.0.trim_ascii_start().split_first()?;
+        self.0 = rest;
+        Some(match first {
+            b'=' => Item::Equals,
+            b',' | b';' => Item::Separator,
+            b'"' => Item::Text(self.quoted()),
+            _ => {
+                let ends = |byte: &u8| b"=,;\" \t".contains(byte);
+                let length = rest.iter().position(ends).unwrap_or(rest.len());
+                let (text, rest) = rest.split_at(length);
+                self.0 = rest;
+                Item::Text([&[first], text].concat())
+            }
+        })
+    }
+}
+
+impl Items<'_> {
+    /// Reads up to the closing quote, or to the end if there is none.
+    fn quoted(&mut self) -> Vec<u8> {
+        let mut text = Vec::new();
+        while let Some((&byte, rest)) = self.0.split_first() {
+            self.0 = rest;
+            match (byte, rest.split_first()) {
+                (b'"', _) => break,
+                (b'\\', Some((&escaped, rest))) => {
+                    text.push(escaped);
+                    self.0 = rest;
+                }
+                _ => text.push(byte),
+            }
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a6_a_parameter_is_found_as_servers_write_it() {
+        for header in [
+            r#"Bearer error="insufficient_scope""#,
+            "Bearer error=insufficient_scope",
+            r#"Bearer error = "insufficient_scope""#,
+            r#"bearer ERROR="insufficient_scope", scope="jobs:read""#,
+            r#"Bearer error="insufficient_scope", scope=jobs:read"#,
+            r#"Bearer scope=jobs:read, error="insufficient_scope""#,
+            r#"Bearer realm=example.com/api, error="insufficient_scope""#,
+            r#"Bearer realm="a, \"b\", c",error="insufficient_scope""#,
+            r#"Bearer  error="insufficient_scope""#,
+            r#"Bearer error="insufficient_scope" scope="a""#,
+            r#"Bearer error="insufficient_scope"; scope="a""#,
+            r#"Bearer scope="a";error=insufficient_scope"#,
+            r#"Bearer error="insufficient_scope","#,
+            r#"Negotiate YII==, Bearer error="insufficient_scope""#,
+            r#"Bearer error="insufficient_scope", Negotiate YII=="#,
+            r#"Bearer error_description="für alle", error="insufficient_scope""#,
+            r#"error="insufficient_scope""#,
+        ] {
+            assert!(
+                has_param(header.as_bytes(), "error", "insufficient_scope"),
+                "{header}"
+            );
+        }
+    }
+
+    #[test]
+    fn a6_a_parameter_is_not_found_in_other_text() {
+        for header in [
+            "",
+            "Bearer",
+            "insufficient_scope",
+            r#"Bearer error="invalid_token""#,
+            r#"Bearer error="insufficient_scopes""#,
+            r#"Bearer error_description="insufficient_scope""#,
+            r#"Bearer error_description="error=insufficient_scope""#,
+            r#"Bearer error_description="a \" error=insufficient_scope""#,
+            r#"Bearer x_error="insufficient_scope""#,
+            "Bearer error, insufficient_scope",
+            "Bearer error=, insufficient_scope",
+            r#"Bearer scope="error=insufficient_scope"#,
+            r#"Bearer realm="=\"#,
+        ] {
+            assert!(
+                !has_param(header.as_bytes(), "error", "insufficient_scope"),
+                "{header}"
+            );
+        }
+    }
+}
