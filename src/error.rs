@@ -5,6 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::unwind::caught;
+
 /// Why no token is to be had, or why a call to the auth server failed.
 ///
 /// Cloning it is a reference count: all callers that waited for one exchange are given the same
@@ -35,7 +37,17 @@ struct Inner {
     status: Option<u16>,
     code: Option<String>,
     retry_after: Option<Duration>,
-    source: Option<Arc<dyn StdError + Send + Sync>>,
+    source: Option<Arc<Source>>,
+}
+
+/// A user's error, whose destructor may panic.
+struct Source(Option<Box<dyn StdError + Send + Sync>>);
+
+impl Drop for Source {
+    fn drop(&mut self) {
+        let source = self.0.take();
+        caught(|| drop(source));
+    }
 }
 
 /// What kind of failure an [`Error`] is.
@@ -58,7 +70,8 @@ pub enum ErrorKind {
     /// again with the same one is no use. Also what [`reject`](crate::TokenProvider::reject) says
     /// of a token that was minted just now.
     Denied,
-    /// The auth server refuses the request as such (400 and other 4xx, with a code).
+    /// The auth server refuses the request as such (400 and other 4xx, with a code), or answers a
+    /// revocation with an empty 404.
     InvalidRequest,
     /// The answer is not what the contract says: no JSON, an empty token, one already expired, a
     /// refusal without a code. Something else may answer for the auth server.
@@ -141,6 +154,9 @@ impl ErrorKind {
 impl Error {
     /// A failure of a user's own [`TokenIssuer`](crate::TokenIssuer) that may pass: the engine
     /// backs off and tries again.
+    ///
+    /// The provider may drop `source` while it holds a lock, so a destructor of `source` must not call the
+    /// provider.
     pub fn transient(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self::new(ErrorKind::Issuer, "the token issuer failed").with_source(source)
     }
@@ -237,7 +253,7 @@ impl Error {
         mut self,
         source: impl Into<Box<dyn StdError + Send + Sync>>,
     ) -> Self {
-        Arc::make_mut(&mut self.inner).source = Some(Arc::from(source.into()));
+        Arc::make_mut(&mut self.inner).source = Some(Arc::new(Source(Some(source.into()))));
         self
     }
 
@@ -269,8 +285,8 @@ impl fmt::Debug for Error {
         if let Some(pause) = inner.retry_after {
             out.field("retry_after", &pause);
         }
-        if let Some(source) = &inner.source {
-            out.field("source", source);
+        if let Some(source) = self.source() {
+            out.field("source", &source);
         }
         out.finish()
     }
@@ -278,7 +294,7 @@ impl fmt::Debug for Error {
 
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        match &self.inner.source {
+        match self.inner.source.as_ref()?.0.as_ref() {
             Some(source) => Some(&**source),
             None => None,
         }

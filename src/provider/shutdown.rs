@@ -213,7 +213,8 @@ fn attempt(
     let span = observe::revocation_span(doomed.bearer().token_id());
     async move {
         tokio::time::sleep(pause).await;
-        let outcome = guarded_within(span, issuer.revoke(doomed.bearer())).await;
+        let call = async { issuer.revoke(doomed.bearer()).await };
+        let outcome = guarded_within(span, call).await;
         (doomed, outcome.unwrap_or_else(|| Err(panicked())))
     }
     .boxed()

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::panic::resume_unwind;
 use std::sync::Arc;
 
 use tokio::task::JoinSet;
@@ -70,9 +71,14 @@ impl Tasks {
 
     pub(super) async fn next(&mut self) -> Option<Ended> {
         while let Some(ended) = self.set.join_next().await {
-            // A task does not panic, so an error means that the runtime is shutting down, which ends this
-            // driver, too.
-            let Ok(ended) = ended else { continue };
+            let ended = match ended {
+                Ok(ended) => ended,
+                // A bug of ours, since panics of user code end in the task. The next driver finds no
+                // exchange in flight that never ends.
+                Err(error) if error.is_panic() => resume_unwind(error.into_panic()),
+                // The runtime is shutting down, which ends this driver, too.
+                Err(_) => continue,
+            };
             if matches!(ended, Ended::Exchange(..) | Ended::Attendance(_)) {
                 self.minting -= 1;
             }

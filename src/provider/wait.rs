@@ -8,6 +8,7 @@ use super::cell::Published;
 use super::driver;
 use super::engine::{Asking, Service, shut_down};
 use super::flight;
+use super::guard::{guarded, panicked};
 use super::lane::Lane;
 use super::rotation;
 use super::shared::Shared;
@@ -102,15 +103,16 @@ pub(super) async fn for_reload(shared: &Arc<Shared>) -> Result<(), Error> {
         return Err(shut_down());
     }
     let patience = shared.settings.policies.retry.wait_timeout;
-    let reload = async { shared.keeper.lock().await.reload(shared).await };
-    tokio::time::timeout(patience, reload)
-        .await
-        .unwrap_or_else(|_| {
-            Err(Error::new(
+    let reload = guarded(async { shared.keeper.lock().await.reload(shared).await });
+    match tokio::time::timeout(patience, reload).await {
+        Ok(outcome) => outcome.unwrap_or_else(|| Err(panicked()))?,
+        Err(_) => {
+            return Err(Error::new(
                 ErrorKind::WaitTimeout,
                 format!("the store was not read within {patience:?}: a rotation is under way"),
-            ))
-        })?;
+            ));
+        }
+    }
     driver::ensure(shared)?;
     Ok(())
 }

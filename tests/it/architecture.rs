@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 /// Which rooms each room may use. Nothing points up.
 const ARROWS: &[(&str, &[&str])] = &[
-    ("error", &[]),
+    ("unwind", &[]),
+    ("error", &["unwind"]),
     ("policy", &[]),
     ("clock", &[]),
-    ("unwind", &[]),
     ("origin", &["error"]),
     ("secret", &["error"]),
     ("secret_source", &["error", "secret"]),

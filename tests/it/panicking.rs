@@ -2,14 +2,16 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use everbearer::testkit::{Answer, ManualClock, ScriptedIssuer};
 use everbearer::{
-    Clock, Error, ErrorKind, Grant, Moment, ScopePolicy, SystemClock, TokenProvider,
-    TokenProviderBuilder,
+    Bearer, Clock, Error, ErrorKind, Exchanged, Grant, Lease, LongTermToken, MemoryStore, Moment,
+    Origin, Record, ScopePolicy, Stored, SystemClock, TokenIssuer, TokenProvider,
+    TokenProviderBuilder, TokenStore, Version,
 };
+use futures_util::future::BoxFuture;
 use metrics::{
     Counter, CounterFn, Gauge, GaugeFn, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder,
     SharedString, Unit,
@@ -392,4 +394,174 @@ async fn a_clock_at_the_end_of_its_range_is_an_error_and_no_hot_loop() {
     assert!(issuer.exchanges() <= 1, "{}", issuer.exchanges());
     let readings = readings.load(Ordering::SeqCst);
     assert!(readings < 1_000, "{readings} readings in a minute");
+}
+
+/// An issuer that panics in its own ways, and a scripted one otherwise.
+#[derive(Clone, Debug)]
+struct Panicking {
+    issuer: ScriptedIssuer,
+    exchanges: Fuse,
+}
+
+/// The payload of a panic, whose destructor panics.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("the payload of a panic is dropped");
+    }
+}
+
+// Written out, since `async_trait` would move the panic of `revoke` into its future.
+impl TokenIssuer for Panicking {
+    fn exchange<'a: 'f, 'b: 'f, 'c: 'f, 'f>(
+        &'a self,
+        long_term: &'b LongTermToken,
+        scopes: &'c [String],
+    ) -> BoxFuture<'f, Result<Exchanged, Error>>
+    where
+        Self: 'f,
+    {
+        Box::pin(async move {
+            let call = self.exchanges.calls.fetch_add(1, Ordering::SeqCst) + 1;
+            if call == self.exchanges.from {
+                std::panic::panic_any(Bomb);
+            }
+            self.issuer.exchange(long_term, scopes).await
+        })
+    }
+
+    fn revoke<'a: 'f, 'b: 'f, 'f>(&'a self, token: Bearer<'b>) -> BoxFuture<'f, Result<(), Error>>
+    where
+        Self: 'f,
+    {
+        assert_ne!(token.token_id(), Some("st-2"), "before there is a future");
+        self.issuer.revoke(token)
+    }
+
+    fn obtain<'a: 'f, 'b: 'f, 'f>(
+        &'a self,
+        grant: &'b Grant,
+    ) -> BoxFuture<'f, Result<LongTermToken, Error>>
+    where
+        Self: 'f,
+    {
+        self.issuer.obtain(grant)
+    }
+
+    fn origin(&self) -> Option<Origin> {
+        None
+    }
+}
+
+#[test]
+fn e17_a_payload_whose_destructor_panics_is_a_failed_exchange() {
+    let name = "panicking::e17_a_payload_whose_destructor_panics_is_a_failed_exchange";
+    in_a_process_of_its_own(name, || {
+        run(async {
+            let issuer = Panicking {
+                issuer: ScriptedIssuer::new(),
+                exchanges: Fuse::at(2),
+            };
+            let grant = Grant::client_secret("id", "secret");
+            let provider = TokenProvider::builder(issuer.clone(), grant)
+                .clock(ManualClock::new())
+                .build()
+                .unwrap();
+            provider.token().await.unwrap();
+            provider.refresh().await.unwrap_err();
+            assert_eq!(provider.status().consecutive_failures, 1);
+            tokio::time::sleep(secs(60)).await;
+            assert_eq!(provider.status().generation, 2, "without a caller");
+        });
+    });
+}
+
+#[tokio::test(start_paused = true)]
+async fn e17_a_revocation_that_panics_before_its_future_fails_alone() {
+    let issuer = Panicking {
+        issuer: ScriptedIssuer::new(),
+        exchanges: Fuse::at(usize::MAX),
+    };
+    let provider = TokenProvider::builder(issuer.clone(), LongTermToken::new("lt").unwrap())
+        .clock(ManualClock::new())
+        .build()
+        .unwrap();
+    provider.token().await.unwrap();
+    provider.refresh().await.unwrap();
+    provider.refresh().await.unwrap();
+    let report = provider.shutdown().await;
+    let not_revoked = report.not_revoked().map(|token| token.token_id.as_deref());
+    assert_eq!(not_revoked.collect::<Vec<_>>(), [Some("st-2")]);
+    assert_eq!(issuer.issuer.revoked(), ["st-3", "st-1"]);
+}
+
+/// A store that panics while it is broken.
+#[derive(Debug)]
+struct BreakableStore(MemoryStore, Arc<AtomicBool>);
+
+#[async_trait::async_trait]
+impl TokenStore for BreakableStore {
+    async fn load(&self) -> Result<Option<Stored>, Error> {
+        assert!(!self.1.load(Ordering::SeqCst), "the store is broken");
+        self.0.load().await
+    }
+
+    async fn store(&self, record: &Record, replacing: Option<&Version>) -> Result<Version, Error> {
+        self.0.store(record, replacing).await
+    }
+
+    async fn lease(&self) -> Result<Option<Lease>, Error> {
+        self.0.lease().await
+    }
+
+    async fn changed(&self) {
+        self.0.changed().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn e17_a_store_that_panics_fails_the_reload() {
+    let issuer = ScriptedIssuer::new();
+    let is_broken = Arc::<AtomicBool>::default();
+    let store = BreakableStore(MemoryStore::new(), Arc::clone(&is_broken));
+    let provider = builder(&issuer, ManualClock::new()).store(store);
+    let provider = provider.build().unwrap();
+    provider.token().await.unwrap();
+    is_broken.store(true, Ordering::SeqCst);
+    let error = provider.reload().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Issuer, "{error}");
+    is_broken.store(false, Ordering::SeqCst);
+    provider.reload().await.unwrap();
+}
+
+/// The source of an error, whose destructor panics.
+#[derive(Debug)]
+struct Volatile;
+
+impl std::fmt::Display for Volatile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("volatile")
+    }
+}
+
+impl std::error::Error for Volatile {}
+
+impl Drop for Volatile {
+    fn drop(&mut self) {
+        panic!("the source of an error is dropped");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn e17_an_error_whose_destructor_panics_does_not_stop_refreshes() {
+    let issuer = ScriptedIssuer::new();
+    issuer.script([
+        Answer::token(secs(900)),
+        Answer::from_fn(|_| Err(Error::transient(Volatile))),
+    ]);
+    let provider = builder(&issuer, ManualClock::new()).build().unwrap();
+    provider.token().await.unwrap();
+    tokio::time::sleep(secs(5_000)).await;
+    assert!(issuer.exchanges() >= 5, "{}", issuer.exchanges());
 }
