@@ -62,13 +62,19 @@ enum Kind {
 #[derive(Default)]
 struct LastRead {
     hasher: RandomState,
-    /// The hash of the secret; 0 if there is none.
     hash: AtomicU64,
 }
 
 impl LastRead {
-    fn hash_of(&self, secret: &Secret) -> u64 {
-        self.hasher.hash_one(secret.expose()).max(1)
+    const NEVER: u64 = 0;
+    const FAILED: u64 = 1;
+
+    /// Notes what was read. Returns the hashes of what was read before and of what was read now.
+    fn note(&self, secret: &Result<Secret, Error>) -> (u64, u64) {
+        let hash = secret.as_ref().map_or(Self::FAILED, |secret| {
+            self.hasher.hash_one(secret.expose()).max(Self::FAILED + 1)
+        });
+        (self.hash.swap(hash, Ordering::Relaxed), hash)
     }
 }
 
@@ -162,20 +168,28 @@ impl SecretSource {
                 outcome => outcome,
             },
         };
-        let hash = secret.as_ref().map_or(0, |it| self.last.hash_of(it));
-        self.last.hash.store(hash, Ordering::Relaxed);
+        self.last.note(&secret);
         secret
     }
 
-    /// Returns whether a file or variable holds another secret than the last one read. If it cannot be
-    /// read, it counts as unchanged.
+    /// Returns whether a file or variable holds another secret than when it was last read, for which a call
+    /// of this method counts, too. A source that was never read, or cannot be read now, counts as unchanged.
     pub(crate) fn has_changed(&self) -> bool {
         let present = match &self.kind {
             Kind::Value(_) | Kind::Callback(_) => return false,
             Kind::Env(name) => from_env(name),
             Kind::File(path) => from_file(path),
         };
-        present.is_ok_and(|it| self.last.hash_of(&it) != self.last.hash.load(Ordering::Relaxed))
+        if present.is_err() || self.last.hash.load(Ordering::Relaxed) == LastRead::NEVER {
+            return false;
+        }
+        let (before, now) = self.last.note(&present);
+        before != now
+    }
+
+    /// Returns the same source as one that was never read. Clones share what was read last.
+    pub(crate) fn unread(self) -> Self {
+        Self::from(self.kind)
     }
 }
 

@@ -228,11 +228,10 @@ impl Engine {
         changed
     }
 
-    /// Returns whether the last failure of a lane or of the rotation was terminal.
-    pub(super) fn is_refused(&self) -> bool {
+    /// Returns whether the last attempt to rotate the long-term token was refused.
+    pub(super) fn is_rotation_refused(&self) -> bool {
         let (_, last) = &self.rotation_failures;
-        let is_refused = |error: &Error| !error.is_retryable();
-        self.machine.is_any_refused() || last.as_ref().is_some_and(is_refused)
+        last.as_ref().is_some_and(|error| !error.is_retryable())
     }
 
     pub(super) fn last_error(&self, lane: LaneId) -> Option<&Error> {

@@ -80,10 +80,21 @@ pub(super) fn note_pause(shared: &Shared, error: &Error, refused: Option<&LongTe
 
 /// After a refusal, reads the secrets again. If one has changed, forgets the refusal and tries again.
 pub(super) fn look_at_secrets(shared: &Shared) {
+    let (is_refused, is_rotation_refused) = {
+        let engine = shared.engine();
+        (
+            engine.machine.is_any_refused(),
+            engine.is_rotation_refused(),
+        )
+    };
+    if !(is_refused || is_rotation_refused) || check_pause(shared).is_err() {
+        return;
+    }
+    let has_changed = |grant: &Option<Grant>| grant.as_ref().is_some_and(Grant::has_changed);
     let settings = &shared.settings;
-    let mut grants = settings.recover_with.iter().chain(&settings.rotate_with);
-    if shared.engine().is_refused() && check_pause(shared).is_ok() && grants.any(Grant::has_changed)
-    {
+    let recovers = is_refused && has_changed(&settings.recover_with);
+    let rotates = is_rotation_refused && has_changed(&settings.rotate_with);
+    if recovers || rotates {
         shared.signal(Event::Renewed);
         shared.signal(Event::Urgent);
     }

@@ -250,7 +250,18 @@ impl Grant {
         Ok((request, authorization))
     }
 
-    /// Returns whether the file or variable of the secret holds another value than the last one read.
+    /// Returns the same grant with a secret that was never read.
+    pub(crate) fn unread(mut self) -> Self {
+        self.mechanism = match self.mechanism {
+            Mechanism::ClientSecret(source) => Mechanism::ClientSecret(source.unread()),
+            Mechanism::ShortTermToken(source) => Mechanism::ShortTermToken(source.unread()),
+            other => other,
+        };
+        self
+    }
+
+    /// Returns whether the file or variable of the secret holds another value than when it was last read,
+    /// for which a call of this method counts, too.
     pub(crate) fn has_changed(&self) -> bool {
         match &self.mechanism {
             Mechanism::ClientSecret(source) | Mechanism::ShortTermToken(source) => {
