@@ -9,11 +9,10 @@ use tokio::runtime::Handle;
 use super::engine::Retired;
 use super::flight;
 use super::grants;
+use super::guard::bounded_call;
 use super::keeper;
 use super::landing::{land, publish};
 use super::lane::Lane;
-use super::ledger::unfinished;
-use super::live::Minted;
 use super::rotation;
 use super::shared::Shared;
 use super::shutdown;
@@ -179,16 +178,15 @@ fn attend(shared: &Arc<Shared>, tasks: &mut Tasks, rotate: bool) {
     tasks.start_minting(observe::rotation_span(), attendance, Ended::Attendance);
 }
 
+/// Revokes the tokens of a closed lane.
 fn revoke(shared: &Arc<Shared>, tasks: &mut Tasks, Retired { left, .. }: Retired) {
-    for Minted { token, .. } in left {
-        let issuer = Arc::clone(&shared.settings.issuer);
+    let unused = shared.engine().unused(left);
+    for token in unused {
         let span = observe::revocation_span(token.token_id());
-        let limit = shared.settings.policies.retry.exchange_timeout;
-        let revoked = token.clone();
+        let (shared, revoked) = (Arc::clone(shared), token.clone());
         let revocation = async move {
-            let call = issuer.revoke(Bearer::ShortTerm(&token));
-            let outcome = tokio::time::timeout(limit, call).await;
-            outcome.unwrap_or_else(|_| Err(unfinished()))
+            let call = shared.settings.issuer.revoke(Bearer::ShortTerm(&token));
+            bounded_call(&shared, call).await
         };
         tasks.start(span, revocation, |outcome| {
             Ended::Revocation(revoked, outcome)

@@ -15,7 +15,7 @@ use crate::error::{Error, ErrorKind};
 use crate::machine::{
     Action, Demand, Event, Generation, LaneId, Machine, Outline, Outlook, Policies,
 };
-use crate::token::LongTermToken;
+use crate::token::{LongTermToken, ShortTermToken};
 
 /// By less than this a wall clock may wander without anybody minding.
 const LEAST_STEP: Duration = Duration::from_secs(60);
@@ -306,6 +306,19 @@ impl Engine {
         Some(Retired { lane, left })
     }
 
+    /// Returns the tokens that no open lane uses. A server may hand out one token for several scope sets;
+    /// such a token is the next lane's to revoke.
+    pub(super) fn unused(&mut self, tokens: Vec<Minted>) -> Vec<ShortTermToken> {
+        let mut unused = Vec::new();
+        for Minted { token, .. } in tokens {
+            match self.open.values().find(|open| open.uses(&token)) {
+                Some(open) => self.live.give(&token, open.lane.id),
+                None => unused.push(token),
+            }
+        }
+        unused
+    }
+
     pub(super) fn note_upcoming(&mut self, lane: LaneId, swap: Swap) {
         if let Some(open) = self.open.get_mut(&lane) {
             open.upcoming = Some(swap);
@@ -390,6 +403,15 @@ impl Engine {
             measured: None,
         };
         self.open.insert(lane.id, open);
+    }
+}
+
+impl Open {
+    fn uses(&self, token: &ShortTermToken) -> bool {
+        let present = self.lane.cell.load();
+        let upcoming = self.upcoming.as_ref();
+        present.is_some_and(|present| present.token.is_same(token))
+            || upcoming.is_some_and(|upcoming| upcoming.token.is_same(token))
     }
 }
 

@@ -111,7 +111,7 @@ fn brought(shared: &Shared, lane: &Lane, fresh: &Fresh) -> Brought {
 /// A token that replaces the previous one.
 #[derive(Debug)]
 pub(super) struct Swap {
-    token: ShortTermToken,
+    pub(super) token: ShortTermToken,
     life: Duration,
     took: Duration,
 }

@@ -64,6 +64,14 @@ impl LiveTokens {
         }
     }
 
+    /// Makes a token that is there one of this lane.
+    pub(super) fn give(&mut self, token: &ShortTermToken, lane: LaneId) {
+        let number = self.numbers.get(&self.identity(token));
+        if let Some(minted) = number.and_then(|number| self.tokens.get_mut(number)) {
+            minted.lane = lane;
+        }
+    }
+
     pub(super) fn forget(&mut self, token: &ShortTermToken) {
         if let Some(&number) = self.numbers.get(&self.identity(token)) {
             self.remove(number);

@@ -191,6 +191,12 @@ impl ShortTermToken {
         self.0.claims.exp.is_some()
     }
 
+    /// Returns whether revoking one revokes the other.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        let have_one_id = self.token_id().is_some() && self.token_id() == other.token_id();
+        have_one_id || self.reads_like(other)
+    }
+
     /// Returns whether both have the same text.
     pub(crate) fn reads_like(&self, other: &Self) -> bool {
         self.expose() == other.expose()
