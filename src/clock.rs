@@ -47,6 +47,17 @@ impl Moment {
         }
     }
 
+    #[inline]
+    pub(crate) const fn from_nanos(nanos: u64) -> Self {
+        Self { nanos }
+    }
+
+    /// Returns the nanoseconds since the clock's origin.
+    #[inline]
+    pub(crate) const fn nanos(self) -> u64 {
+        self.nanos
+    }
+
     /// How long after `earlier` this moment is; zero if it is not after it.
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.nanos.saturating_sub(earlier.nanos))

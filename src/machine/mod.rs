@@ -182,7 +182,8 @@ impl Machine {
     /// Evicts the lane that has been idle longest, if it has been idle for [`EVICTABLE_AFTER`]. Its tokens
     /// are revoked after [`EVICTION_GRACE`].
     pub(crate) fn evict(&mut self, now: Moment) -> Option<LaneId> {
-        let lanes = self.lanes.iter().filter(|(id, _)| **id != LaneId::ROOT);
+        let lanes = self.lanes.iter();
+        let lanes = lanes.filter(|(id, lane)| **id != LaneId::ROOT && !lane.is_paused(now));
         let idle = lanes.filter_map(|(id, lane)| Some((lane.idle_for(EVICTABLE_AFTER)?, *id)));
         let (_, longest) = idle.filter(|(at, _)| *at <= now).min()?;
         self.lanes.remove(&longest);

@@ -47,8 +47,7 @@ impl ScopePolicy {
     }
 
     /// Sets how long a scope set may be idle before the provider stops refreshing it and revokes its
-    /// tokens. The next use begins anew. Uses are noted at each refresh and at least every 30 s, so a set
-    /// may be kept that much longer. Default: 10 minutes.
+    /// tokens. The next use begins anew. The last use is known to the second. Default: 10 minutes.
     ///
     /// A scope set is in use while a caller waits for its token, while its exchange is in flight, and for
     /// as long as a caller has asked for with

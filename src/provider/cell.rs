@@ -1,7 +1,8 @@
 //! The hot path: the token in use, read without a lock. The only file that touches `ArcSwap`.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use http::HeaderValue;
@@ -10,6 +11,9 @@ use super::copies::Copies;
 use crate::clock::Moment;
 use crate::machine::{Generation, Window};
 use crate::token::ShortTermToken;
+
+/// How precisely the last use is noted: readers share the cache line in between.
+const USE_PRECISION: Duration = Duration::from_secs(1);
 
 /// Holds the token in use. Readers never wait for a writer; there is one writer at a time, which
 /// the engine's lock sees to.
@@ -26,7 +30,9 @@ pub(super) struct Published {
     /// Until when the hot path serves it. From then on callers take the long way, on which they
     /// see to what is due.
     served_until: Moment,
-    used: AtomicBool,
+    /// When the hot path last served the token, in nanoseconds from the clock's origin. It may be
+    /// [`USE_PRECISION`] out of date.
+    last_use: AtomicU64,
     copies: Copies,
 }
 
@@ -35,6 +41,10 @@ impl Published {
     #[inline]
     pub(super) fn header(&self) -> &HeaderValue {
         self.copies.of(&self.token)
+    }
+
+    fn last_use(&self) -> Moment {
+        Moment::from_nanos(self.last_use.load(Ordering::Relaxed))
     }
 
     pub(super) fn is_usable(&self, now: Moment) -> bool {
@@ -56,9 +66,8 @@ impl Cell {
         let published = self.published.load();
         match published.as_ref() {
             Some(published) if now < published.served_until => {
-                // Written once after each time that somebody asked, so that readers share the line.
-                if !published.used.load(Ordering::Relaxed) {
-                    published.used.store(true, Ordering::Relaxed);
+                if now.since(published.last_use()) >= USE_PRECISION {
+                    published.last_use.store(now.nanos(), Ordering::Relaxed);
                 }
                 take(published)
             }
@@ -86,7 +95,7 @@ impl Cell {
             token,
             window,
             served_until,
-            used: AtomicBool::new(self.take_used()),
+            last_use: AtomicU64::new(self.last_use().nanos()),
             copies: Copies::default(),
         })));
     }
@@ -104,11 +113,10 @@ impl Cell {
         self.published.store(None);
     }
 
-    /// Whether the hot path has served the token in use since this was last asked.
-    pub(super) fn take_used(&self) -> bool {
+    /// Returns when the hot path last served a token, or the clock's origin if it never has.
+    pub(super) fn last_use(&self) -> Moment {
         let published = self.published.load();
-        published.as_ref().is_some_and(|it| {
-            it.used.load(Ordering::Relaxed) && it.used.swap(false, Ordering::Relaxed)
-        })
+        let published = published.as_ref();
+        published.map_or(Moment::from_nanos(0), |it| it.last_use())
     }
 }

@@ -292,9 +292,12 @@ impl Engine {
 
     fn note_uses(&mut self, now: Moment) {
         for Open { lane, .. } in self.open.values() {
-            if lane.cell.take_used() || lane.has_waiting() {
-                self.machine.handle(Event::Used(lane.id), now);
-            }
+            let last_use = if lane.has_waiting() {
+                now
+            } else {
+                lane.cell.last_use()
+            };
+            self.machine.handle(Event::Used(lane.id), last_use);
         }
     }
 

@@ -34,14 +34,13 @@ impl Time {
     /// Returns the current moment, by which a token may be served, or `None` if the reading fails.
     pub(super) fn now(&self) -> Option<Moment> {
         let now = caught(|| self.clock.now()).filter(|now| *now < END)?;
-        let since_origin = now.since(Moment::from_origin(Duration::ZERO));
-        self.last.fetch_max(nanos(since_origin), Ordering::Relaxed);
+        self.last.fetch_max(now.nanos(), Ordering::Relaxed);
         Some(now)
     }
 
     /// Returns the last successful reading. Runs no user code.
     pub(super) fn last(&self) -> Moment {
-        Moment::from_origin(Duration::from_nanos(self.last.load(Ordering::Relaxed)))
+        Moment::from_nanos(self.last.load(Ordering::Relaxed))
     }
 
     /// Returns the current moment, or the last reading if the clock fails, for uses that tolerate delay.

@@ -1,7 +1,7 @@
 //! Narrower sets of scopes.
 
 use everbearer::testkit::{Answer, AuthServer, ManualClock, ScriptedIssuer};
-use everbearer::{ErrorKind, Happening, ScopePolicy, State};
+use everbearer::{Error, ErrorKind, Happening, ScopePolicy, State};
 
 use crate::support::{builder, millis, provider, provider_at, secs, settle, tasks};
 
@@ -151,4 +151,52 @@ async fn all_sets_share_the_long_term_token_and_the_shutdown() {
         .filter(|token| !token.revoked)
         .collect();
     assert_eq!(live.len(), 1, "the long-term token: {live:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn f15_a_set_that_has_been_idle_for_45_s_is_evicted() {
+    let issuer = ScriptedIssuer::new();
+    let policy = ScopePolicy::default().most(1);
+    let provider = builder(&issuer).scope_policy(policy).build().unwrap();
+    provider.scoped(["a"]).token().await.unwrap();
+    tokio::time::sleep(secs(45)).await;
+    provider.scoped(["b"]).token().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn f15_the_last_use_decides_which_set_is_evicted() {
+    let issuer = ScriptedIssuer::new();
+    let policy = ScopePolicy::default().most(2);
+    let provider = builder(&issuer).scope_policy(policy).build().unwrap();
+    let (a, b) = (provider.scoped(["a"]), provider.scoped(["b"]));
+    a.token().await.unwrap();
+    b.token().await.unwrap();
+    tokio::time::sleep(secs(20)).await;
+    a.token().await.unwrap();
+    let mut happenings = provider.subscribe();
+    tokio::time::sleep(secs(66)).await;
+    provider.scoped(["c"]).token().await.unwrap();
+    loop {
+        if let Some(Happening::ScopesRetired { scopes, .. }) = happenings.next().await {
+            assert_eq!(*scopes, ["b"]);
+            return;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn f15_a_set_is_not_evicted_during_a_pause_that_the_server_asked_for() {
+    let issuer = ScriptedIssuer::new();
+    let policy = ScopePolicy::default().most(1);
+    let provider = builder(&issuer).scope_policy(policy).build().unwrap();
+    provider.token().await.unwrap();
+    let pause = Error::transient("slow").with_retry_after(secs(300));
+    issuer.script([Answer::error(pause)]);
+    let (a, b) = (provider.scoped(["a"]), provider.scoped(["b"]));
+    a.token().await.unwrap_err();
+    tokio::time::sleep(secs(100)).await;
+    let error = b.token().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TooManyScopeSets);
+    tokio::time::sleep(secs(201)).await;
+    b.token().await.unwrap();
 }

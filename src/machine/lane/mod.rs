@@ -233,6 +233,11 @@ impl Lane {
         (!is_busy).then(|| (self.last_use + duration).max(self.needed_until))
     }
 
+    /// Returns whether the server has requested a pause that is not over.
+    pub(super) fn is_paused(&self, now: Moment) -> bool {
+        self.paused_until.is_some_and(|until| now < until)
+    }
+
     /// Returns what a caller that waits for a newer token than this one may expect.
     pub(super) fn outlook(&self, newer_than: Generation, now: Moment) -> Outlook {
         let pending = |at: Option<Moment>| at.filter(|at| !self.in_flight && *at > now);
