@@ -50,6 +50,8 @@ pub(super) struct Engine {
     pub(super) store_error: Option<Error>,
     pub(super) live: LiveTokens,
     pub(super) shutdown_began: Option<Moment>,
+    /// Whether observers were told which tokens a shutdown without a driver left.
+    pub(super) is_undone_told: bool,
     root: Arc<Lane>,
     open: HashMap<LaneId, Open>,
     /// The evicted lanes, with their tokens to revoke.
@@ -141,6 +143,7 @@ impl Engine {
             store_error: None,
             live: LiveTokens::default(),
             shutdown_began: None,
+            is_undone_told: false,
             root: Arc::clone(root),
             open: HashMap::new(),
             evicted: HashMap::new(),

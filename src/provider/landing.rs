@@ -137,6 +137,9 @@ impl Swap {
 pub(super) fn publish(shared: &Shared, lane: LaneId, now: Moment) {
     let (lane, happening) = {
         let mut engine = shared.engine();
+        if !engine.machine.is_running() {
+            return; // the shutdown has withdrawn all tokens, and revokes this one
+        }
         let window = engine.machine.window(lane);
         let Some(((lane, swap), window)) = engine.take_upcoming(lane).zip(window) else {
             return;
@@ -203,4 +206,35 @@ fn revoked(shared: &Shared, token: &ShortTermToken, outcome: Result<(), Error>) 
         token_id: token.token_id().map(str::to_owned),
         error: outcome.err(),
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::RefreshPolicy;
+    use crate::provider::{TokenProvider, shutdown};
+    use crate::testkit::{Answer, ManualClock, ScriptedIssuer};
+    use crate::token::LongTermToken;
+
+    /// The driver may be about to publish a token when the shutdown begins on another thread.
+    #[tokio::test(start_paused = true)]
+    async fn d6_a_token_that_waits_to_be_published_is_not_published_after_a_shutdown() {
+        let issuer = ScriptedIssuer::new();
+        issuer.otherwise(Answer::token(Duration::from_secs(900)));
+        let policy = RefreshPolicy::default().settling_time(Duration::from_secs(60));
+        let provider = TokenProvider::builder(issuer.clone(), LongTermToken::new("lt").unwrap())
+            .clock(ManualClock::new())
+            .refresh_policy(policy)
+            .build()
+            .unwrap();
+        provider.token().await.unwrap();
+        while issuer.exchanges() < 2 {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        assert_eq!(provider.status().generation, 1, "the next one is held back");
+        let now = provider.shared.now();
+        shutdown::begin(&provider.shared, now, now);
+        publish(&provider.shared, LaneId::ROOT, now);
+        assert!(provider.current().is_none());
+    }
 }

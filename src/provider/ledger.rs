@@ -201,6 +201,10 @@ impl Ledger {
                 entry.fate = Fate::NotRevoked(error.clone());
             }
         }
+        let is_told = std::mem::replace(&mut shared.engine().is_undone_told, true);
+        if !is_told {
+            self.tell_unfinished(shared);
+        }
         self.report(shared)
     }
 

@@ -50,7 +50,7 @@ pub(super) async fn shut_down(shared: &Arc<Shared>) -> ShutdownReport {
     outcome.unwrap_or_else(|error| Ledger::of(shared).nothing_done(shared, &error))
 }
 
-fn begin(shared: &Shared, now: Moment, deadline: Moment) {
+pub(super) fn begin(shared: &Shared, now: Moment, deadline: Moment) {
     let lanes: Vec<_> = {
         let mut engine = shared.engine();
         if !engine.machine.is_running() {
@@ -225,6 +225,7 @@ mod tests {
     use std::time::Instant;
 
     use crate::machine::LaneId;
+    use crate::policy::ShutdownPolicy;
     use crate::provider::TokenProvider;
     use crate::provider::live::Minted;
     use crate::testkit::{Answer, ManualClock, ScriptedIssuer};
@@ -276,6 +277,7 @@ mod tests {
         let fastest = |tokens| (0..3).map(|_| shut_down_with(tokens)).min().unwrap();
         let (few, many) = (fastest(10_000), fastest(100_000));
         // Linear work takes 10 times as long, quadratic work 100 times.
+        assert!(many < ShutdownPolicy::default().deadline, "{many:?}");
         assert!(many < few * 40, "{many:?} for 100,000, {few:?} for 10,000");
     }
 }

@@ -452,3 +452,39 @@ async fn d10_revocations_that_do_not_end_in_time_are_told_and_counted() {
         assert_eq!(timed_out, minted as u64);
     }
 }
+
+#[test]
+fn d10_a_shutdown_without_a_driver_tells_which_tokens_it_leaves() {
+    let issuer = ScriptedIssuer::new();
+    let stopped = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let provider = stopped.block_on(async {
+        let (provider, _) = provider(&issuer);
+        provider.token().await.unwrap();
+        provider
+    });
+    let running = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    running.block_on(async {
+        let mut happenings = provider.subscribe();
+        let (report, _) = tokio::join!(provider.shutdown(), provider.shutdown());
+        assert_eq!(report.not_revoked().count(), 1);
+        let happening = tokio::time::timeout(secs(1), happenings.next()).await;
+        let happening = happening.unwrap().unwrap();
+        let Happening::Revocation {
+            token_id, error, ..
+        } = happening
+        else {
+            panic!("{happening:?}");
+        };
+        assert_eq!(token_id.as_deref(), Some("st-1"));
+        assert_eq!(error.unwrap().kind(), ErrorKind::Timeout);
+        let more = tokio::time::timeout(secs(1), happenings.next()).await;
+        assert!(more.is_err(), "once: {more:?}");
+    });
+}
