@@ -269,6 +269,13 @@ impl Machine {
             .is_some_and(|lane| lane.replaces(generation))
     }
 
+    /// Returns whether an exchange that replaces this generation is in flight or demanded, or has
+    /// succeeded.
+    pub(crate) fn is_replacing(&self, lane: LaneId, generation: Generation) -> bool {
+        let lane = self.lanes.get(&lane);
+        lane.is_some_and(|lane| lane.is_replacing(generation))
+    }
+
     fn poll_lanes(&mut self, now: Moment) -> Action {
         let mut wake: Option<Moment> = None;
         let mut wake_at = |at: Moment| wake = Some(wake.map_or(at, |wake| wake.min(at)));

@@ -48,7 +48,7 @@ impl TokenProvider {
         let (lane, now) = (self.lane.id, self.shared.now());
         let (known, replaced) = {
             let machine = &mut self.shared.engine().machine;
-            let known = machine.replaces(lane, generation);
+            let known = machine.is_replacing(lane, generation);
             machine.handle(Event::Denied { lane, generation }, now);
             (known, machine.replaces(lane, generation))
         };

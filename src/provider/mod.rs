@@ -299,7 +299,8 @@ impl TokenProvider {
     ///
     /// As [`token`](Self::token).
     pub async fn reject(&self, token: &ShortTermToken) -> Result<ShortTermToken, Error> {
-        let in_use = self.lane.cell.load().filter(|it| it.token.is(token));
+        let in_use = self.lane.cell.load();
+        let in_use = in_use.filter(|it| it.token.reads_like(token));
         let Some(in_use) = in_use else {
             return self.token().await;
         };

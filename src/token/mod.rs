@@ -201,11 +201,6 @@ impl ShortTermToken {
     pub(crate) fn reads_like(&self, other: &Self) -> bool {
         self.expose() == other.expose()
     }
-
-    /// Whether both are clones of one token.
-    pub(crate) fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
 }
 
 impl From<Issued> for LongTermToken {

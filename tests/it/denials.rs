@@ -1,7 +1,7 @@
 //! A 401 from a resource server.
 
 use everbearer::testkit::{Answer, AuthServer, Endpoint, Fault, ScriptedIssuer};
-use everbearer::{Error, ErrorKind, RequestBuilderExt, TokenProvider};
+use everbearer::{Error, ErrorKind, RefreshPolicy, RequestBuilderExt, TokenProvider};
 use reqwest::{Client, StatusCode};
 use reqwest_middleware::{ClientBuilder, ClientWithMiddleware};
 use wiremock::matchers::{any, header};
@@ -306,5 +306,54 @@ async fn a6_insufficient_scope_counts_in_its_own_parameter_only() {
         client(&provider).get(server.uri()).send().await.unwrap();
         let expected = if is_sent_again { 2 } else { 1 };
         assert_eq!(sent(&server).await.len(), expected, "{challenge}");
+    }
+}
+
+/// Waits until the token in use is of this generation, for 5 s at most.
+async fn becomes(provider: &TokenProvider, generation: u64) {
+    for _ in 0..250 {
+        if provider.status().generation == generation {
+            return;
+        }
+        tokio::time::sleep(millis(20)).await;
+    }
+    panic!("{:?}", provider.status());
+}
+
+/// Sends a request that is refused and not sent again.
+async fn is_refused(provider: &TokenProvider, server: &MockServer) {
+    let middleware = provider.middleware().resend(false);
+    let client = ClientBuilder::new(Client::new()).with(middleware).build();
+    let response = client.get(server.uri()).send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn w22_a_token_that_is_refused_without_a_resend_is_replaced_at_once() {
+    let server = refusing("st-1", ResponseTemplate::new(401)).await;
+    for takes in [millis(0), millis(500)] {
+        let issuer = ScriptedIssuer::new();
+        issuer.script([
+            Answer::token(secs(20)),
+            Answer::token(secs(2_000)).after(takes),
+        ]);
+        let policy = RefreshPolicy::default()
+            .settling_time(secs(60))
+            .jitter(0.0)
+            .fraction(0.05);
+        let provider = builder(&issuer)
+            .clock(everbearer::SystemClock::default())
+            .origins([server.uri()])
+            .refresh_policy(policy)
+            .build()
+            .unwrap();
+        provider.token().await.unwrap();
+        while issuer.asked_scopes().len() < 2 {
+            tokio::time::sleep(millis(20)).await;
+        }
+        tokio::time::sleep(millis(100)).await;
+        assert_eq!(provider.status().generation, 1, "it is held back");
+        is_refused(&provider, &server).await;
+        becomes(&provider, 2).await;
     }
 }

@@ -131,14 +131,18 @@ impl Lane {
 
     pub(super) fn denied(&mut self, policies: &Policies, generation: Generation, now: Moment) {
         let Some(window) = self.window else { return };
-        let pause = schedule::between_denials(&policies.refresh, self.life);
-        let too_soon = self
-            .last_denial
-            .is_some_and(|denial| now.since(denial) < pause);
-        if generation == window.generation && !too_soon && !self.in_flight {
-            self.last_denial = Some(now);
-            self.demanded(Demand::NewerThan(generation), now);
+        if generation != window.generation {
+            return;
         }
+        if !self.in_flight && self.upcoming.is_none() {
+            let pause = schedule::between_denials(&policies.refresh, self.life);
+            let since_last = self.last_denial.map(|denial| now.since(denial));
+            if since_last.is_some_and(|since| since < pause) {
+                return;
+            }
+            self.last_denial = Some(now);
+        } // else a newer token replaces it, which is not to be held back
+        self.demanded(Demand::NewerThan(generation), now);
     }
 
     /// A caller needs a longer remaining life than the token in use has.
@@ -262,8 +266,12 @@ impl Lane {
 
     /// Whether something newer than this generation is there, under way or asked for.
     pub(super) fn replaces(&self, generation: Generation) -> bool {
+        self.upcoming.is_some() || self.is_replacing(generation)
+    }
+
+    /// Returns the same, but for a token that waits to be published.
+    pub(super) fn is_replacing(&self, generation: Generation) -> bool {
         self.in_flight
-            || self.upcoming.is_some()
             || self.demand >= Some(Demand::NewerThan(generation))
             || self
                 .window

@@ -206,6 +206,7 @@ timelines! {
     w22_a_settling_time_can_be_set,
     w22_a_token_that_is_not_valid_yet_is_held_back,
     w22_a_token_that_is_refused_is_replaced_at_once,
+    w22_an_nbf_after_the_date_of_the_answer_holds_a_token_back,
     w22_an_nbf_far_ahead_holds_a_token_back_for_a_minute_at_most,
     w22_the_token_before_is_served_to_its_end_at_most,
     w22_without_a_token_before_it_one_that_is_not_valid_yet_is_served,
