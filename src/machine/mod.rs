@@ -83,7 +83,7 @@ impl Machine {
                     begun: false,
                 };
             }
-            Event::Renewed => self.lanes.values_mut().for_each(Lane::renewed),
+            Event::Renewed => self.lanes.values_mut().for_each(|lane| lane.renewed(now)),
             Event::LongTermBegan { age, left } => {
                 self.rotation
                     .began(&self.policies.rotation, (age, left), now);

@@ -222,3 +222,30 @@ async fn a_pause_longer_than_a_caller_would_wait_is_told_at_once() {
     assert_eq!(error.retry_after(), Some(secs(120)));
     assert_eq!(tokio::time::Instant::now(), before);
 }
+
+#[tokio::test(start_paused = true)]
+async fn e8_a_new_long_term_token_is_tried_at_once_during_a_pause_that_the_server_asked_for() {
+    let issuer = ScriptedIssuer::new();
+    let refusal = Error::terminal("no").with_code("invalid_token");
+    issuer.script([Answer::error(refusal.with_retry_after(secs(300)))]);
+    let (provider, _) = provider(&issuer);
+    provider.token().await.unwrap_err();
+    provider.renew(LongTermToken::new("another").unwrap());
+    provider.token().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn e8_a_new_long_term_token_retries_a_forced_refresh_at_once() {
+    let issuer = ScriptedIssuer::new();
+    let policy = RetryPolicy::default().terminal_pause(secs(600));
+    let provider = builder(&issuer).retry_policy(policy).build().unwrap();
+    let token = provider.token().await.unwrap();
+    issuer.script([Answer::error(
+        Error::terminal("no").with_code("invalid_token"),
+    )]);
+    provider.reject(&token).await.unwrap_err();
+    assert_eq!(issuer.exchanges(), 2);
+    provider.renew(LongTermToken::new("another").unwrap());
+    tokio::time::sleep(secs(1)).await;
+    assert_eq!(issuer.exchanges(), 3, "without a caller");
+}

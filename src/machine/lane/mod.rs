@@ -189,11 +189,12 @@ impl Lane {
         self.in_flight = false;
     }
 
-    /// Forgets a refusal, but keeps a pause that the server requested.
-    pub(super) fn renewed(&mut self) {
+    /// Forgets a refusal, and what was put off because of it.
+    pub(super) fn renewed(&mut self, now: Moment) {
         if self.refused {
             self.refused = false;
-            self.retry_at = self.paused_until;
+            self.retry_at = None;
+            self.forced_at = self.forced_at.map(|at| at.min(now));
         }
     }
 

@@ -24,8 +24,8 @@ pub(super) struct Play {
     repetitions: BTreeMap<LaneId, u32>,
     /// When an exchange of the lane last returned the token in use again.
     repeated_at: BTreeMap<LaneId, Moment>,
-    /// Lanes whose last failure was terminal: another long-term token does not end a requested pause.
-    locked_out: BTreeSet<LaneId>,
+    /// The latest possible end of the lane's token, if that states its whole life.
+    latest_end: BTreeMap<LaneId, Moment>,
     /// Lanes of which an exchange was to prove a long-term token.
     has_proven: BTreeSet<LaneId>,
     shut_down: bool,
@@ -47,7 +47,7 @@ impl Play {
             evicted: BTreeSet::new(),
             repetitions: BTreeMap::new(),
             repeated_at: BTreeMap::new(),
-            locked_out: BTreeSet::new(),
+            latest_end: BTreeMap::new(),
             has_proven: BTreeSet::new(),
             shut_down: false,
         }
@@ -229,11 +229,6 @@ impl Play {
     }
 
     fn fail(&mut self, lane: LaneId, failure: Failure, before: Option<Window>) {
-        if matches!(failure, Failure::Terminal { .. }) {
-            self.locked_out.insert(lane);
-        } else {
-            self.locked_out.remove(&lane);
-        }
         self.machine
             .handle(Event::Failed { lane, failure }, self.now);
         self.check_failure(lane, before);
@@ -382,7 +377,6 @@ impl Play {
                 && self.now < window.usable_until
                 && !self.machine.is_refused(lane)
                 && !self.repeated_at.contains_key(&lane)
-                && !self.locked_out.contains(&lane)
             {
                 let latest = window.usable_until + Duration::from_millis(1);
                 assert!(
