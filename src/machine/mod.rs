@@ -17,7 +17,7 @@ use crate::clock::Moment;
 use crate::policy::{RefreshPolicy, RetryPolicy, RotationPolicy, ScopePolicy};
 
 pub(crate) use event::{Action, Demand, Event, Failure, Generation, LaneId, Window};
-pub(crate) use lane::{Accepted, Brought, Outline, Outlook, Repeated};
+pub(crate) use lane::{Accepted, Brought, Outline, Outlook};
 pub(crate) use schedule::retry_delay;
 
 use lane::Lane;

@@ -50,12 +50,12 @@ pub(crate) fn log_doubtful_life(life: Duration) {
 }
 
 /// Logs that a statement about a token's end was left out.
-pub(crate) fn log_left_out(statement: &str, life: Duration) {
+pub(crate) fn log_left_out(statement: &str, life: Option<Duration>) {
     caught(|| {
         tracing::warn!(
             target: TARGET,
             statement,
-            life_ms = millis(life),
+            life_ms = life.map(millis),
             "ignored an implausible statement about the token's end"
         );
     });

@@ -14,7 +14,7 @@ use super::shared::Shared;
 use super::tasks::Ended;
 use crate::clock::Moment;
 use crate::error::{Error, ErrorKind};
-use crate::machine::{Accepted, Brought, Event, Failure, LaneId, Repeated, Window};
+use crate::machine::{Accepted, Brought, Event, Failure, LaneId, Window};
 use crate::observe::Happening;
 use crate::token::ShortTermToken;
 
@@ -87,13 +87,6 @@ fn accept(shared: &Shared, lane: &Lane, fresh: Fresh, now: Moment) {
 fn brought(shared: &Shared, lane: &Lane, fresh: &Fresh) -> Brought {
     let present = lane.cell.load();
     let is_repeated = present.is_some_and(|present| present.token.reads_like(&fresh.token));
-    let repeats = is_repeated.then(|| {
-        if fresh.token.has_fixed_end() {
-            Repeated::FixedEnd
-        } else {
-            Repeated::OpenEnd
-        }
-    });
     let policy = &shared.settings.policies.refresh;
     Brought {
         sent: fresh.sent,
@@ -104,7 +97,8 @@ fn brought(shared: &Shared, lane: &Lane, fresh: &Fresh) -> Brought {
             fresh.life
         },
         settling: fresh.token.not_valid_for().max(policy.settling_time),
-        repeats,
+        is_repeated,
+        whole_life: fresh.whole_life,
     }
 }
 

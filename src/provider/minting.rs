@@ -10,7 +10,7 @@ use crate::clock::Moment;
 use crate::error::Error;
 use crate::issuer::Exchanged;
 use crate::observe;
-use crate::token::{Lifetime, LongTermToken, ShortTermToken};
+use crate::token::{Judgement, Lifetime, LongTermToken, ShortTermToken};
 
 /// The short-term token that a successful exchange brought.
 #[derive(Debug)]
@@ -19,6 +19,8 @@ pub(super) struct Fresh {
     /// When the request was sent. The token is used as if its life began here.
     pub(super) sent: Moment,
     pub(super) life: Duration,
+    /// `exp` − `iat`, if the token states both.
+    pub(super) whole_life: Option<Duration>,
     /// Whether the life is only assumed.
     pub(super) is_assumed: bool,
     /// Whether the token has expired by the local clock and is used once.
@@ -42,18 +44,24 @@ pub(super) async fn mint(
     let (sent, asked_at) = (shared.now(), shared.wall());
     let exchange = settings.issuer.exchange(long_term, &lane.scopes);
     let Exchanged { token, replacement } = exchange.await?;
-    let (lifetime, left_out) = token.lifetime(shared.wall());
+    let Judgement {
+        lifetime,
+        left_out,
+        whole_life,
+    } = token.lifetime(shared.wall());
     let default = settings.policies.refresh.life_if_unknown;
     let life = match lifetime {
         Lifetime::For(life) => life,
         Lifetime::Doubtful { at_most } => at_most.map_or(default, |life| life.min(default)),
         Lifetime::Unknown => default,
     };
-    match (lifetime, left_out) {
-        (_, Some(left_out)) => observe::log_left_out(left_out.as_str(), life),
-        (Lifetime::Doubtful { .. }, _) => observe::log_doubtful_life(life),
-        (Lifetime::Unknown, _) => observe::log_assumed_life(life),
-        (Lifetime::For(_), _) => {}
+    for statement in &left_out {
+        observe::log_left_out(statement.as_str(), Some(life));
+    }
+    match lifetime {
+        Lifetime::Doubtful { .. } => observe::log_doubtful_life(life),
+        Lifetime::Unknown if left_out.is_empty() => observe::log_assumed_life(life),
+        Lifetime::Unknown | Lifetime::For(_) => {}
     }
     if replacement.is_some() {
         // It is not used before the other one is durable; but it is revoked with the rest.
@@ -63,6 +71,7 @@ pub(super) async fn mint(
         token,
         sent,
         life,
+        whole_life,
         is_assumed: !matches!(lifetime, Lifetime::For(_)),
         is_doubtful: matches!(lifetime, Lifetime::Doubtful { .. }),
     };

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use super::claims::Claims;
 use super::date::UnixMillis;
-use super::lifetime::{Lifetime, Stated, Statement};
+use super::lifetime::{Judgement, Stated};
 use crate::error::Error;
 use crate::secret::BearerToken;
 
@@ -39,7 +39,7 @@ impl Issued {
             .and_then(UnixMillis::to_system_time)
     }
 
-    pub(super) fn lifetime(&self, local: SystemTime) -> (Lifetime, Option<Statement>) {
+    pub(super) fn lifetime(&self, local: SystemTime) -> Judgement {
         let stated = Stated {
             expires_in: self.expires_in,
             expires_at: self.expires_at,

@@ -15,7 +15,7 @@ use date::UnixMillis;
 pub(crate) use date::duration_from_json;
 pub(crate) use issued::Issued;
 pub use issued::TokenBuilder;
-pub(crate) use lifetime::{Lifetime, Statement};
+pub(crate) use lifetime::{Judgement, Lifetime};
 
 use crate::error::Error;
 use crate::secret::BearerToken;
@@ -108,8 +108,8 @@ impl LongTermToken {
         self.0.claims.iat.and_then(UnixMillis::to_system_time)
     }
 
-    /// Returns how long the token lives, and the statement about its end that was left out, if any.
-    pub(crate) fn lifetime(&self, local: SystemTime) -> (Lifetime, Option<Statement>) {
+    /// Returns how long the token lives, by what it states and by the local clock.
+    pub(crate) fn lifetime(&self, local: SystemTime) -> Judgement {
         self.0.lifetime(local)
     }
 
@@ -176,19 +176,14 @@ impl ShortTermToken {
         self.0.claims.nbf.and_then(UnixMillis::to_system_time)
     }
 
-    /// Returns how long the token lives, and the statement about its end that was left out, if any.
-    pub(crate) fn lifetime(&self, local: SystemTime) -> (Lifetime, Option<Statement>) {
+    /// Returns how long the token lives, by what it states and by the local clock.
+    pub(crate) fn lifetime(&self, local: SystemTime) -> Judgement {
         self.0.lifetime(local)
     }
 
     /// Returns how much longer servers refuse the token because of its `nbf`: at most a minute.
     pub(crate) fn not_valid_for(&self) -> Duration {
         self.0.not_valid_for()
-    }
-
-    /// Returns whether the token has an `exp` claim.
-    pub(crate) fn has_fixed_end(&self) -> bool {
-        self.0.claims.exp.is_some()
     }
 
     /// Returns whether revoking one revokes the other.

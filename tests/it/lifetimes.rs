@@ -211,12 +211,6 @@ async fn w21_after_a_401_that_brings_the_same_token_the_401_is_returned() {
     }
     assert_eq!(server.received_requests().await.unwrap().len(), 3);
     assert_eq!(issuer.exchanges(), 2);
-    let token = provider.token().await.unwrap();
-    let error = provider.reject(&token).await.unwrap_err();
-    assert!(matches!(
-        error.kind(),
-        ErrorKind::Unchanged | ErrorKind::Denied
-    ));
 }
 
 #[tokio::test(start_paused = true)]

@@ -30,6 +30,7 @@ mod measuring;
 mod observing;
 mod one_flight;
 mod panicking;
+mod repeated;
 mod rotating;
 mod runtimes;
 mod scenarios;

@@ -24,17 +24,10 @@ pub(crate) struct Brought {
     /// How long after its arrival the token is held back while the token in use is good: resource servers
     /// may not accept it yet.
     pub(crate) settling: Duration,
-    /// `Some` if the exchange returned the token in use again.
-    pub(crate) repeats: Option<Repeated>,
-}
-
-/// Which statement about the end counts when an exchange returns the token in use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Repeated {
-    /// The latest statement about its end counts.
-    OpenEnd,
-    /// The token has an `exp`: the earliest statement about its end counts.
-    FixedEnd,
+    /// Whether the exchange returned the token in use again.
+    pub(crate) is_repeated: bool,
+    /// The life from when the token was minted to its end, if the token states both.
+    pub(crate) whole_life: Option<Duration>,
 }
 
 /// How a token was accepted.
@@ -55,7 +48,15 @@ pub(crate) enum Accepted {
 pub(in crate::machine) struct Upcoming {
     pub(super) window: Window,
     life: Duration,
+    latest_end: Option<Moment>,
     publish_at: Moment,
+}
+
+impl Brought {
+    /// Returns the latest possible end: a whole life after the request.
+    fn latest_end(&self) -> Option<Moment> {
+        Some(self.sent + self.whole_life?.min(LONGEST))
+    }
 }
 
 impl Lane {
@@ -67,16 +68,13 @@ impl Lane {
         brought: Brought,
         now: Moment,
     ) -> Accepted {
-        let present = self.window.zip(brought.repeats);
-        let accepted = match present {
-            Some((present, repeated)) => {
-                self.accept_again(policies, present, repeated, brought, now)
-            }
+        let accepted = match self.window.filter(|_| brought.is_repeated) {
+            Some(present) => self.accept_again(policies, present, brought, now),
             None => self.accept(policies, next, brought, now),
         };
         let Some(accepted) = accepted else {
             self.failed(policies, Failure::Transient { retry_after: None }, now);
-            if brought.repeats.is_some() {
+            if brought.is_repeated {
                 self.held_until = Some(now + BETWEEN_REPETITIONS);
             }
             return Accepted::Expired;
@@ -108,11 +106,13 @@ impl Lane {
             self.upcoming = Some(Upcoming {
                 window,
                 life,
+                latest_end: brought.latest_end(),
                 publish_at,
             });
             return Some(Accepted::Later(window));
         }
         self.take(window, life);
+        self.latest_end = brought.latest_end();
         Some(Accepted::Now(window))
     }
 
@@ -123,16 +123,15 @@ impl Lane {
         &mut self,
         policies: &Policies,
         present: Window,
-        repeated: Repeated,
-        Brought { sent, life, .. }: Brought,
+        brought: Brought,
         now: Moment,
     ) -> Option<Accepted> {
+        let Brought { sent, life, .. } = brought;
         let policy = &policies.refresh;
+        let latest_ends = [self.latest_end, brought.latest_end()];
+        self.latest_end = latest_ends.into_iter().flatten().min();
         let stated = sent + life.min(LONGEST);
-        let ends_at = match repeated {
-            Repeated::OpenEnd => stated,
-            Repeated::FixedEnd => stated.min(present.ends_at),
-        };
+        let ends_at = self.latest_end.map_or(stated, |latest| latest.min(stated));
         let rest = ends_at.since(now);
         if rest < schedule::SHORTEST_LIFE {
             return None;
@@ -196,8 +195,9 @@ impl Lane {
 
     /// Replaces the token in use with the upcoming one.
     pub(in crate::machine) fn publish(&mut self) {
-        if let Some(Upcoming { window, life, .. }) = self.upcoming.take() {
-            self.take(window, life);
+        if let Some(upcoming) = self.upcoming.take() {
+            self.take(upcoming.window, upcoming.life);
+            self.latest_end = upcoming.latest_end;
             self.demand = None;
         }
     }

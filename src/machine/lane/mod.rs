@@ -11,7 +11,7 @@ use super::schedule::{self, Rest};
 use crate::clock::Moment;
 
 use brought::Upcoming;
-pub(crate) use brought::{Accepted, Brought, Repeated};
+pub(crate) use brought::{Accepted, Brought};
 
 #[derive(Debug)]
 #[allow(
@@ -23,6 +23,8 @@ pub(super) struct Lane {
     pub(super) in_flight: bool,
     pub(super) window: Option<Window>,
     life: Duration,
+    /// The latest possible end of the token in use, if the token states its whole life.
+    latest_end: Option<Moment>,
     /// The token that will replace the one in use.
     upcoming: Option<Upcoming>,
     /// How many exchanges in its life returned the token in use again.
@@ -86,6 +88,7 @@ impl Lane {
             in_flight: false,
             window: None,
             life: Duration::ZERO,
+            latest_end: None,
             upcoming: None,
             repetitions: 0,
             held_until: None,
@@ -265,7 +268,7 @@ impl Lane {
         }
     }
 
-    /// Whether something newer than this generation is there, under way or asked for.
+    /// Returns whether a newer token than this one is there, waits to be published, or will be exchanged.
     pub(super) fn replaces(&self, generation: Generation) -> bool {
         self.upcoming.is_some() || self.is_replacing(generation)
     }

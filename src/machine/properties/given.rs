@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::super::{Policies, Repeated};
+use super::super::Policies;
 use crate::policy::{RefreshPolicy, RetryPolicy, RotationPolicy, ScopePolicy};
 
 /// One thing that happens to a machine, this long after the one before.
@@ -37,8 +37,8 @@ pub(super) enum Answer {
     Token(Duration),
     /// A token with this life and this settling time.
     Unsettled(Duration, Duration),
-    /// The token in use again, with this much life left.
-    Again(Duration, Repeated),
+    /// The token in use again, with this much life left, of which this is the whole life.
+    Again(Duration, Option<Duration>),
     Transient(Option<Duration>),
     Terminal(Option<Duration>),
 }
@@ -84,14 +84,11 @@ pub(super) fn answers() -> impl Strategy<Value = Answer> {
     prop_oneof![
         4 => durations().prop_map(Answer::Token),
         1 => (durations(), passing()).prop_map(|(life, time)| Answer::Unsettled(life, time)),
-        2 => (durations(), repeated()).prop_map(|(left, repeated)| Answer::Again(left, repeated)),
+        2 => (durations(), proptest::option::of(durations()))
+            .prop_map(|(left, whole_life)| Answer::Again(left, whole_life)),
         3 => proptest::option::of(durations()).prop_map(Answer::Transient),
         1 => proptest::option::of(durations()).prop_map(Answer::Terminal),
     ]
-}
-
-fn repeated() -> impl Strategy<Value = Repeated> {
-    prop_oneof![Just(Repeated::OpenEnd), Just(Repeated::FixedEnd)]
 }
 
 pub(super) fn attendances() -> impl Strategy<Value = Attendance> {

@@ -178,10 +178,9 @@ impl Play {
             return;
         }
         let before = self.machine.window(lane);
-        let (life, settling, repeats) = match answer {
-            Answer::Token(life) => (life, Duration::ZERO, None),
-            Answer::Unsettled(life, settling) => (life, settling, None),
-            Answer::Again(left, repeated) => (left, Duration::ZERO, Some(repeated)),
+        let (life, settling) = match answer {
+            Answer::Token(life) | Answer::Again(life, _) => (life, Duration::ZERO),
+            Answer::Unsettled(life, settling) => (life, settling),
             Answer::Transient(retry_after) => {
                 return self.fail(lane, Failure::Transient { retry_after }, before);
             }
@@ -193,7 +192,11 @@ impl Play {
             sent: *self.begun.get(&lane).unwrap().last().unwrap(),
             life,
             settling,
-            repeats,
+            is_repeated: matches!(answer, Answer::Again(..)),
+            whole_life: match answer {
+                Answer::Again(_, whole_life) => whole_life,
+                _ => None,
+            },
         };
         let accepted = self.machine.exchanged(lane, brought, self.now);
         if self.shut_down {
@@ -212,10 +215,10 @@ impl Play {
             }
             Accepted::Again(window) => {
                 assert_eq!(after, Some(window));
-                self.check_again(lane, before.unwrap(), window, repeats.unwrap());
+                self.check_again(lane, before.unwrap(), window, brought);
             }
             Accepted::Expired => {
-                if repeats.is_some() && before.is_some() {
+                if brought.is_repeated && before.is_some() {
                     self.repeated_at.insert(lane, self.now);
                 }
                 return self.check_failure(lane, before);
@@ -235,11 +238,14 @@ impl Play {
     }
 
     /// Checks a repeated token: it keeps its generation, is served to its end, and few exchanges follow.
-    fn check_again(&mut self, lane: LaneId, before: Window, window: Window, repeated: Repeated) {
+    fn check_again(&mut self, lane: LaneId, before: Window, window: Window, brought: Brought) {
         assert_eq!(window.generation, before.generation);
         assert!(window.usable_until <= window.ends_at && self.now < window.refresh_at);
-        if repeated == Repeated::FixedEnd {
-            assert!(window.ends_at <= before.ends_at, "its end moved");
+        if let Some(whole_life) = brought.whole_life {
+            let latest_end = brought.sent + whole_life;
+            let earliest = self.latest_end.entry(lane).or_insert(latest_end);
+            *earliest = latest_end.min(*earliest);
+            assert!(window.ends_at <= *earliest, "it outlives its whole life");
         }
         self.repeated_at.insert(lane, self.now);
         let gained = window.ends_at.since(before.ends_at);
@@ -283,6 +289,8 @@ impl Play {
     fn check_acceptance(&mut self, lane: LaneId, window: Window) {
         self.repetitions.remove(&lane);
         self.repeated_at.remove(&lane);
+        self.latest_end.remove(&lane);
+        self.has_proven.remove(&lane);
         assert!(window.generation > self.highest);
         self.highest = window.generation;
         self.generations.insert(lane, window.generation);
@@ -345,6 +353,7 @@ impl Play {
         assert!(needed_until.is_none_or(|until| until <= self.now));
         self.repetitions.remove(&lane);
         self.repeated_at.remove(&lane);
+        self.latest_end.remove(&lane);
     }
 
     fn check_sleep(&self, until: Option<Moment>) {

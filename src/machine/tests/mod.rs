@@ -58,7 +58,8 @@ fn brought(sent: Moment, life: Duration) -> Brought {
         sent,
         life,
         settling: Duration::ZERO,
-        repeats: None,
+        is_repeated: false,
+        whole_life: None,
     }
 }
 

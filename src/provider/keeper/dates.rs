@@ -4,13 +4,21 @@ use std::time::{Duration, SystemTime};
 
 use super::Shared;
 use crate::machine::Event;
+use crate::observe;
 use crate::store::{Dated, Record, Retiring};
 use crate::token::{Lifetime, LongTermToken};
 
 /// A token that was asked for at this moment, with its dates.
 pub(in crate::provider) fn dated(token: LongTermToken, asked_at: SystemTime) -> Dated {
-    let (lifetime, _) = token.lifetime(asked_at);
-    let ends_at = match lifetime {
+    let judgement = token.lifetime(asked_at);
+    let life = match judgement.lifetime {
+        Lifetime::For(life) => Some(life),
+        Lifetime::Doubtful { .. } | Lifetime::Unknown => None,
+    };
+    for statement in &judgement.left_out {
+        observe::log_left_out(statement.as_str(), life);
+    }
+    let ends_at = match judgement.lifetime {
         Lifetime::For(life) => asked_at.checked_add(life),
         Lifetime::Doubtful { .. } => token.expires_at(),
         Lifetime::Unknown => None,

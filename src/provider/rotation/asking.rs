@@ -118,8 +118,7 @@ fn spend(keeper: &mut Keeper, record: &mut Record) {
 
 pub(in crate::provider) fn note_minted(shared: &Shared, token: &ShortTermToken) {
     let now = shared.now();
-    let (lifetime, _) = token.lifetime(shared.wall());
-    let ends_at = match lifetime {
+    let ends_at = match token.lifetime(shared.wall()).lifetime {
         Lifetime::For(life) => Some(now + life),
         Lifetime::Doubtful { .. } | Lifetime::Unknown => None,
     };

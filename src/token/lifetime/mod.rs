@@ -8,6 +8,10 @@ use std::time::Duration;
 use super::date::UnixMillis;
 use crate::policy::LONGEST;
 
+/// A date further ahead is in milliseconds, stands for "never", or is compared with a clock that was
+/// never set.
+const PLAUSIBLE: Duration = Duration::from_secs(10 * 366 * 86_400);
+
 #[doc = include_str!("../../guide/lifetimes.md")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lifetime {
@@ -28,6 +32,17 @@ pub(crate) enum Statement {
     Date,
     Exp,
     Iat,
+}
+
+/// What the statements about a token's end come to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Judgement {
+    pub(crate) lifetime: Lifetime,
+    /// The statements that were left out.
+    pub(crate) left_out: Vec<Statement>,
+    /// `exp` − `iat`, if both count: an upper bound of the lifetime, also if the server returns the same
+    /// token again.
+    pub(crate) whole_life: Option<Duration>,
 }
 
 /// What is stated about a token's end, and what the local clock shows.
@@ -59,30 +74,39 @@ impl Statement {
 }
 
 impl Stated {
-    /// Returns the lifetime, and the statement that was left out, if any.
-    pub(super) fn judge(self) -> (Lifetime, Option<Statement>) {
-        let (stated, implausible) = self.without_implausible();
-        let Some(life) = stated.life() else {
-            return (Lifetime::Unknown, implausible);
+    pub(super) fn judge(self) -> Judgement {
+        let (stated, mut left_out) = self.without_implausible();
+        let contradicting = stated.contradicting();
+        let stated = contradicting.map_or(stated, |statement| stated.without(statement));
+        left_out.extend(contradicting);
+        let lifetime = match stated.life() {
+            None => Lifetime::Unknown,
+            Some(Duration::ZERO)
+                if stated.is_left_to_the_local_clock() && !stated.is_past_by_both_clocks() =>
+            {
+                let at_most = stated.whole_life().filter(|life| !life.is_zero());
+                Lifetime::Doubtful { at_most }
+            }
+            Some(life) => Lifetime::For(life),
         };
-        if !life.is_zero() {
-            return (Lifetime::For(life), implausible);
+        Judgement {
+            lifetime,
+            left_out,
+            whole_life: stated.whole_life(),
         }
-        if stated.is_past_by_both_clocks() {
-            return (Lifetime::For(Duration::ZERO), implausible);
+    }
+
+    /// Returns the statement by which alone the token would have expired on arrival.
+    fn contradicting(&self) -> Option<Statement> {
+        if !self.life()?.is_zero() || self.is_past_by_both_clocks() {
+            return None;
         }
         let alive = Statement::DOUBTED.into_iter().filter_map(|statement| {
-            let life = stated.without(statement).life()?;
+            let life = self.without(statement).life()?;
             (!life.is_zero()).then_some((life, statement))
         });
-        if let Some((life, left_out)) = alive.min_by_key(|(life, _)| *life) {
-            return (Lifetime::For(life), Some(left_out));
-        }
-        if stated.is_left_to_the_local_clock() {
-            let at_most = stated.whole_life().filter(|life| !life.is_zero());
-            return (Lifetime::Doubtful { at_most }, implausible);
-        }
-        (Lifetime::For(Duration::ZERO), implausible)
+        let (_, statement) = alive.min_by_key(|(life, _)| *life)?;
+        Some(statement)
     }
 
     /// Returns the life up to the earliest end; `None` if no end is stated.
@@ -113,20 +137,20 @@ impl Stated {
         dates.is_some_and(|(exp, date)| exp <= date.min(self.local))
     }
 
-    fn without_implausible(self) -> (Self, Option<Statement>) {
+    fn without_implausible(mut self) -> (Self, Vec<Statement>) {
         let now = self.date.unwrap_or(self.local);
-        let is_implausible =
-            |end: Option<UnixMillis>| end.is_some_and(|it| it.since(now) > LONGEST);
-        let mut judged = (self, None);
-        for (statement, end) in [
+        let ends = [
             (Statement::Exp, self.exp),
             (Statement::ExpiresAt, self.expires_at),
-        ] {
-            if is_implausible(end) {
-                judged = (judged.0.without(statement), Some(statement));
+        ];
+        let mut left_out = Vec::new();
+        for (statement, end) in ends {
+            if end.is_some_and(|end| end.since(now) > PLAUSIBLE) {
+                self = self.without(statement);
+                left_out.push(statement);
             }
         }
-        judged
+        (self, left_out)
     }
 
     const fn without(mut self, statement: Statement) -> Self {

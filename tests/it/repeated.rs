@@ -1,0 +1,189 @@
+//! A server that returns the same token again.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
+use everbearer::testkit::{Answer, ManualClock, ScriptedIssuer};
+use everbearer::{
+    Bearer, Clock, Error, ErrorKind, Exchanged, Grant, LongTermToken, Origin, ScopePolicy,
+    ShortTermToken, TokenIssuer, TokenProvider,
+};
+use serde_json::{Value, json};
+
+use crate::support::{builder, secs};
+
+fn jwt(claims: &Value) -> String {
+    let header = BASE64.encode(json!({"alg": "ES256K"}).to_string());
+    format!("{header}.{}.c2ln", BASE64.encode(claims.to_string()))
+}
+
+fn unix(time: SystemTime) -> u64 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH);
+    since.unwrap().as_secs()
+}
+
+/// Asks for a token once a minute, and returns the minutes without one.
+async fn minutes_without_a_token(provider: &TokenProvider, minutes: u64) -> Vec<u64> {
+    let mut without = Vec::new();
+    for minute in 0..minutes {
+        if provider.token().await.is_err() {
+            without.push(minute);
+        }
+        tokio::time::sleep(secs(60)).await;
+    }
+    without
+}
+
+#[tokio::test(start_paused = true)]
+async fn w21_an_earlier_clone_of_a_repeated_token_is_the_token_in_use() {
+    let issuer = ScriptedIssuer::new();
+    issuer.otherwise(Answer::from_fn(|_| {
+        let token = ShortTermToken::builder("shared");
+        token.expires_in(secs(900)).build()
+    }));
+    let provider = builder(&issuer).build().unwrap();
+    let first = provider.token().await.unwrap();
+    tokio::time::sleep(secs(800)).await;
+    assert!(issuer.exchanges() >= 2);
+    let error = provider.reject(&first).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unchanged);
+}
+
+#[tokio::test(start_paused = true)]
+async fn w21_a_repeated_jwt_that_outlives_its_stated_life_is_used_until_its_exp() {
+    let (issuer, clock) = (ScriptedIssuer::new(), ManualClock::new());
+    let now = unix(clock.wall());
+    let token = jwt(&json!({"iat": now, "exp": now + 3_600}));
+    issuer.otherwise(Answer::from_fn(move |_| {
+        let token = ShortTermToken::builder(&token);
+        token.expires_in(secs(900)).build()
+    }));
+    let provider = builder(&issuer).clock(clock).build().unwrap();
+    assert_eq!(minutes_without_a_token(&provider, 59).await, [0; 0]);
+    assert_eq!(provider.status().generation, 1);
+    assert!(provider.status().usable_for <= secs(60));
+    tokio::time::sleep(secs(60)).await;
+    provider.token().await.unwrap_err();
+}
+
+#[tokio::test(start_paused = true)]
+async fn w21_a_date_that_was_ahead_once_does_not_end_a_repeated_jwt() {
+    let (issuer, clock) = (ScriptedIssuer::new(), ManualClock::new());
+    let now = unix(clock.wall());
+    for claims in [
+        json!({"iat": now, "exp": now + 3_600}),
+        json!({"exp": now + 3_600}),
+    ] {
+        let (token, clock) = (jwt(&claims), ManualClock::new());
+        let (is_first, server) = (AtomicBool::new(true), clock.clone());
+        issuer.otherwise(Answer::from_fn(move |_| {
+            let ahead = if is_first.swap(false, Ordering::SeqCst) {
+                secs(3_000)
+            } else {
+                Duration::ZERO
+            };
+            let token = ShortTermToken::builder(&token);
+            token.server_time(server.wall() + ahead).build()
+        }));
+        let provider = builder(&issuer).clock(clock).build().unwrap();
+        assert_eq!(minutes_without_a_token(&provider, 59).await, [0; 0]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn w21_an_exp_that_is_left_out_does_not_end_a_repeated_jwt() {
+    for exp in [json!(253_402_300_799_u64), json!(1e300), json!(1_u64 << 63)] {
+        for expires_in in [None, Some(secs(900))] {
+            let (issuer, clock) = (ScriptedIssuer::new(), ManualClock::new());
+            let (token, server) = (jwt(&json!({"exp": exp})), clock.clone());
+            issuer.otherwise(Answer::from_fn(move |_| {
+                let token = ShortTermToken::builder(&token).server_time(server.wall());
+                match expires_in {
+                    Some(life) => token.expires_in(life).build(),
+                    None => token.build(),
+                }
+            }));
+            let provider = builder(&issuer).clock(clock).build().unwrap();
+            assert_eq!(minutes_without_a_token(&provider, 60).await, [0; 0]);
+        }
+    }
+}
+
+/// Returns one token for each scope set, for a day.
+#[derive(Clone, Debug)]
+struct Caching {
+    issuer: ScriptedIssuer,
+    ignores_scopes: bool,
+}
+
+#[async_trait::async_trait]
+impl TokenIssuer for Caching {
+    async fn exchange(&self, _: &LongTermToken, scopes: &[String]) -> Result<Exchanged, Error> {
+        let name = if self.ignores_scopes {
+            "cached".to_owned()
+        } else {
+            format!("cached-{}", scopes.join("-"))
+        };
+        let token = ShortTermToken::builder(&name).token_id(&name);
+        token.expires_in(secs(86_400)).build().map(Into::into)
+    }
+
+    async fn revoke(&self, token: Bearer<'_>) -> Result<(), Error> {
+        self.issuer.revoke(token).await
+    }
+
+    async fn obtain(&self, grant: &Grant) -> Result<LongTermToken, Error> {
+        self.issuer.obtain(grant).await
+    }
+
+    fn origin(&self) -> Option<Origin> {
+        None
+    }
+}
+
+fn caching(ignores_scopes: bool) -> (ScriptedIssuer, TokenProvider) {
+    let issuer = ScriptedIssuer::new();
+    let caching = Caching {
+        issuer: issuer.clone(),
+        ignores_scopes,
+    };
+    let provider = TokenProvider::builder(caching, LongTermToken::new("long-term").unwrap())
+        .clock(ManualClock::new())
+        .scope_policy(ScopePolicy::default().most(2))
+        .build()
+        .unwrap();
+    (issuer, provider)
+}
+
+#[tokio::test(start_paused = true)]
+async fn f14_a_token_that_another_set_uses_is_revoked_with_the_last_set() {
+    let (issuer, provider) = caching(true);
+    provider.token().await.unwrap();
+    let (a, b) = (provider.scoped(["a"]), provider.scoped(["b"]));
+    a.token().await.unwrap();
+    tokio::time::sleep(secs(300)).await;
+    b.token().await.unwrap();
+    tokio::time::sleep(secs(1_200)).await;
+    assert_eq!(issuer.revoked(), [""; 0]);
+    assert_eq!(provider.current().unwrap().expose(), "cached");
+    assert!(provider.shutdown().await.is_clean());
+    assert_eq!(issuer.revoked(), ["cached"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn f14_a_token_that_is_in_use_again_is_not_revoked_after_the_grace() {
+    let (issuer, provider) = caching(false);
+    let [a, b, c] = ["a", "b", "c"].map(|scope| provider.scoped([scope]));
+    a.token().await.unwrap();
+    b.token().await.unwrap();
+    tokio::time::sleep(secs(100)).await;
+    c.token().await.unwrap(); // evicts a
+    tokio::time::sleep(secs(5)).await;
+    for _ in 0..8 {
+        a.token().await.unwrap(); // evicts b, and gets the same token again
+        tokio::time::sleep(secs(5)).await;
+    }
+    assert_eq!(issuer.revoked(), ["cached-b"]);
+}
