@@ -110,6 +110,8 @@ const GIVEN: &str = r#"
     given.refresh: null has no meaning
 {"policy": {}}
     unknown field `policy`
+{"scopes": [1, "1s"]}
+    given.scopes: a list has no meaning here
 "#;
 
 /// Steps that are refused, each line followed by a part of the error about its last step. Before

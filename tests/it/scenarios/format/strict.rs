@@ -43,7 +43,10 @@ impl Place {
 
     fn takes_a_list(&self) -> bool {
         let field = self.fields.rsplit('.').next().unwrap_or_default();
-        LISTS.contains(&field) || field.starts_with("asked[") || self.is_in_claims()
+        let is_a_policy = self.fields == "given.scopes";
+        (LISTS.contains(&field) && !is_a_policy)
+            || field.starts_with("asked[")
+            || self.is_in_claims()
     }
 
     fn field(&self, name: &str) -> Self {

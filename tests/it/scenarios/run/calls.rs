@@ -34,7 +34,11 @@ impl Stage {
                 let (outcomes, what) = (Arc::clone(&outcomes), call.what.clone());
                 let (step, name, faults) = (self.step, call.name.clone(), self.faults.clone());
                 tokio::spawn(async move {
-                    let outcome = AssertUnwindSafe(caller.call(what));
+                    let outcome = AssertUnwindSafe(async move {
+                        let outcome = caller.call(what).await;
+                        drop(caller);
+                        outcome
+                    });
                     let outcome = outcome.catch_unwind().await.unwrap_or_else(|panic| {
                         let message = message(&*panic).to_owned();
                         faults.add(format!(
@@ -42,7 +46,6 @@ impl Stage {
                         ));
                         Outcome::Panicked(message)
                     });
-                    drop(caller);
                     outcomes.lock().unwrap().push(outcome);
                 })
             })

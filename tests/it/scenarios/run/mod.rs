@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use everbearer::testkit::{ManualClock, ScriptedIssuer};
 use everbearer::{LongTermToken, TokenProvider};
+use futures_util::FutureExt as _;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -47,6 +48,7 @@ async fn play(timeline: &Timeline) -> Result<(), String> {
         }
     }
     settle().await;
+    stage.look_at_dropped();
     match stage.faults.text() {
         faults if faults.is_empty() => Ok(()),
         faults => Err(format!("{}, at the end:\n{faults}", timeline.name)),
@@ -60,6 +62,8 @@ struct Stage {
     clock: ManualClock,
     provider: Option<TokenProvider>,
     calls: BTreeMap<String, Calls>,
+    /// The calls that were dropped.
+    dropped: Vec<JoinHandle<()>>,
     served: Served,
     mint: Mint,
     faults: Faults,
@@ -91,6 +95,7 @@ impl Stage {
             clock,
             provider: Some(provider),
             calls: BTreeMap::new(),
+            dropped: Vec::new(),
             served: Served::default(),
             mint,
             faults,
@@ -104,6 +109,7 @@ impl Stage {
         }
         if let Some(calls) = step.drop.as_ref().and_then(|name| self.calls.remove(name)) {
             calls.tasks.iter().for_each(JoinHandle::abort);
+            self.dropped.extend(calls.tasks);
         }
         if step.drop_handles.is_some() {
             self.provider = None;
@@ -120,6 +126,19 @@ impl Stage {
         if step.renew.is_some() {
             let long_term = LongTermToken::builder("lt-renewed").token_id("lt-renewed");
             self.provider().renew(long_term.build().unwrap());
+        }
+    }
+
+    /// Notes the panics of calls that were dropped.
+    fn look_at_dropped(&mut self) {
+        for task in self.dropped.drain(..) {
+            if let Some(Err(error)) = task.now_or_never()
+                && let Ok(panic) = error.try_into_panic()
+            {
+                let message = message(&*panic);
+                self.faults
+                    .add(format!("a call that was dropped panicked: {message}"));
+            }
         }
     }
 
