@@ -8,7 +8,7 @@ use everbearer::testkit::AuthServer;
 use everbearer::{ShutdownReport, Status};
 use tokio::runtime::Handle;
 
-use crate::fragile::Panics;
+use crate::fragile::{self, Panics};
 use crate::load::Tally;
 use crate::watched::Watched;
 
@@ -123,7 +123,11 @@ impl Figures {
         );
         rows.add("  of the subscriber", subscriber, subscriber > 0);
         rows.add("  of the recorder", recorder, recorder > 0);
-        rows.add("  of the issuer", issuer, true);
+        rows.add(
+            "  of the issuer",
+            issuer,
+            issuer > 0 || exchanges < fragile::ONE_CALL_OF,
+        );
         rows.add("  of the clock", clock, clock > 0);
         rows.add("  of a log without a reader", broken_pipe, true);
         rows.add("panics of the library", unexpected, unexpected == 0);

@@ -18,7 +18,8 @@ use tracing::{Event, Subscriber, span};
 
 use crate::Result;
 
-const ONE_CALL_OF: u32 = 100;
+/// About a hundred, and prime, so that a regular pattern of calls cannot avoid the panics.
+pub(crate) const ONE_CALL_OF: u64 = 101;
 /// One event of so many is logged, so that the figures stay readable between the lines.
 const EVENTS_PER_LINE: u64 = 100;
 
@@ -46,7 +47,16 @@ pub(crate) struct Panics {
 impl Fragile {
     /// Panics in one call of a hundred.
     pub(crate) fn call(self) {
-        if fastrand::u32(..ONE_CALL_OF) == 0 {
+        static CALLS: [AtomicU64; 4] = [const { AtomicU64::new(0) }; 4];
+        let [subscriber, recorder, issuer, clock] = &CALLS;
+        let calls = match self {
+            Self::Subscriber => subscriber,
+            Self::Recorder => recorder,
+            Self::Issuer => issuer,
+            Self::Clock => clock,
+        };
+        let call = calls.fetch_add(1, Ordering::Relaxed) + 1;
+        if call.is_multiple_of(ONE_CALL_OF) {
             panic::panic_any(self);
         }
     }
