@@ -68,7 +68,8 @@ impl RetryPolicy {
     /// How long a terminal error (the server refuses the credential) is handed to callers without
     /// asking the server again. After this pause, a caller in need of a token causes one more
     /// attempt; while there is still a good token, one more is made without anybody asking.
-    /// Default: 30 s.
+    /// A `Retry-After` with the error lengthens the pause, up to
+    /// [`longest_retry_after`](Self::longest_retry_after). Default: 30 s.
     #[must_use]
     pub const fn terminal_pause(mut self, pause: Duration) -> Self {
         self.terminal_pause = pause;
