@@ -5,11 +5,10 @@ use std::time::{Duration, SystemTime};
 use http::header::{DATE, RETRY_AFTER};
 use http::{HeaderMap, StatusCode};
 use serde::de::IgnoredAny;
-use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::members::{Members, readable};
-use super::models::TokenResponse;
+use super::models::{AuthError, TokenResponse};
 use crate::clock::{Clock as _, SystemClock};
 use crate::error::{Error, ErrorKind};
 use crate::token::Issued;
@@ -56,7 +55,7 @@ impl Answer<'_> {
         if self.status.is_success() {
             let text = readable(&self.body);
             return match Members::of(&text) {
-                Some(members) if members.get::<Value>("code").is_some_and(|it| !it.is_null()) => {
+                Some(members) if !members.get("code").is_null() => {
                     Err(self.not_revoked("an error code"))
                 }
                 None if serde_json::from_str::<IgnoredAny>(&text).is_err() && !self.is_empty() => {
@@ -93,8 +92,11 @@ impl Answer<'_> {
     pub(super) fn token<T: From<Issued>>(&self) -> Result<TokenResponse<T>, Error> {
         let text = readable(&self.body);
         let what = match Members::of(&text) {
-            Some(members) => match TokenResponse::read(&members, self.date()) {
-                Ok(response) => return Ok(response),
+            Some(members) => match TokenResponse::read(|name| members.get(name)) {
+                Ok(mut response) => {
+                    response.server_time = self.date();
+                    return Ok(response);
+                }
                 Err(name) => format!("`{name}` is missing or of another type"),
             },
             None if self.body.is_empty() => "its body is empty".to_owned(),
@@ -122,9 +124,9 @@ impl Answer<'_> {
         }
         let body = readable(&self.body);
         let members = Members::of(&body);
-        let member = |name| members.as_ref()?.get::<String>(name);
-        let code = member("code").filter(|code| is_code(code) && !echoes(code, &self.secrets));
-        let message = member("message");
+        let error = members.and_then(|members| AuthError::read(|name| members.get(name)));
+        let (code, message) = error.map(|it| (it.code, it.message)).unzip();
+        let code = code.filter(|code| is_code(code) && !echoes(code, &self.secrets));
         let message = message.and_then(|message| printable(&message, &self.secrets));
         let text = match (&code, message) {
             (Some(code), Some(message)) => format!("the auth server answers {code}: {message}"),

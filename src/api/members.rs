@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use serde::Deserialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
@@ -34,16 +34,16 @@ impl<'a> Members<'a> {
         serde_json::from_str(text).ok().map(Self)
     }
 
-    /// Returns the member of this name, or `None` if it is missing or of another type.
-    pub(super) fn get<T: Deserialize<'a>>(&self, name: &str) -> Option<T> {
-        serde_json::from_str(self.0.get(name)?.get()).ok()
+    /// Returns the member of this name, or `null` if it is missing or cannot be read.
+    pub(super) fn get(&self, name: &str) -> Value {
+        let member = self.0.get(name);
+        let value = member.and_then(|member| serde_json::from_str(member.get()).ok());
+        value.unwrap_or_default()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::Value;
-
     use super::*;
 
     #[test]
@@ -65,8 +65,8 @@ mod tests {
         ] {
             let text = readable(body);
             let members = Members::of(&text).unwrap();
-            assert_eq!(members.get::<String>("code").as_deref(), Some("a"));
-            assert_eq!(members.get::<String>("missing"), None);
+            assert_eq!(members.get("code"), "a");
+            assert_eq!(members.get("missing"), Value::Null);
         }
     }
 
@@ -77,7 +77,7 @@ mod tests {
             assert!(Members::of(&text).is_none(), "{body}");
         }
         let text = readable(br#"{"n": 1e999}"#);
-        assert_eq!(Members::of(&text).unwrap().get::<Value>("n"), None);
+        assert_eq!(Members::of(&text).unwrap().get("n"), Value::Null);
     }
 
     #[test]

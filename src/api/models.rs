@@ -6,9 +6,10 @@
 use std::marker::PhantomData;
 use std::time::{Duration, SystemTime};
 
-use serde_json::Value;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
 
-use super::members::Members;
 use crate::error::{Error, ErrorKind};
 use crate::secret::Secret;
 use crate::token::{Issued, LongTermToken, ShortTermToken, TokenBuilder, duration_from_json};
@@ -107,6 +108,20 @@ pub type ShortTokenResponse = TokenResponse<ShortTermToken>;
 /// Parsed leniently: `expires_in` may be a number in a string, `scopes` a space-separated string, and
 /// `token_id` a number. Any other field of another type counts as absent, except `token_type` and
 /// `access_token`.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use everbearer::models::ShortTokenResponse;
+///
+/// # fn main() -> Result<(), serde_json::Error> {
+/// let body = r#"{"token_type": "Bearer", "access_token": "a.b.c", "expires_in": "900"}"#;
+/// let response: ShortTokenResponse = serde_json::from_str(body)?;
+/// assert_eq!(response.expires_in, Some(Duration::from_secs(900)));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct TokenResponse<T> {
@@ -127,32 +142,98 @@ pub struct TokenResponse<T> {
     tier: PhantomData<fn() -> T>,
 }
 
+/// The body of every answer that is not a success.
+///
+/// Parsed leniently: only `code` must have the contract's type.
+///
+/// # Examples
+///
+/// ```
+/// use everbearer::models::AuthError;
+///
+/// # fn main() -> Result<(), serde_json::Error> {
+/// let error: AuthError = serde_json::from_str(r#"{"code": "invalid_grant", "message": null}"#)?;
+/// assert_eq!((error.code.as_str(), error.message.as_str()), ("invalid_grant", ""));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct AuthError {
+    /// Such as `invalid_grant`; unknown codes are kept.
+    pub code: String,
+    /// A description for humans; empty if the member is not a string.
+    pub message: String,
+    /// Further information; `None` if the member is not an object.
+    pub details: Option<Map<String, Value>>,
+}
+
+impl<T> TokenResponse<T> {
+    /// Reads the members of the body, which are `null` if they are missing. Fails with the name of the first
+    /// required member that is missing or of another type.
+    pub(super) fn read(mut member: impl FnMut(&str) -> Value) -> Result<Self, &'static str> {
+        let Value::String(token_type) = member("token_type") else {
+            return Err("token_type");
+        };
+        let Value::String(access_token) = member("access_token") else {
+            return Err("access_token");
+        };
+        Ok(Self {
+            token_type,
+            access_token: access_token.into(),
+            expires_in: duration_from_json(&member("expires_in")),
+            expires_at: date(&member("expires_at")),
+            scopes: scopes(member("scopes")),
+            token_id: id(member("token_id")),
+            server_time: None,
+            tier: PhantomData,
+        })
+    }
+}
+
+impl AuthError {
+    /// Reads the members of the body, which are `null` if they are missing. Returns `None` if there is no
+    /// `code`.
+    pub(super) fn read(mut member: impl FnMut(&str) -> Value) -> Option<Self> {
+        let Value::String(code) = member("code") else {
+            return None;
+        };
+        let message = match member("message") {
+            Value::String(message) => message,
+            _ => String::new(),
+        };
+        let details = match member("details") {
+            Value::Object(details) => Some(details),
+            _ => None,
+        };
+        Some(Self {
+            code,
+            message,
+            details,
+        })
+    }
+}
+
+impl<'de, T> Deserialize<'de> for TokenResponse<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut body = Map::deserialize(deserializer)?;
+        Self::read(|name| body.remove(name).unwrap_or_default()).map_err(D::Error::missing_field)
+    }
+}
+
+impl<'de> Deserialize<'de> for AuthError {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut body = Map::deserialize(deserializer)?;
+        let error = Self::read(|name| body.remove(name).unwrap_or_default());
+        error.ok_or_else(|| D::Error::missing_field("code"))
+    }
+}
+
 #[allow(
     private_bounds,
     reason = "the two token types are all that a response can bring"
 )]
 impl<T: From<Issued>> TokenResponse<T> {
-    /// Reads the members of an answer that came at `server_time`. Fails with the name of the first member
-    /// that is required and missing, or of another type.
-    pub(super) fn read(
-        members: &Members<'_>,
-        server_time: Option<SystemTime>,
-    ) -> Result<Self, &'static str> {
-        let token_type = members.get("token_type").ok_or("token_type")?;
-        let access_token = members.get("access_token").ok_or("access_token")?;
-        let member = |name| members.get::<Value>(name).unwrap_or_default();
-        Ok(Self {
-            token_type,
-            access_token,
-            expires_in: duration_from_json(&member("expires_in")),
-            expires_at: date(&member("expires_at")),
-            scopes: scopes(member("scopes")),
-            token_id: id(member("token_id")),
-            server_time,
-            tier: PhantomData,
-        })
-    }
-
     /// The token with all that is known about it.
     ///
     /// # Errors
