@@ -1,6 +1,7 @@
 //! How an [`AuthApi`] is configured.
 
 use std::fmt;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::HeaderValue;
@@ -15,8 +16,6 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 /// How long an idle connection is kept: shorter than servers and middleboxes keep it, which may drop it
 /// silently, and long enough for the calls of one exchange or of a shutdown.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(2);
-/// If that one idle connection is closed, a repeated call opens a new one.
-const MOST_IDLE: usize = 1;
 
 /// Configures an [`AuthApi`].
 ///
@@ -62,7 +61,8 @@ impl AuthApiBuilder {
     /// in the clear; a client of its own takes no proxy for those.
     ///
     /// Set its [`pool_idle_timeout`](reqwest::ClientBuilder::pool_idle_timeout) to a few seconds: servers
-    /// and middleboxes close idle connections, often silently, and a call on a closed connection fails.
+    /// and middleboxes close idle connections, often silently, and a call on such a connection may fail or
+    /// time out. A repeated call goes through this client, too, and may meet another such connection.
     pub fn http_client(mut self, client: reqwest::Client) -> Self {
         self.http = Some(client);
         self
@@ -77,7 +77,7 @@ impl AuthApiBuilder {
 
     /// How long one call may take, from its beginning to the end of the answer. Default: 15 s.
     /// The client that is built without [`http_client`](Self::http_client) also has a connect timeout
-    /// of 5 s, keeps one idle connection, and closes it after 2 s.
+    /// of 5 s, and closes idle connections after 2 s.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
@@ -110,11 +110,13 @@ impl AuthApiBuilder {
             .map(HeaderValue::try_from)
             .transpose()
             .map_err(|_| config("the client ID holds characters that cannot stand in a header"))?;
+        let (http, repeating) = match self.http {
+            Some(client) => (client.clone(), OnceLock::from(client)),
+            None => (own_client(&origin, usize::MAX)?, OnceLock::new()),
+        };
         Ok(AuthApi {
-            http: match self.http {
-                Some(client) => client,
-                None => own_client(&origin)?,
-            },
+            http,
+            repeating: Arc::new(repeating),
             base,
             origin,
             client_id,
@@ -123,7 +125,15 @@ impl AuthApiBuilder {
     }
 }
 
-fn own_client(origin: &Origin) -> Result<reqwest::Client, Error> {
+impl AuthApi {
+    /// Returns the client for repeated calls. It keeps no connections, so each call opens a new one.
+    pub(super) fn repeating(&self) -> &reqwest::Client {
+        self.repeating
+            .get_or_init(|| own_client(&self.origin, 0).unwrap_or_else(|_| self.http.clone()))
+    }
+}
+
+fn own_client(origin: &Origin, most_idle: usize) -> Result<reqwest::Client, Error> {
     let client = reqwest::Client::builder();
     // Plain http is for this machine only: not for a proxy that the environment names.
     let client = if origin.is_encrypted() {
@@ -135,7 +145,7 @@ fn own_client(origin: &Origin) -> Result<reqwest::Client, Error> {
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(CONNECT_TIMEOUT)
         .pool_idle_timeout(IDLE_TIMEOUT)
-        .pool_max_idle_per_host(MOST_IDLE)
+        .pool_max_idle_per_host(most_idle)
         .user_agent(concat!("everbearer/", env!("CARGO_PKG_VERSION")));
     // Without a rustls crypto provider, reqwest panics.
     let built = caught(|| client.build()).ok_or_else(|| {

@@ -1,5 +1,5 @@
 //! One call to the auth server. It reads a bounded answer and follows no redirect. A call that carries
-//! nothing that is valid once is repeated once on a new connection.
+//! nothing that is valid once is repeated once on another connection.
 
 use std::error::Error as StdError;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use http::HeaderMap;
 use http::header::{
     ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue,
 };
-use reqwest::{Body, Client, Method, Request, Url};
+use reqwest::{Body, Method, Request, Url};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
@@ -45,7 +45,7 @@ impl<'a> Call<'a> {
         Self {
             operation,
             url,
-            // Whether reqwest decodes another encoding is a choice of the application's.
+            // reqwest decodes a compressed answer only if the application enables that.
             headers: HeaderMap::from_iter([(ACCEPT, JSON), (ACCEPT_ENCODING, IDENTITY)]),
             body: None,
             is_repeatable: false,
@@ -93,14 +93,14 @@ impl<'a> Call<'a> {
         if let Some(id) = &api.client_id {
             self.headers.insert(CLIENT_ID, id.clone());
         }
-        let outcome = tokio::time::timeout(api.timeout, self.exchange(&api.http)).await;
+        let outcome = tokio::time::timeout(api.timeout, self.exchange(api)).await;
         outcome.unwrap_or_else(|_| Err(self.timed_out(api.timeout)))
     }
 
-    async fn exchange(&self, http: &Client) -> Result<Answer<'a>, Error> {
-        let mut outcome = http.execute(self.request()).await;
+    async fn exchange(&self, api: &AuthApi) -> Result<Answer<'a>, Error> {
+        let mut outcome = api.http.execute(self.request()).await;
         if self.is_repeatable && outcome.as_ref().is_err_and(is_broken_connection) {
-            outcome = http.execute(self.request()).await;
+            outcome = api.repeating().execute(self.request()).await;
         }
         let mut response = outcome.map_err(|error| self.unreachable(error))?;
         if *response.url() != self.url {

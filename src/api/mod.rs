@@ -8,6 +8,7 @@ pub mod models;
 mod wire;
 
 use std::fmt;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::HeaderValue;
@@ -70,6 +71,8 @@ pub struct AuthApi {
     base: Url,
     origin: Origin,
     http: reqwest::Client,
+    /// See [`AuthApi::repeating`]. It is built when it is first needed.
+    repeating: Arc<OnceLock<reqwest::Client>>,
     client_id: Option<HeaderValue>,
     timeout: Duration,
 }
@@ -191,9 +194,9 @@ impl AuthApi {
     /// # Errors
     ///
     /// [`ErrorKind::InvalidToken`] if the ID is empty, `.` or `..`, which cannot stand in a path, holds
-    /// control characters, or is longer than 4 KiB. [`ErrorKind::InvalidRequest`] after a 404 with an empty body: it is
-    /// unknown whether the token is revoked. [`ErrorKind::Protocol`] after an answer that is not the
-    /// auth server's, such as the page of a captive portal. Otherwise any [`ErrorKind`] from
+    /// control characters, or is longer than 4 KiB. [`ErrorKind::InvalidRequest`] after a 404 with an empty
+    /// body: it is unknown whether the token is revoked. [`ErrorKind::Protocol`] after an answer that is not
+    /// the auth server's, such as the page of a captive portal. Otherwise any [`ErrorKind`] from
     /// [`Unreachable`](ErrorKind::Unreachable) to [`InvalidRequest`](ErrorKind::InvalidRequest).
     ///
     /// # Cancel safety

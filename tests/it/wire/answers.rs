@@ -182,7 +182,7 @@ async fn e9_a_date_in_retry_after_counts_without_a_date_of_the_server() {
 }
 
 #[tokio::test]
-async fn a2_the_code_counts_beside_text_that_is_no_json() {
+async fn a2_the_code_counts_beside_members_that_cannot_be_read() {
     let deep = format!(
         r#"{{"details":{}1{},"code":"invalid_token"}}"#,
         "[".repeat(200),

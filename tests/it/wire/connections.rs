@@ -93,9 +93,12 @@ async fn e20_a_connection_that_no_call_uses_is_closed_soon() {
     server.await.unwrap();
 }
 
-/// Starts a server that answers the first request of each connection and closes the connection at the
-/// second one. Returns its URL and the numbers of the connections that requests came on.
-async fn server_that_answers_once() -> (String, Arc<Mutex<Vec<usize>>>) {
+/// Starts a server that answers this many requests on each connection and closes the connection at the next
+/// one. Returns its URL and the numbers of the connections that requests came on.
+async fn server_that_answers(
+    times: usize,
+    answer: &'static str,
+) -> (String, Arc<Mutex<Vec<usize>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let received = Arc::<Mutex<Vec<usize>>>::default();
@@ -107,16 +110,16 @@ async fn server_that_answers_once() -> (String, Arc<Mutex<Vec<usize>>>) {
             tokio::spawn(async move {
                 let mut buffer = vec![0; 16 * 1024];
                 while let Ok(1..) = socket.read(&mut buffer).await {
-                    let is_first = {
+                    let requests = {
                         let mut log = log.lock().unwrap();
                         log.push(connection);
-                        log.iter().filter(|it| **it == connection).count() == 1
+                        log.iter().filter(|it| **it == connection).count()
                     };
-                    if !is_first {
+                    if requests > times {
                         return;
                     }
-                    tokio::time::sleep(millis(100)).await; // the other request comes meanwhile
-                    socket.write_all(TOKEN.as_bytes()).await.unwrap();
+                    tokio::time::sleep(millis(100)).await; // the other requests come meanwhile
+                    socket.write_all(answer.as_bytes()).await.unwrap();
                 }
             });
         }
@@ -125,8 +128,8 @@ async fn server_that_answers_once() -> (String, Arc<Mutex<Vec<usize>>>) {
 }
 
 #[tokio::test]
-async fn e20_of_two_connections_one_is_kept_so_the_repeated_call_opens_a_new_one() {
-    let (url, received) = server_that_answers_once().await;
+async fn e20_a_repeated_call_opens_a_new_connection_though_another_one_is_idle() {
+    let (url, received) = server_that_answers(1, TOKEN).await;
     let api = AuthApi::new(url).unwrap();
     let long_term = long_term();
     let exchange = || api.issue_short_term_token(&long_term, None);
@@ -137,6 +140,23 @@ async fn e20_of_two_connections_one_is_kept_so_the_repeated_call_opens_a_new_one
     let received = received.lock().unwrap();
     assert_eq!(received.len(), 4, "{received:?}");
     assert_eq!(received[3], 3, "{received:?}");
+}
+
+#[tokio::test]
+async fn d11_concurrent_revocations_reuse_their_connections() {
+    let (url, received) = server_that_answers(usize::MAX, NO_CONTENT).await;
+    let api = AuthApi::new(url).unwrap();
+    let long_term = long_term();
+    for _ in 0..5 {
+        let revocations = (0..16).map(|_| api.revoke_token("tok_1", &long_term));
+        futures_util::future::try_join_all(revocations)
+            .await
+            .unwrap();
+    }
+    let received = received.lock().unwrap();
+    assert_eq!(received.len(), 80);
+    let connections = *received.iter().max().unwrap();
+    assert!(connections <= 32, "{connections} connections");
 }
 
 #[tokio::test]

@@ -81,7 +81,7 @@ async fn slashes_at_the_end_of_the_base_url_are_left_out() {
 }
 
 #[tokio::test]
-async fn a_token_id_that_no_server_has_minted_is_not_sent() {
+async fn an_invalid_token_id_is_not_sent() {
     let (server, api) = server_that_answers(ResponseTemplate::new(204)).await;
     let longest = "a".repeat(4 * 1024);
     api.revoke_token(&longest, &long_term()).await.unwrap();
