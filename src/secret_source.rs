@@ -45,7 +45,7 @@ const LONGEST_FILE: usize = 64 * 1024;
 #[derive(Clone)]
 pub struct SecretSource {
     kind: Kind,
-    last: Arc<LastRead>,
+    known: Arc<Known>,
 }
 
 type Callback = dyn Fn() -> BoxFuture<'static, Result<Secret, Error>> + Send + Sync;
@@ -58,23 +58,25 @@ enum Kind {
     Callback(Arc<Callback>),
 }
 
-/// A keyed hash of the last secret that was read, which shows a change without keeping the secret.
+/// Keyed hashes of secrets, which show a change without keeping the secrets.
 #[derive(Default)]
-struct LastRead {
+struct Known {
     hasher: RandomState,
-    hash: AtomicU64,
+    /// The hash of the secret that was last used, [`Known::NONE`] or [`Known::UNREADABLE`].
+    used: AtomicU64,
+    /// The hash of the secret that [`SecretSource::is_new`] last reported.
+    reported: AtomicU64,
 }
 
-impl LastRead {
-    const NEVER: u64 = 0;
-    const FAILED: u64 = 1;
+impl Known {
+    /// No secret was ever used.
+    const NONE: u64 = 0;
+    const UNREADABLE: u64 = 1;
 
-    /// Notes what was read. Returns the hashes of what was read before and of what was read now.
-    fn note(&self, secret: &Result<Secret, Error>) -> (u64, u64) {
-        let hash = secret.as_ref().map_or(Self::FAILED, |secret| {
-            self.hasher.hash_one(secret.expose()).max(Self::FAILED + 1)
-        });
-        (self.hash.swap(hash, Ordering::Relaxed), hash)
+    fn hash(&self, secret: &Secret) -> u64 {
+        self.hasher
+            .hash_one(secret.expose())
+            .max(Self::UNREADABLE + 1)
     }
 }
 
@@ -82,7 +84,7 @@ impl From<Kind> for SecretSource {
     fn from(kind: Kind) -> Self {
         Self {
             kind,
-            last: Arc::default(),
+            known: Arc::default(),
         }
     }
 }
@@ -168,27 +170,38 @@ impl SecretSource {
                 outcome => outcome,
             },
         };
-        self.last.note(&secret);
+        let hash = secret.as_ref().map(|secret| self.known.hash(secret));
+        let hash = hash.unwrap_or(Known::UNREADABLE);
+        self.known.used.store(hash, Ordering::Relaxed);
         secret
     }
 
-    /// Returns whether a file or variable holds another secret than when it was last read, for which a call
-    /// of this method counts, too. A source that was never read, or cannot be read now, counts as unchanged.
-    pub(crate) fn has_changed(&self) -> bool {
+    /// Returns whether a file or variable holds another secret than when it was last used. A source that was
+    /// never used, or cannot be read now, counts as unchanged.
+    pub(crate) fn is_replaced(&self) -> bool {
+        self.replacement().is_some()
+    }
+
+    /// Returns the same, but reports each secret once only.
+    pub(crate) fn is_new(&self) -> bool {
+        let reported = &self.known.reported;
+        let replacement = self.replacement();
+        replacement.is_some_and(|hash| reported.swap(hash, Ordering::Relaxed) != hash)
+    }
+
+    fn replacement(&self) -> Option<u64> {
         let present = match &self.kind {
-            Kind::Value(_) | Kind::Callback(_) => return false,
+            Kind::Value(_) | Kind::Callback(_) => return None,
             Kind::Env(name) => from_env(name),
             Kind::File(path) => from_file(path),
         };
-        if present.is_err() || self.last.hash.load(Ordering::Relaxed) == LastRead::NEVER {
-            return false;
-        }
-        let (before, now) = self.last.note(&present);
-        before != now
+        let present = self.known.hash(&present.ok()?);
+        let used = self.known.used.load(Ordering::Relaxed);
+        (used != Known::NONE && used != present).then_some(present)
     }
 
-    /// Returns the same source as one that was never read. Clones share what was read last.
-    pub(crate) fn unread(self) -> Self {
+    /// Returns the same source as one that was never used. Clones share what was used last.
+    pub(crate) fn unused(self) -> Self {
         Self::from(self.kind)
     }
 }

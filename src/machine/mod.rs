@@ -83,7 +83,10 @@ impl Machine {
                     begun: false,
                 };
             }
-            Event::Renewed => self.lanes.values_mut().for_each(|lane| lane.renewed(now)),
+            Event::Renewed { keeps_pauses } => {
+                let lanes = self.lanes.values_mut();
+                lanes.for_each(|lane| lane.renewed(keeps_pauses, now));
+            }
             Event::LongTermBegan { age, left } => {
                 self.rotation
                     .began(&self.policies.rotation, (age, left), now);

@@ -237,9 +237,9 @@ impl TokenProviderBuilder {
         let settings = Settings {
             name: self.name,
             issuer: self.issuer,
-            // What was read for another provider, or for the other grant, is no change for this one.
-            recover_with: recover_with.map(Grant::unread),
-            rotate_with: rotate_with.map(Grant::unread),
+            // Each provider, and each of its grants, keeps its own record of the secret that it read last.
+            recover_with: recover_with.map(Grant::unused),
+            rotate_with: rotate_with.map(Grant::unused),
             shares_store: self.store.is_some(),
             store: self.store.unwrap_or_else(|| Arc::new(MemoryStore::new())),
             origins,

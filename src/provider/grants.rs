@@ -33,7 +33,7 @@ pub(super) async fn obtain(shared: &Shared, grant: &Grant) -> Result<LongTermTok
     check_pause(shared)?;
     let issuer = &shared.settings.issuer;
     let mut outcome = bounded_call(shared, issuer.obtain(grant)).await;
-    if outcome.as_ref().is_err_and(is_plain_refusal) && grant.has_changed() {
+    if outcome.as_ref().is_err_and(is_plain_refusal) && grant.is_replaced() {
         outcome = bounded_call(shared, issuer.obtain(grant)).await;
     }
     outcome.inspect_err(|error| note_pause(shared, error, None))
@@ -90,12 +90,12 @@ pub(super) fn look_at_secrets(shared: &Shared) {
     if !(is_refused || is_rotation_refused) || check_pause(shared).is_err() {
         return;
     }
-    let has_changed = |grant: &Option<Grant>| grant.as_ref().is_some_and(Grant::has_changed);
+    let is_new = |grant: &Option<Grant>| grant.as_ref().is_some_and(Grant::is_new);
     let settings = &shared.settings;
-    let recovers = is_refused && has_changed(&settings.recover_with);
-    let rotates = is_rotation_refused && has_changed(&settings.rotate_with);
+    let recovers = is_refused && is_new(&settings.recover_with);
+    let rotates = is_rotation_refused && is_new(&settings.rotate_with);
     if recovers || rotates {
-        shared.signal(Event::Renewed);
+        shared.signal(Event::Renewed { keeps_pauses: true });
         shared.signal(Event::Urgent);
     }
 }

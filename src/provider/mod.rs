@@ -373,7 +373,10 @@ impl TokenProvider {
             engine.hold(long_term.clone(), now);
             engine.handed_in = Some(long_term);
             engine.machine.handle(began, now);
-            engine.machine.handle(Event::Renewed, now);
+            let renewed = Event::Renewed {
+                keeps_pauses: false,
+            };
+            engine.machine.handle(renewed, now);
             engine.machine.handle(Event::Urgent, now);
         }
         self.shared.wake.notify_one();

@@ -250,24 +250,30 @@ impl Grant {
         Ok((request, authorization))
     }
 
-    /// Returns the same grant with a secret that was never read.
-    pub(crate) fn unread(mut self) -> Self {
+    /// Returns the same grant with a secret that was never used.
+    pub(crate) fn unused(mut self) -> Self {
         self.mechanism = match self.mechanism {
-            Mechanism::ClientSecret(source) => Mechanism::ClientSecret(source.unread()),
-            Mechanism::ShortTermToken(source) => Mechanism::ShortTermToken(source.unread()),
+            Mechanism::ClientSecret(source) => Mechanism::ClientSecret(source.unused()),
+            Mechanism::ShortTermToken(source) => Mechanism::ShortTermToken(source.unused()),
             other => other,
         };
         self
     }
 
-    /// Returns whether the file or variable of the secret holds another value than when it was last read,
-    /// for which a call of this method counts, too.
-    pub(crate) fn has_changed(&self) -> bool {
+    /// Returns whether the file or variable of the secret holds another value than when it was last used.
+    pub(crate) fn is_replaced(&self) -> bool {
+        self.source().is_some_and(SecretSource::is_replaced)
+    }
+
+    /// Returns the same, but reports each value once only.
+    pub(crate) fn is_new(&self) -> bool {
+        self.source().is_some_and(SecretSource::is_new)
+    }
+
+    const fn source(&self) -> Option<&SecretSource> {
         match &self.mechanism {
-            Mechanism::ClientSecret(source) | Mechanism::ShortTermToken(source) => {
-                source.has_changed()
-            }
-            Mechanism::OneTimeCode(_) | Mechanism::Assertion(_) | Mechanism::OwnToken => false,
+            Mechanism::ClientSecret(source) | Mechanism::ShortTermToken(source) => Some(source),
+            Mechanism::OneTimeCode(_) | Mechanism::Assertion(_) | Mechanism::OwnToken => None,
         }
     }
 

@@ -85,6 +85,7 @@ impl Lane {
         self.failures = 0;
         self.alike = 0;
         self.retry_at = None;
+        self.paused_until = None;
         self.refused = false;
         accepted
     }

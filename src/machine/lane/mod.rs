@@ -192,12 +192,15 @@ impl Lane {
         self.in_flight = false;
     }
 
-    /// Forgets a refusal, and what was put off because of it.
-    pub(super) fn renewed(&mut self, now: Moment) {
+    /// Forgets a refusal and the pause after it, unless the server requested that pause and it is to be
+    /// kept. A forced refresh that waits for the same is due, too.
+    pub(super) fn renewed(&mut self, keeps_pause: bool, now: Moment) {
         if self.refused {
             self.refused = false;
-            self.retry_at = None;
-            self.forced_at = self.forced_at.map(|at| at.min(now));
+            self.paused_until = self.paused_until.filter(|_| keeps_pause);
+            self.retry_at = self.paused_until;
+            let earliest = self.paused_until.unwrap_or(now);
+            self.forced_at = self.forced_at.map(|at| at.min(earliest.max(now)));
         }
     }
 

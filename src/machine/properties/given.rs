@@ -20,7 +20,9 @@ pub(super) enum Step {
     Outlast(u8),
     Need(u8, Duration),
     Evict,
-    Renew,
+    Renew {
+        keeps_pauses: bool,
+    },
     /// Another long-term token is in use: this old, with so much left.
     Begin(Duration, Option<Duration>),
     Rotate,
@@ -137,7 +139,7 @@ pub(super) fn steps() -> impl Strategy<Value = Step> {
         1 => lane.clone().prop_map(Step::Outlast),
         1 => (lane, passing()).prop_map(|(lane, duration)| Step::Need(lane, duration)),
         1 => Just(Step::Evict),
-        1 => Just(Step::Renew),
+        1 => proptest::bool::ANY.prop_map(|keeps_pauses| Step::Renew { keeps_pauses }),
         2 => (durations(), proptest::option::of(durations()))
             .prop_map(|(age, left)| Step::Begin(age, left)),
         1 => Just(Step::Rotate),

@@ -24,6 +24,8 @@ pub(super) struct Play {
     repetitions: BTreeMap<LaneId, u32>,
     /// When an exchange of the lane last returned the token in use again.
     repeated_at: BTreeMap<LaneId, Moment>,
+    /// Lanes whose last failure was terminal, and which may keep a pause that the server requested.
+    locked_out: BTreeSet<LaneId>,
     /// The latest possible end of the lane's token, if that states its whole life.
     latest_end: BTreeMap<LaneId, Moment>,
     /// Lanes of which an exchange was to prove a long-term token.
@@ -47,6 +49,7 @@ impl Play {
             evicted: BTreeSet::new(),
             repetitions: BTreeMap::new(),
             repeated_at: BTreeMap::new(),
+            locked_out: BTreeSet::new(),
             latest_end: BTreeMap::new(),
             has_proven: BTreeSet::new(),
             shut_down: false,
@@ -87,7 +90,13 @@ impl Play {
                     self.evicted.insert(lane);
                 }
             }
-            Step::Renew => self.machine.handle(Event::Renewed, self.now),
+            Step::Renew { keeps_pauses } => {
+                if !keeps_pauses {
+                    self.locked_out.clear();
+                }
+                self.machine
+                    .handle(Event::Renewed { keeps_pauses }, self.now);
+            }
             Step::Begin(age, left) => {
                 self.machine
                     .handle(Event::LongTermBegan { age, left }, self.now);
@@ -226,12 +235,18 @@ impl Play {
         }
         assert_eq!(self.machine.failures(lane), 0);
         assert!(!self.machine.is_refused(lane));
+        self.locked_out.remove(&lane);
         if self.proving && lane == LaneId::ROOT {
             self.prove(false);
         }
     }
 
     fn fail(&mut self, lane: LaneId, failure: Failure, before: Option<Window>) {
+        if matches!(failure, Failure::Terminal { .. }) {
+            self.locked_out.insert(lane);
+        } else {
+            self.locked_out.remove(&lane);
+        }
         self.machine
             .handle(Event::Failed { lane, failure }, self.now);
         self.check_failure(lane, before);
@@ -386,6 +401,7 @@ impl Play {
                 && self.now < window.usable_until
                 && !self.machine.is_refused(lane)
                 && !self.repeated_at.contains_key(&lane)
+                && !self.locked_out.contains(&lane)
             {
                 let latest = window.usable_until + Duration::from_millis(1);
                 assert!(

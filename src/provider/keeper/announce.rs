@@ -37,7 +37,8 @@ impl Keeper {
             if engine.handed_in.is_none() {
                 if !is_present {
                     engine.hold(current.token.clone(), now);
-                    engine.machine.handle(Event::Renewed, now);
+                    let renewed = Event::Renewed { keeps_pauses: true };
+                    engine.machine.handle(renewed, now);
                 }
                 let is_told = |told: &Dated| is_alike(told, current);
                 let is_new = !self.announced.as_ref().is_some_and(is_told);

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use everbearer::testkit::{Answer, AuthServer, Endpoint, Fault, ManualClock, ScriptedIssuer};
 use everbearer::{
-    AuthApi, Error, ErrorKind, Grant, LongTermToken, RetryPolicy, SecretSource, State,
-    TokenProvider,
+    AuthApi, Bearer, Error, ErrorKind, Exchanged, Grant, LongTermToken, Origin, RetryPolicy,
+    SecretSource, ShortTermToken, State, TokenIssuer, TokenProvider,
 };
 
 use super::sources::TestFile;
@@ -69,6 +69,67 @@ async fn e16_no_scope_set_uses_a_grant_that_is_locked_out() {
         provider.scoped(["a"]).token().await.unwrap();
         assert_eq!(issuer.obtained(), 1);
     }
+}
+
+/// Returns another long-term token with each exchange, and refuses the scope `a` with a pause.
+#[derive(Clone, Debug, Default)]
+struct Replacing {
+    exchanges: Arc<Mutex<Vec<String>>>,
+}
+
+#[async_trait::async_trait]
+impl TokenIssuer for Replacing {
+    async fn exchange(&self, _: &LongTermToken, scopes: &[String]) -> Result<Exchanged, Error> {
+        let number = {
+            let mut exchanges = self.exchanges.lock().unwrap();
+            exchanges.push(scopes.join(" "));
+            exchanges.len()
+        };
+        if scopes == ["a"] {
+            let error = Error::terminal("locked out").with_code("access_denied");
+            return Err(error.with_retry_after(secs(300)));
+        }
+        let token = ShortTermToken::builder(&format!("st-{number}")).expires_in(secs(60));
+        let long_term = LongTermToken::new(format!("lt-{number}"))?;
+        Ok(Exchanged::from(token.build()?).replacing(long_term))
+    }
+
+    async fn revoke(&self, _: Bearer<'_>) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn obtain(&self, _: &Grant) -> Result<LongTermToken, Error> {
+        Err(Error::terminal("there is no grant"))
+    }
+
+    fn origin(&self) -> Option<Origin> {
+        None
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn e16_a_replaced_long_term_token_does_not_end_a_pause_that_the_server_asked_for() {
+    let issuer = Replacing::default();
+    let provider = TokenProvider::builder(issuer.clone(), LongTermToken::new("long-term").unwrap())
+        .clock(ManualClock::new())
+        .build()
+        .unwrap();
+    provider.token().await.unwrap();
+    let scoped = provider.scoped(["a"]);
+    scoped.token().await.unwrap_err();
+    let asked = || {
+        let exchanges = issuer.exchanges.lock().unwrap();
+        exchanges.iter().filter(|scopes| *scopes == "a").count()
+    };
+    for _ in 0..26 {
+        tokio::time::sleep(secs(10)).await;
+        scoped.token().await.unwrap_err();
+    }
+    assert_eq!(asked(), 1);
+    assert!(issuer.exchanges.lock().unwrap().len() > 5);
+    tokio::time::sleep(secs(50)).await;
+    scoped.token().await.unwrap_err();
+    assert_eq!(asked(), 2);
 }
 
 fn provider_with(server: &AuthServer, source: SecretSource, policy: RetryPolicy) -> TokenProvider {
@@ -286,7 +347,7 @@ async fn e19_a_pause_that_the_server_asked_for_is_kept_all_the_same() {
 }
 
 #[tokio::test]
-async fn e19_a_secret_that_was_never_read_is_no_change() {
+async fn e19_the_secret_of_a_grant_that_was_not_refused_is_no_change() {
     let server = AuthServer::start().await.unwrap();
     let file = TestFile::holding("e19-unread", "wrong, too");
     let api = AuthApi::new(server.base_url()).unwrap();
@@ -303,21 +364,78 @@ async fn e19_a_secret_that_was_never_read_is_no_change() {
     assert_eq!(server.counts().long_term.requests, 2, "by the callers only");
 }
 
-#[tokio::test(start_paused = true)]
+/// Refuses each exchange for a reason that no other long-term token heals.
+fn refuse_exchanges(server: &AuthServer) {
+    let refusal = Fault::Status {
+        status: 403,
+        code: Some("access_denied".to_owned()),
+        retry_after: None,
+    };
+    server.fault_always(Endpoint::ShortTerm, refusal);
+}
+
+#[tokio::test]
 async fn e19_a_change_that_does_not_help_is_tried_once() {
-    let issuer = ScriptedIssuer::new();
-    let refusal = Error::terminal("no").with_code("access_denied");
-    issuer.script(std::iter::repeat_n(Answer::error(refusal), 100));
-    let file = TestFile::holding("e19-once", "one");
-    let grant = Grant::client_secret("id", file.source());
-    let provider = TokenProvider::builder(issuer.clone(), grant)
+    let server = AuthServer::start().await.unwrap();
+    refuse_exchanges(&server);
+    let file = TestFile::holding("e19-once", server.client_secret());
+    let provider = provider_with(&server, file.source(), RetryPolicy::default());
+    provider.token().await.unwrap_err();
+    assert_eq!(server.counts().short_term.requests, 1);
+    file.write("another");
+    for _ in 0..5 {
+        jump(secs(31)).await;
+        assert_eq!(server.counts().short_term.requests, 2);
+    }
+    requests_are(&server, 1).await;
+}
+
+#[tokio::test]
+async fn e19_a_secret_that_was_never_used_is_no_change() {
+    let server = AuthServer::start().await.unwrap();
+    refuse_exchanges(&server);
+    let file = TestFile::holding("e19-unused", server.client_secret());
+    let api = AuthApi::new(server.base_url()).unwrap();
+    let long_term = LongTermToken::new("long-term").unwrap();
+    let provider = TokenProvider::builder(api, long_term)
+        .recover_with(Grant::client_secret(server.client_id(), file.source()))
         .clock(ManualClock::new())
         .build()
         .unwrap();
     provider.token().await.unwrap_err();
-    file.write("two");
-    tokio::time::sleep(secs(3_600)).await;
-    assert!(provider.status().consecutive_failures <= 2);
+    for _ in 0..5 {
+        jump(secs(31)).await;
+        assert_eq!(server.counts().short_term.requests, 1);
+    }
+}
+
+#[tokio::test]
+async fn e19_a_secret_that_is_replaced_during_an_attempt_is_used() {
+    let server = AuthServer::start().await.unwrap();
+    let file = TestFile::holding("e19-meanwhile", "wrong");
+    let api = AuthApi::builder(server.base_url()).timeout(secs(100));
+    let grant = Grant::client_secret(server.client_id(), file.source());
+    let provider = TokenProvider::builder(api.build().unwrap(), grant)
+        .clock(ManualClock::new())
+        .retry_policy(RetryPolicy::default().exchange_timeout(secs(100)))
+        .build()
+        .unwrap();
+    provider.token().await.unwrap_err();
+    jump(secs(31)).await;
+    server.script(Endpoint::LongTerm, [Fault::Latency(secs(2))]);
+    let caller = tokio::spawn({
+        let provider = provider.clone();
+        async move { provider.token().await }
+    });
+    requests_are(&server, 2).await;
+    file.write(server.client_secret());
+    jump(secs(31)).await;
+    requests_are(&server, 2).await;
+    requests_are(&server, 3).await;
+    while provider.current().is_none() {
+        tokio::time::sleep(millis(20)).await;
+    }
+    drop(caller);
 }
 
 #[tokio::test]
