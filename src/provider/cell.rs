@@ -12,8 +12,8 @@ use crate::clock::Moment;
 use crate::machine::{Generation, Window};
 use crate::token::ShortTermToken;
 
-/// How precisely the last use is noted: readers share the cache line in between.
-const USE_PRECISION: Duration = Duration::from_secs(1);
+/// The precision of the last use. Between two writes, readers share the cache line.
+pub(super) const USE_PRECISION: Duration = Duration::from_secs(1);
 
 /// Holds the token in use. Readers never wait for a writer; there is one writer at a time, which
 /// the engine's lock sees to.

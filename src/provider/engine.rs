@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime};
 
-use super::cell::Published;
+use super::cell::{Published, USE_PRECISION};
 use super::grants::GrantPause;
 use super::landing::Swap;
 use super::lane::Lane;
@@ -298,7 +298,7 @@ impl Engine {
             let last_use = if lane.has_waiting() {
                 now
             } else {
-                lane.cell.last_use()
+                (lane.cell.last_use() + USE_PRECISION).min(now)
             };
             self.machine.handle(Event::Used(lane.id), last_use);
         }

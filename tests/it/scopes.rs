@@ -1,7 +1,7 @@
 //! Narrower sets of scopes.
 
 use everbearer::testkit::{Answer, AuthServer, ManualClock, ScriptedIssuer};
-use everbearer::{Error, ErrorKind, Happening, ScopePolicy, State};
+use everbearer::{Error, ErrorKind, Happening, LongTermToken, ScopePolicy, State};
 
 use crate::support::{builder, millis, provider, provider_at, secs, settle, tasks};
 
@@ -199,4 +199,44 @@ async fn f15_a_set_is_not_evicted_during_a_pause_that_the_server_asked_for() {
     assert_eq!(error.kind(), ErrorKind::TooManyScopeSets);
     tokio::time::sleep(secs(201)).await;
     b.token().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn f15_a_success_ends_the_pause_that_keeps_a_set() {
+    for (is_refusal, elapsed) in [(true, 0), (false, 300)] {
+        let issuer = ScriptedIssuer::new();
+        let policy = ScopePolicy::default().most(1);
+        let provider = builder(&issuer).scope_policy(policy).build().unwrap();
+        provider.token().await.unwrap();
+        let failure = if is_refusal {
+            Error::terminal("no").with_code("access_denied")
+        } else {
+            Error::transient("slow")
+        };
+        issuer.script([Answer::error(failure.with_retry_after(secs(300)))]);
+        let (a, b) = (provider.scoped(["a"]), provider.scoped(["b"]));
+        a.token().await.unwrap_err();
+        tokio::time::sleep(secs(elapsed)).await;
+        if is_refusal {
+            provider.renew(LongTermToken::new("another").unwrap());
+        }
+        a.token().await.unwrap();
+        tokio::time::sleep(secs(40)).await;
+        b.token().await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn f12_a_set_in_constant_use_is_not_retired_however_short_the_idle_time_is() {
+    for idle in [millis(500), secs(1)] {
+        let issuer = ScriptedIssuer::new();
+        let policy = ScopePolicy::default().idle(idle);
+        let provider = builder(&issuer).scope_policy(policy).build().unwrap();
+        let scoped = provider.scoped(["a"]);
+        for _ in 0..300 {
+            scoped.token().await.unwrap();
+            tokio::time::sleep(millis(100)).await;
+        }
+        assert_eq!(issuer.revoked(), [""; 0]);
+    }
 }
