@@ -178,8 +178,9 @@ fn attend(shared: &Arc<Shared>, tasks: &mut Tasks, rotate: bool) {
     tasks.start_minting(observe::rotation_span(), attendance, Ended::Attendance);
 }
 
-/// Revokes the tokens of a closed lane.
+/// Revokes the tokens of a closed lane, except those that another lane uses or will revoke.
 fn revoke(shared: &Arc<Shared>, tasks: &mut Tasks, Retired { left, .. }: Retired) {
+    let left = left.into_iter().map(|minted| minted.token);
     let unused = shared.engine().unused(left);
     for token in unused {
         let span = observe::revocation_span(token.token_id());

@@ -50,7 +50,7 @@ pub(super) struct Engine {
     pub(super) store_error: Option<Error>,
     pub(super) live: LiveTokens,
     pub(super) shutdown_began: Option<Moment>,
-    /// Whether observers were told which tokens a shutdown without a driver left.
+    /// Whether observers were told which tokens a shutdown without a driver did not revoke.
     pub(super) is_undone_told: bool,
     root: Arc<Lane>,
     open: HashMap<LaneId, Open>,
@@ -305,20 +305,29 @@ impl Engine {
     }
 
     fn close(&mut self, lane: LaneId, now: Moment) -> Option<Retired> {
-        let Open { lane, .. } = self.open.remove(&lane)?;
+        let open = self.open.remove(&lane)?;
+        for token in open.tokens() {
+            self.live.give(&token, lane);
+        }
+        let Open { lane, .. } = open;
         lane.cell.withdraw();
         self.live.forget_ended(now);
         let left = self.live.of_lane(lane.id);
         Some(Retired { lane, left })
     }
 
-    /// Returns the tokens that no open lane uses. A server may hand out one token for several scope sets;
-    /// such a token is the next lane's to revoke.
-    pub(super) fn unused(&mut self, tokens: Vec<Minted>) -> Vec<ShortTermToken> {
+    /// Returns the tokens that no open lane uses and no evicted lane will revoke. Assigns each of the others
+    /// to the open lane that uses it. A server may return one token for several scope sets.
+    pub(super) fn unused(
+        &mut self,
+        tokens: impl IntoIterator<Item = ShortTermToken>,
+    ) -> Vec<ShortTermToken> {
         let mut unused = Vec::new();
-        for Minted { token, .. } in tokens {
+        for token in tokens {
+            let mut evicted = self.evicted.values().flat_map(|evicted| &evicted.left);
             match self.open.values().find(|open| open.uses(&token)) {
                 Some(open) => self.live.give(&token, open.lane.id),
+                None if evicted.any(|minted| minted.token.is_same(&token)) => {}
                 None => unused.push(token),
             }
         }
@@ -388,8 +397,9 @@ impl Engine {
         let evicted = self.machine.evict(now).ok_or_else(|| {
             Error::new(
                 ErrorKind::TooManyScopeSets,
-                "all scope sets that ScopePolicy::most allows were in use within the last 30 s; use \
-                 fewer scope sets, or raise ScopePolicy::most",
+                "all scope sets that ScopePolicy::most allows were in use within the last 30 s, or \
+                 are in a pause that the server requested; use fewer scope sets, or raise \
+                 ScopePolicy::most",
             )
         })?;
         let Some(retired) = self.close(evicted, now) else {
@@ -413,11 +423,15 @@ impl Engine {
 }
 
 impl Open {
+    /// Returns the token in use and the one that will replace it.
+    fn tokens(&self) -> impl Iterator<Item = ShortTermToken> {
+        let present = self.lane.cell.load().map(|present| present.token.clone());
+        let upcoming = self.upcoming.as_ref().map(|it| it.token.clone());
+        present.into_iter().chain(upcoming)
+    }
+
     fn uses(&self, token: &ShortTermToken) -> bool {
-        let present = self.lane.cell.load();
-        let upcoming = self.upcoming.as_ref();
-        present.is_some_and(|present| present.token.is_same(token))
-            || upcoming.is_some_and(|upcoming| upcoming.token.is_same(token))
+        self.tokens().any(|used| used.is_same(token))
     }
 }
 

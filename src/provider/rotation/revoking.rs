@@ -9,10 +9,12 @@ use crate::provider::shared::Shared;
 use crate::store::Record;
 use crate::token::{Bearer, LongTermToken};
 
-/// Tokens that could obtain a long-term one have no further use. If that fails, they end by
-/// themselves, or with the shutdown.
+/// Revokes the short-term tokens that obtained a long-term one, except those that a scope set uses. If that
+/// fails, they end by themselves, or with the shutdown.
 pub(super) async fn revoke_spent(shared: &Shared, keeper: &mut Keeper) {
-    for token in std::mem::take(&mut keeper.spent) {
+    let spent = std::mem::take(&mut keeper.spent);
+    let unused = shared.engine().unused(spent);
+    for token in unused {
         let outcome = revoke(shared, Bearer::ShortTerm(&token)).await;
         if outcome.is_ok() {
             shared.engine().live.forget(&token);
