@@ -183,7 +183,7 @@ impl Machine {
     }
 
     /// Evicts the lane that has been idle longest, if it has been idle for [`EVICTABLE_AFTER`]. Its tokens
-    /// are revoked after [`EVICTION_GRACE`].
+    /// are revoked after [`EVICTION_GRACE`]. Lanes in a pause that the server requested are kept.
     pub(crate) fn evict(&mut self, now: Moment) -> Option<LaneId> {
         let lanes = self.lanes.iter();
         let lanes = lanes.filter(|(id, lane)| **id != LaneId::ROOT && !lane.is_paused(now));
@@ -272,8 +272,8 @@ impl Machine {
             .is_some_and(|lane| lane.replaces(generation))
     }
 
-    /// Returns whether an exchange that replaces this generation is in flight or demanded, or has
-    /// succeeded.
+    /// Returns whether a newer token than this generation is in use, or an exchange for one is in flight or
+    /// demanded. A token that waits to be published does not count.
     pub(crate) fn is_replacing(&self, lane: LaneId, generation: Generation) -> bool {
         let lane = self.lanes.get(&lane);
         lane.is_some_and(|lane| lane.is_replacing(generation))

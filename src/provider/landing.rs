@@ -98,7 +98,7 @@ fn brought(shared: &Shared, lane: &Lane, fresh: &Fresh) -> Brought {
         },
         settling: fresh.token.not_valid_for().max(policy.settling_time),
         is_repeated,
-        whole_life: fresh.whole_life,
+        at_most: fresh.at_most,
     }
 }
 

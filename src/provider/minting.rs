@@ -19,8 +19,8 @@ pub(super) struct Fresh {
     /// When the request was sent. The token is used as if its life began here.
     pub(super) sent: Moment,
     pub(super) life: Duration,
-    /// `exp` − `iat`, if the token states both.
-    pub(super) whole_life: Option<Duration>,
+    /// An upper bound of the life, also if the server returns the same token again.
+    pub(super) at_most: Option<Duration>,
     /// Whether the life is only assumed.
     pub(super) is_assumed: bool,
     /// Whether the token has expired by the local clock and is used once.
@@ -47,19 +47,19 @@ pub(super) async fn mint(
     let Judgement {
         lifetime,
         left_out,
-        whole_life,
+        at_most,
     } = token.lifetime(shared.wall());
     let default = settings.policies.refresh.life_if_unknown;
     let life = match lifetime {
         Lifetime::For(life) => life,
-        Lifetime::Doubtful { at_most } => at_most.map_or(default, |life| life.min(default)),
-        Lifetime::Unknown => default,
+        Lifetime::Doubtful | Lifetime::Unknown => default,
     };
+    let life = at_most.map_or(life, |at_most| at_most.min(life));
     for statement in &left_out {
         observe::log_left_out(statement.as_str(), Some(life));
     }
     match lifetime {
-        Lifetime::Doubtful { .. } => observe::log_doubtful_life(life),
+        Lifetime::Doubtful => observe::log_doubtful_life(life),
         Lifetime::Unknown if left_out.is_empty() => observe::log_assumed_life(life),
         Lifetime::Unknown | Lifetime::For(_) => {}
     }
@@ -71,9 +71,9 @@ pub(super) async fn mint(
         token,
         sent,
         life,
-        whole_life,
+        at_most,
         is_assumed: !matches!(lifetime, Lifetime::For(_)),
-        is_doubtful: matches!(lifetime, Lifetime::Doubtful { .. }),
+        is_doubtful: matches!(lifetime, Lifetime::Doubtful),
     };
     Ok(Minting {
         fresh,

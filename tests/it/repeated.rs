@@ -1,4 +1,4 @@
-//! A server that returns the same token again.
+//! A server that returns the same token again, or for several scope sets.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
@@ -7,8 +7,8 @@ use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
 use everbearer::testkit::{Answer, ManualClock, ScriptedIssuer};
 use everbearer::{
-    Bearer, Clock, Error, ErrorKind, Exchanged, Grant, LongTermToken, Origin, ScopePolicy,
-    ShortTermToken, TokenIssuer, TokenProvider,
+    Bearer, Clock, Error, ErrorKind, Exchanged, Grant, LongTermToken, Origin, RefreshPolicy,
+    ScopePolicy, ShortTermToken, TokenIssuer, TokenProvider, TokenProviderBuilder,
 };
 use serde_json::{Value, json};
 
@@ -53,19 +53,24 @@ async fn w21_an_earlier_clone_of_a_repeated_token_is_the_token_in_use() {
 
 #[tokio::test(start_paused = true)]
 async fn w21_a_repeated_jwt_that_outlives_its_stated_life_is_used_until_its_exp() {
-    let (issuer, clock) = (ScriptedIssuer::new(), ManualClock::new());
-    let now = unix(clock.wall());
-    let token = jwt(&json!({"iat": now, "exp": now + 3_600}));
-    issuer.otherwise(Answer::from_fn(move |_| {
-        let token = ShortTermToken::builder(&token);
-        token.expires_in(secs(900)).build()
-    }));
-    let provider = builder(&issuer).clock(clock).build().unwrap();
-    assert_eq!(minutes_without_a_token(&provider, 59).await, [0; 0]);
-    assert_eq!(provider.status().generation, 1);
-    assert!(provider.status().usable_for <= secs(60));
-    tokio::time::sleep(secs(60)).await;
-    provider.token().await.unwrap_err();
+    for has_iat in [true, false] {
+        for expires_in in [900, 3_600] {
+            let (issuer, clock) = (ScriptedIssuer::new(), ManualClock::new());
+            let now = unix(clock.wall());
+            let iat = has_iat.then_some(now);
+            let token = jwt(&json!({"iat": iat, "exp": now + 3_600}));
+            issuer.otherwise(Answer::from_fn(move |_| {
+                let token = ShortTermToken::builder(&token);
+                token.expires_in(secs(expires_in)).build()
+            }));
+            let provider = builder(&issuer).clock(clock).build().unwrap();
+            assert_eq!(minutes_without_a_token(&provider, 59).await, [0; 0]);
+            assert_eq!(provider.status().generation, 1);
+            assert!(provider.status().usable_for <= secs(60));
+            tokio::time::sleep(secs(60)).await;
+            provider.token().await.unwrap_err();
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -111,7 +116,7 @@ async fn w21_an_exp_that_is_left_out_does_not_end_a_repeated_jwt() {
     }
 }
 
-/// Returns one token for each scope set, for a day.
+/// Returns a token that lives for a day: one for each scope set, or one for all of them but `own`.
 #[derive(Clone, Debug)]
 struct Caching {
     issuer: ScriptedIssuer,
@@ -121,7 +126,7 @@ struct Caching {
 #[async_trait::async_trait]
 impl TokenIssuer for Caching {
     async fn exchange(&self, _: &LongTermToken, scopes: &[String]) -> Result<Exchanged, Error> {
-        let name = if self.ignores_scopes {
+        let name = if self.ignores_scopes && scopes != ["own"] {
             "cached".to_owned()
         } else {
             format!("cached-{}", scopes.join("-"))
@@ -138,23 +143,34 @@ impl TokenIssuer for Caching {
         self.issuer.obtain(grant).await
     }
 
+    async fn rotate(
+        &self,
+        grant: &Grant,
+        authority: &ShortTermToken,
+    ) -> Result<LongTermToken, Error> {
+        self.issuer.rotate(grant, authority).await
+    }
+
     fn origin(&self) -> Option<Origin> {
         None
     }
 }
 
 fn caching(ignores_scopes: bool) -> (ScriptedIssuer, TokenProvider) {
+    let (issuer, builder) = caching_builder(ignores_scopes);
+    (issuer, builder.build().unwrap())
+}
+
+fn caching_builder(ignores_scopes: bool) -> (ScriptedIssuer, TokenProviderBuilder) {
     let issuer = ScriptedIssuer::new();
     let caching = Caching {
         issuer: issuer.clone(),
         ignores_scopes,
     };
-    let provider = TokenProvider::builder(caching, LongTermToken::new("long-term").unwrap())
+    let builder = TokenProvider::builder(caching, LongTermToken::new("long-term").unwrap())
         .clock(ManualClock::new())
-        .scope_policy(ScopePolicy::default().most(2))
-        .build()
-        .unwrap();
-    (issuer, provider)
+        .scope_policy(ScopePolicy::default().most(2));
+    (issuer, builder)
 }
 
 #[tokio::test(start_paused = true)]
@@ -186,4 +202,36 @@ async fn f14_a_token_that_is_in_use_again_is_not_revoked_after_the_grace() {
         tokio::time::sleep(secs(5)).await;
     }
     assert_eq!(issuer.revoked(), ["cached-b"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn f14_a_token_of_an_evicted_set_is_revoked_once_and_after_the_grace() {
+    let (issuer, builder) = caching_builder(true);
+    let policy = ScopePolicy::default().most(2).idle(secs(115));
+    let lazy = RefreshPolicy::default().lazy(true); // so that the set without scopes gets no token
+    let provider = builder.scope_policy(policy).refresh_policy(lazy);
+    let provider = provider.build().unwrap();
+    let [a, b, own] = ["a", "b", "own"].map(|scope| provider.scoped([scope]));
+    a.token().await.unwrap();
+    tokio::time::sleep(secs(2)).await;
+    b.token().await.unwrap();
+    tokio::time::sleep(secs(108)).await;
+    own.token().await.unwrap(); // evicts a
+    tokio::time::sleep(secs(20)).await; // b retires meanwhile
+    assert_eq!(issuer.revoked(), [""; 0]);
+    tokio::time::sleep(secs(20)).await;
+    assert_eq!(issuer.revoked(), ["cached"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn f14_a_rotation_does_not_revoke_the_token_in_use() {
+    let (issuer, builder) = caching_builder(true);
+    let provider = builder.rotate_with(Grant::own_token("id")).build().unwrap();
+    provider.token().await.unwrap();
+    provider.rotate().await.unwrap();
+    tokio::time::sleep(secs(60)).await;
+    assert_eq!(provider.current().unwrap().expose(), "cached");
+    assert!(!issuer.revoked().contains(&"cached".to_owned()));
+    assert!(provider.shutdown().await.is_clean());
+    assert!(issuer.revoked().contains(&"cached".to_owned()));
 }

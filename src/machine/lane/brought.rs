@@ -26,8 +26,8 @@ pub(crate) struct Brought {
     pub(crate) settling: Duration,
     /// Whether the exchange returned the token in use again.
     pub(crate) is_repeated: bool,
-    /// The life from when the token was minted to its end, if the token states both.
-    pub(crate) whole_life: Option<Duration>,
+    /// An upper bound of the life, also if the server returns the same token again.
+    pub(crate) at_most: Option<Duration>,
 }
 
 /// How a token was accepted.
@@ -55,7 +55,7 @@ pub(in crate::machine) struct Upcoming {
 impl Brought {
     /// Returns the latest possible end: a whole life after the request.
     fn latest_end(&self) -> Option<Moment> {
-        Some(self.sent + self.whole_life?.min(LONGEST))
+        Some(self.sent + self.at_most?.min(LONGEST))
     }
 }
 

@@ -144,7 +144,7 @@ impl Lane {
                 return;
             }
             self.last_denial = Some(now);
-        } // else a newer token replaces it, which is not to be held back
+        } // else a newer token is in flight or held back, and this demand publishes it at once
         self.demanded(Demand::NewerThan(generation), now);
     }
 
@@ -271,12 +271,14 @@ impl Lane {
         }
     }
 
-    /// Returns whether a newer token than this one is there, waits to be published, or will be exchanged.
+    /// Returns whether a newer token than this one is in use or waits to be published, or an exchange for one
+    /// is in flight or demanded.
     pub(super) fn replaces(&self, generation: Generation) -> bool {
         self.upcoming.is_some() || self.is_replacing(generation)
     }
 
-    /// Returns the same, but for a token that waits to be published.
+    /// Returns whether a newer token than this one is in use, or an exchange for one is in flight or
+    /// demanded.
     pub(super) fn is_replacing(&self, generation: Generation) -> bool {
         self.in_flight
             || self.demand >= Some(Demand::NewerThan(generation))

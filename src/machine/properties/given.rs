@@ -39,7 +39,7 @@ pub(super) enum Answer {
     Token(Duration),
     /// A token with this life and this settling time.
     Unsettled(Duration, Duration),
-    /// The token in use again, with this much life left, of which this is the whole life.
+    /// The token in use again, with this much life left and, if it states that, this whole life.
     Again(Duration, Option<Duration>),
     Transient(Option<Duration>),
     Terminal(Option<Duration>),
@@ -87,7 +87,7 @@ pub(super) fn answers() -> impl Strategy<Value = Answer> {
         4 => durations().prop_map(Answer::Token),
         1 => (durations(), passing()).prop_map(|(life, time)| Answer::Unsettled(life, time)),
         2 => (durations(), proptest::option::of(durations()))
-            .prop_map(|(left, whole_life)| Answer::Again(left, whole_life)),
+            .prop_map(|(left, at_most)| Answer::Again(left, at_most)),
         3 => proptest::option::of(durations()).prop_map(Answer::Transient),
         1 => proptest::option::of(durations()).prop_map(Answer::Terminal),
     ]

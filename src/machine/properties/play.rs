@@ -202,8 +202,8 @@ impl Play {
             life,
             settling,
             is_repeated: matches!(answer, Answer::Again(..)),
-            whole_life: match answer {
-                Answer::Again(_, whole_life) => whole_life,
+            at_most: match answer {
+                Answer::Again(_, at_most) => at_most,
                 _ => None,
             },
         };
@@ -256,8 +256,8 @@ impl Play {
     fn check_again(&mut self, lane: LaneId, before: Window, window: Window, brought: Brought) {
         assert_eq!(window.generation, before.generation);
         assert!(window.usable_until <= window.ends_at && self.now < window.refresh_at);
-        if let Some(whole_life) = brought.whole_life {
-            let latest_end = brought.sent + whole_life;
+        if let Some(at_most) = brought.at_most {
+            let latest_end = brought.sent + at_most;
             let earliest = self.latest_end.entry(lane).or_insert(latest_end);
             *earliest = latest_end.min(*earliest);
             assert!(window.ends_at <= *earliest, "it outlives its whole life");

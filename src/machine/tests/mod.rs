@@ -59,7 +59,7 @@ fn brought(sent: Moment, life: Duration) -> Brought {
         life,
         settling: Duration::ZERO,
         is_repeated: false,
-        whole_life: None,
+        at_most: None,
     }
 }
 

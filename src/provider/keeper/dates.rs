@@ -13,14 +13,14 @@ pub(in crate::provider) fn dated(token: LongTermToken, asked_at: SystemTime) -> 
     let judgement = token.lifetime(asked_at);
     let life = match judgement.lifetime {
         Lifetime::For(life) => Some(life),
-        Lifetime::Doubtful { .. } | Lifetime::Unknown => None,
+        Lifetime::Doubtful | Lifetime::Unknown => None,
     };
     for statement in &judgement.left_out {
         observe::log_left_out(statement.as_str(), life);
     }
     let ends_at = match judgement.lifetime {
         Lifetime::For(life) => asked_at.checked_add(life),
-        Lifetime::Doubtful { .. } => token.expires_at(),
+        Lifetime::Doubtful => token.expires_at(),
         Lifetime::Unknown => None,
     };
     Dated {

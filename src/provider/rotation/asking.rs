@@ -120,7 +120,7 @@ pub(in crate::provider) fn note_minted(shared: &Shared, token: &ShortTermToken) 
     let now = shared.now();
     let ends_at = match token.lifetime(shared.wall()).lifetime {
         Lifetime::For(life) => Some(now + life),
-        Lifetime::Doubtful { .. } | Lifetime::Unknown => None,
+        Lifetime::Doubtful | Lifetime::Unknown => None,
     };
     let minted = Minted {
         lane: LaneId::ROOT,

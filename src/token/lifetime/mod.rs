@@ -17,9 +17,8 @@ const PLAUSIBLE: Duration = Duration::from_secs(10 * 366 * 86_400);
 pub(crate) enum Lifetime {
     /// This long, counted from when the request was sent. Zero if the token has expired on arrival.
     For(Duration),
-    /// Expired by the local clock, without another statement about the end. `at_most` is `exp` − `iat`, if
-    /// both are stated.
-    Doubtful { at_most: Option<Duration> },
+    /// Expired by the local clock, without another statement about the end.
+    Doubtful,
     /// Nothing states an end.
     Unknown,
 }
@@ -40,9 +39,10 @@ pub(crate) struct Judgement {
     pub(crate) lifetime: Lifetime,
     /// The statements that were left out.
     pub(crate) left_out: Vec<Statement>,
-    /// `exp` − `iat`, if both count: an upper bound of the lifetime, also if the server returns the same
-    /// token again.
-    pub(crate) whole_life: Option<Duration>,
+    /// An upper bound of the lifetime, also if the server returns the same token again: `exp` − `iat`. For
+    /// a token without `iat`, the lifetime, or what is left until `exp` by the local clock if that is
+    /// longer.
+    pub(crate) at_most: Option<Duration>,
 }
 
 /// What is stated about a token's end, and what the local clock shows.
@@ -79,20 +79,26 @@ impl Stated {
         let contradicting = stated.contradicting();
         let stated = contradicting.map_or(stated, |statement| stated.without(statement));
         left_out.extend(contradicting);
-        let lifetime = match stated.life() {
-            None => Lifetime::Unknown,
-            Some(Duration::ZERO)
-                if stated.is_left_to_the_local_clock() && !stated.is_past_by_both_clocks() =>
-            {
-                let at_most = stated.whole_life().filter(|life| !life.is_zero());
-                Lifetime::Doubtful { at_most }
+        let whole_life = match stated.exp {
+            Some(_) => stated.whole_life(),
+            // `exp` − `iat` needs no clock.
+            None => self.whole_life().filter(|life| *life <= PLAUSIBLE),
+        };
+        let whole_life = whole_life.filter(|life| !life.is_zero());
+        let is_doubtful = stated.is_left_to_the_local_clock() && !stated.is_past_by_both_clocks();
+        let (lifetime, rest) = match stated.life() {
+            None => (Lifetime::Unknown, None),
+            Some(Duration::ZERO) if is_doubtful => (Lifetime::Doubtful, None),
+            Some(life) => {
+                let life = whole_life.map_or(life, |whole| whole.min(life));
+                let rest = stated.exp.map(|exp| exp.since(stated.local).max(life));
+                (Lifetime::For(life), rest)
             }
-            Some(life) => Lifetime::For(life),
         };
         Judgement {
             lifetime,
             left_out,
-            whole_life: stated.whole_life(),
+            at_most: whole_life.or(rest),
         }
     }
 

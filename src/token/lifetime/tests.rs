@@ -245,13 +245,67 @@ fn w10_a_token_without_life_under_every_omission_has_expired() {
 }
 
 #[test]
+fn w21_an_upper_bound_holds_for_repetitions() {
+    let at_most = |stated: Stated| stated.judge().at_most;
+    // Issued 5 minutes ago for 20 minutes.
+    let aged = Stated {
+        iat: Some(at(NOW - 5 * MINUTE)),
+        ..all()
+    };
+    assert_eq!(at_most(aged), Some(secs(1_200)));
+    // An `iat` in milliseconds is left out.
+    let iat = Some(at(NOW * 1_000));
+    assert_eq!(at_most(Stated { iat, ..all() }), Some(secs(900)));
+    // Without `iat`, what is left until `exp` by the local clock, which a wrong `Date` does not shorten.
+    let without_iat = Stated { iat: None, ..all() };
+    assert_eq!(at_most(without_iat), Some(secs(900)));
+    // A wrong local clock does not shorten a life that `expires_in` states.
+    for local in [NOW - 600, NOW + 600] {
+        let stated = Stated {
+            expires_in: Some(secs(900)),
+            exp: Some(at(NOW + 900)),
+            local: at(local),
+            ..NOTHING
+        };
+        check(stated, lives(900), None);
+        assert_eq!(at_most(stated), Some(secs(900.max(NOW + 900 - local))));
+    }
+    // Without `exp`, the latest statement counts alone.
+    let exp = None;
+    assert_eq!(at_most(Stated { exp, ..all() }), None);
+    assert_eq!(at_most(NOTHING), None);
+}
+
+#[test]
+fn w18_a_clock_that_starts_in_1970_does_not_lift_the_bound() {
+    let long = Stated {
+        expires_in: Some(secs(86_400)),
+        expires_at: None,
+        date: None,
+        ..all()
+    };
+    let old = at(NOW - 56 * 365 * 24 * 60 * MINUTE);
+    for (date, local) in [(Some(old), at(NOW)), (None, old)] {
+        let stated = Stated {
+            date,
+            local,
+            ..long
+        };
+        check(stated, lives(900), Some(Statement::Exp));
+        let expires_in = None;
+        let nothing_else = Stated {
+            expires_in,
+            ..stated
+        };
+        check(nothing_else, Lifetime::Unknown, Some(Statement::Exp));
+        assert_eq!(nothing_else.judge().at_most, Some(secs(900)));
+    }
+}
+
+#[test]
 fn w19_past_by_the_local_clock_alone_is_doubtful() {
     let exp = Some(at(NOW - MINUTE));
-    check(
-        Stated { exp, ..NOTHING },
-        Lifetime::Doubtful { at_most: None },
-        None,
-    );
+    check(Stated { exp, ..NOTHING }, Lifetime::Doubtful, None);
     let iat = Some(at(NOW - 10 * MINUTE));
     check(
         Stated {
@@ -259,9 +313,7 @@ fn w19_past_by_the_local_clock_alone_is_doubtful() {
             iat,
             ..NOTHING
         },
-        Lifetime::Doubtful {
-            at_most: Some(secs(540)),
-        },
+        Lifetime::Doubtful,
         None,
     );
     let expires_at = exp;
@@ -270,7 +322,7 @@ fn w19_past_by_the_local_clock_alone_is_doubtful() {
             expires_at,
             ..NOTHING
         },
-        Lifetime::Doubtful { at_most: None },
+        Lifetime::Doubtful,
         None,
     );
     // An implausible `iat` is no bound.
@@ -281,7 +333,7 @@ fn w19_past_by_the_local_clock_alone_is_doubtful() {
             iat,
             ..NOTHING
         },
-        Lifetime::Doubtful { at_most: None },
+        Lifetime::Doubtful,
         None,
     );
 }
@@ -401,9 +453,7 @@ fn w18_by_the_local_clock_a_life_is_wrong_by_what_the_clocks_differ_and_bounded(
         };
         let left = WHOLE - age + server - local;
         let expected = match left {
-            ..=0 => Lifetime::Doubtful {
-                at_most: Some(secs(WHOLE)),
-            },
+            ..=0 => Lifetime::Doubtful,
             left => lives(left.min(WHOLE)),
         };
         check(by_local_clock, expected, None);
