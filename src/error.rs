@@ -163,12 +163,18 @@ impl Error {
 
     /// A failure of a user's own [`TokenIssuer`](crate::TokenIssuer) that will not pass by
     /// itself: the engine stops trying until something changes.
+    ///
+    /// The provider may drop `source` while it holds a lock, so a destructor of `source` must not call the
+    /// provider.
     pub fn terminal(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self::new(ErrorKind::Denied, "the token issuer refuses").with_source(source)
     }
 
     /// A failure of a user's own [`TokenStore`](crate::TokenStore): what it holds cannot be read or
     /// written at the moment.
+    ///
+    /// The provider may drop `source` while it holds a lock, so a destructor of `source` must not call the
+    /// provider.
     pub fn store(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self::new(ErrorKind::Store, "the token store failed").with_source(source)
     }

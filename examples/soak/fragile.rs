@@ -1,4 +1,4 @@
-//! User code that panics in one call of a hundred: a tracing subscriber, a metrics recorder, the issuer and
+//! User code that panics in about one call in a hundred: a tracing subscriber, a metrics recorder, the issuer and
 //! the clock. The subscriber logs with `println!`, which panics when the pipe behind standard output is closed.
 
 use std::any::Any;
@@ -45,7 +45,7 @@ pub(crate) struct Panics {
 }
 
 impl Fragile {
-    /// Panics in one call of a hundred.
+    /// Panics in each [`ONE_CALL_OF`]th call of its kind.
     pub(crate) fn call(self) {
         static CALLS: [AtomicU64; 4] = [const { AtomicU64::new(0) }; 4];
         let [subscriber, recorder, issuer, clock] = &CALLS;

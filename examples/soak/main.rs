@@ -1,5 +1,5 @@
 //! A provider under load for minutes while a third of all exchanges go wrong, and the subscriber, the
-//! recorder, the issuer and the clock panic in one call of a hundred. The auth server counts its requests,
+//! recorder, the issuer and the clock panic in about one call in a hundred. The auth server counts its requests,
 //! and the exit code is 0 if every figure is right.
 //!
 //! ```sh

@@ -1,4 +1,4 @@
-//! An issuer on the auth server that counts concurrent exchanges and panics in one call of a hundred.
+//! An issuer on the auth server that counts concurrent exchanges and panics in about one call in a hundred.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,9 +1,10 @@
-//! The challenges of a 401 (RFC 9110, section 11.6.1).
+//! The challenges of a 401 (RFC 9110, section 11.6.1, and RFC 6750, section 3).
 //!
-//! Servers break the grammar: with `:` in an unquoted value, `;` between parameters, or bytes that are not
-//! ASCII. A parser that follows it to the letter would drop such a header.
+//! Servers break the grammar: they send `:` in an unquoted value, `;` between parameters, or bytes that are
+//! not ASCII. A parser that enforces the grammar would reject such a header.
 
-/// Returns whether a challenge has this parameter with this value. Text within quotes is a value only.
+/// Returns whether a challenge has this parameter with this value. Quoted text is not searched for
+/// parameters.
 pub(super) fn has_param(header: &[u8], name: &str, value: &str) -> bool {
     let mut before = [None, None];
     for item in Items(header) {

@@ -38,7 +38,8 @@ impl ScopePolicy {
     /// Sets how many scope sets beside the provider's own may have tokens at the same time. Default: 64.
     ///
     /// One more scope set evicts the one that has been idle longest, for 30 s at least. The tokens of the
-    /// evicted set are revoked 30 s later. If every set is in use, the caller gets
+    /// evicted set are revoked 30 s later, except those that another set uses. If every set is in use, or in
+    /// a pause that the server requested, the caller gets
     /// [`ErrorKind::TooManyScopeSets`](crate::ErrorKind::TooManyScopeSets).
     #[must_use]
     pub const fn most(mut self, most: usize) -> Self {
@@ -47,7 +48,8 @@ impl ScopePolicy {
     }
 
     /// Sets how long a scope set may be idle before the provider stops refreshing it and revokes its
-    /// tokens. The next use begins anew. The last use is known to the second. Default: 10 minutes.
+    /// tokens, except those that another set uses. The next use begins anew. The provider knows the last use
+    /// to the second. Default: 10 minutes.
     ///
     /// A scope set is in use while a caller waits for its token, while its exchange is in flight, and for
     /// as long as a caller has asked for with

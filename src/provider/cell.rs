@@ -30,8 +30,8 @@ pub(super) struct Published {
     /// Until when the hot path serves it. From then on callers take the long way, on which they
     /// see to what is due.
     served_until: Moment,
-    /// When the hot path last served the token, in nanoseconds from the clock's origin. It may be
-    /// [`USE_PRECISION`] out of date.
+    /// When the hot path last served a token of this lane, in nanoseconds from the clock's origin. The value
+    /// may be [`USE_PRECISION`] out of date.
     last_use: AtomicU64,
     copies: Copies,
 }
@@ -113,7 +113,8 @@ impl Cell {
         self.published.store(None);
     }
 
-    /// Returns when the hot path last served a token, or the clock's origin if it never has.
+    /// Returns when the hot path last served a token, or the clock's origin if it has not, or if no token is
+    /// in use.
     pub(super) fn last_use(&self) -> Moment {
         let published = self.published.load();
         let published = published.as_ref();

@@ -78,7 +78,8 @@ pub(super) fn note_pause(shared: &Shared, error: &Error, refused: Option<&LongTe
     }
 }
 
-/// After a refusal, reads the secrets again. If one has changed, forgets the refusal and tries again.
+/// After a refusal, reads the secret of the refused grant again, unless the server requested a pause. If the
+/// secret has changed, forgets the refusal and tries again.
 pub(super) fn look_at_secrets(shared: &Shared) {
     let (is_refused, is_rotation_refused) = {
         let engine = shared.engine();

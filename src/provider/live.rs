@@ -64,7 +64,7 @@ impl LiveTokens {
         }
     }
 
-    /// Makes a token that is there one of this lane.
+    /// Assigns a live token to this lane.
     pub(super) fn give(&mut self, token: &ShortTermToken, lane: LaneId) {
         let number = self.numbers.get(&self.identity(token));
         if let Some(minted) = number.and_then(|number| self.tokens.get_mut(number)) {

@@ -276,8 +276,8 @@ mod tests {
     fn d11_with_a_hundred_thousand_live_tokens_the_deadline_holds() {
         let fastest = |tokens| (0..3).map(|_| shut_down_with(tokens)).min().unwrap();
         let (few, many) = (fastest(10_000), fastest(100_000));
-        // Linear work takes 10 times as long, quadratic work 100 times.
         assert!(many < ShutdownPolicy::default().deadline, "{many:?}");
+        // Linear work takes 10 times as long, quadratic work 100 times.
         assert!(many < few * 40, "{many:?} for 100,000, {few:?} for 10,000");
     }
 }

@@ -73,8 +73,8 @@ impl Tasks {
         while let Some(ended) = self.set.join_next().await {
             let ended = match ended {
                 Ok(ended) => ended,
-                // A bug of ours, since panics of user code end in the task. The next driver finds no
-                // exchange in flight that never ends.
+                // A bug in this crate, since the task catches panics of user code. The driver panics, too, so
+                // that the next driver starts with no exchange in flight.
                 Err(error) if error.is_panic() => resume_unwind(error.into_panic()),
                 // The runtime is shutting down, which ends this driver, too.
                 Err(_) => continue,

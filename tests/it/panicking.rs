@@ -1,4 +1,5 @@
-//! A tracing subscriber, a metrics recorder or a clock panics, and refreshing goes on.
+//! A tracing subscriber, a metrics recorder, a clock, an issuer, a store or a destructor panics, and
+//! refreshing goes on.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -396,7 +397,7 @@ async fn a_clock_at_the_end_of_its_range_is_an_error_and_no_hot_loop() {
     assert!(readings < 1_000, "{readings} readings in a minute");
 }
 
-/// An issuer that panics in its own ways, and a scripted one otherwise.
+/// A scripted issuer that panics with a [`Bomb`] in one exchange, and in `revoke` for the token `st-2`.
 #[derive(Clone, Debug)]
 struct Panicking {
     issuer: ScriptedIssuer,
@@ -435,7 +436,11 @@ impl TokenIssuer for Panicking {
     where
         Self: 'f,
     {
-        assert_ne!(token.token_id(), Some("st-2"), "before there is a future");
+        assert_ne!(
+            token.token_id(),
+            Some("st-2"),
+            "revoke panics before it returns a future"
+        );
         self.issuer.revoke(token)
     }
 
