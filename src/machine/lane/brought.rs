@@ -53,7 +53,7 @@ pub(in crate::machine) struct Upcoming {
 }
 
 impl Brought {
-    /// Returns the latest possible end: a whole life after the request.
+    /// Returns the latest possible end: `at_most` after the request.
     fn latest_end(&self) -> Option<Moment> {
         Some(self.sent + self.at_most?.min(LONGEST))
     }
@@ -87,6 +87,7 @@ impl Lane {
         self.retry_at = None;
         self.paused_until = None;
         self.refused = false;
+        self.is_locked_out = false;
         accepted
     }
 

@@ -23,7 +23,7 @@ pub(super) struct Lane {
     pub(super) in_flight: bool,
     pub(super) window: Option<Window>,
     life: Duration,
-    /// The latest possible end of the token in use, if the token states its whole life.
+    /// The latest possible end of the token in use, if there is an upper bound of its life.
     latest_end: Option<Moment>,
     /// The token that will replace the one in use.
     upcoming: Option<Upcoming>,
@@ -46,6 +46,8 @@ pub(super) struct Lane {
     /// The last failure was terminal: without a good token, only a demand brings the next attempt
     /// about.
     pub(super) refused: bool,
+    /// Whether the last exchange was refused, also if that refusal is forgotten.
+    is_locked_out: bool,
     last_denial: Option<Moment>,
     /// When a caller last demanded a longer remaining life than the token in use has.
     last_top_up: Option<Moment>,
@@ -100,6 +102,7 @@ impl Lane {
             retry_at: None,
             paused_until: None,
             refused: false,
+            is_locked_out: false,
             last_denial: None,
             last_top_up: None,
             last_use: now,
@@ -144,7 +147,7 @@ impl Lane {
                 return;
             }
             self.last_denial = Some(now);
-        } // else a newer token is in flight or held back, and this demand publishes it at once
+        } // else this demand has the token published at once that is held back or that an exchange returns
         self.demanded(Demand::NewerThan(generation), now);
     }
 
@@ -163,6 +166,7 @@ impl Lane {
         self.in_flight = false;
         self.failures = self.failures.saturating_add(1);
         self.refused = matches!(failure, Failure::Terminal { .. });
+        self.is_locked_out = self.refused;
         self.last_denial = None;
         let rest_of_life = self.rest_of_life(now);
         // When the token has ended, callers are waiting: begin with short delays again.
@@ -192,11 +196,12 @@ impl Lane {
         self.in_flight = false;
     }
 
-    /// Forgets a refusal and the pause after it, unless the server requested that pause and it is to be
-    /// kept. A forced refresh that waits for the same is due, too.
+    /// Forgets a refusal and the pause after it. With `keeps_pause`, a pause that the server requested stays.
+    /// A forced refresh that the refusal has put off is due when the pause ends.
     pub(super) fn renewed(&mut self, keeps_pause: bool, now: Moment) {
-        if self.refused {
+        if self.refused || self.is_locked_out && !keeps_pause {
             self.refused = false;
+            self.is_locked_out &= keeps_pause;
             self.paused_until = self.paused_until.filter(|_| keeps_pause);
             self.retry_at = self.paused_until;
             let earliest = self.paused_until.unwrap_or(now);
