@@ -214,6 +214,11 @@ impl Machine {
         self.lanes.values().any(|lane| lane.refused)
     }
 
+    /// Returns whether an exchange of any lane is in flight.
+    pub(crate) fn is_any_exchanging(&self) -> bool {
+        self.lanes.values().any(|lane| lane.in_flight)
+    }
+
     /// Whether an exchange of the lane is under way.
     pub(crate) fn is_exchanging(&self, lane: LaneId) -> bool {
         self.lanes.get(&lane).is_some_and(|lane| lane.in_flight)

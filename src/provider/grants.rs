@@ -79,16 +79,18 @@ pub(super) fn note_pause(shared: &Shared, error: &Error, refused: Option<&LongTe
 }
 
 /// After a refusal, reads the secret of the refused grant again, unless the server requested a pause. If the
-/// secret has changed, forgets the refusal and tries again.
+/// secret has changed, forgets the refusal and tries again. Does nothing during an exchange: that may have
+/// used the old secret, and its refusal would come after the new one was reported.
 pub(super) fn look_at_secrets(shared: &Shared) {
-    let (is_refused, is_rotation_refused) = {
+    let (is_refused, is_rotation_refused, is_exchanging) = {
         let engine = shared.engine();
         (
             engine.machine.is_any_refused(),
             engine.is_rotation_refused(),
+            engine.machine.is_any_exchanging(),
         )
     };
-    if !(is_refused || is_rotation_refused) || check_pause(shared).is_err() {
+    if !(is_refused || is_rotation_refused) || is_exchanging || check_pause(shared).is_err() {
         return;
     }
     let is_new = |grant: &Option<Grant>| grant.as_ref().is_some_and(Grant::is_new);

@@ -10,6 +10,10 @@ use everbearer::{
     SecretSource, ShortTermToken, State, TokenIssuer, TokenProvider,
 };
 
+use serde_json::json;
+use wiremock::matchers::path;
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
 use super::sources::TestFile;
 use crate::support::{in_a_process_of_its_own, millis, secs, settle};
 
@@ -364,7 +368,7 @@ async fn e19_the_secret_of_a_grant_that_was_not_refused_is_no_change() {
     assert_eq!(server.counts().long_term.requests, 2, "by the callers only");
 }
 
-/// Refuses each exchange for a reason that no other long-term token heals.
+/// Refuses each exchange with a code after which the provider obtains no other long-term token.
 fn refuse_exchanges(server: &AuthServer) {
     let refusal = Fault::Status {
         status: 403,
@@ -436,6 +440,60 @@ async fn e19_a_secret_that_is_replaced_during_an_attempt_is_used() {
         tokio::time::sleep(millis(20)).await;
     }
     drop(caller);
+}
+
+#[tokio::test]
+async fn e19_a_secret_that_is_replaced_during_an_attempt_is_used_after_the_pause_that_it_brings() {
+    let server = MockServer::start().await;
+    let refusal = ResponseTemplate::new(401).set_body_json(json!({"code": "invalid_client"}));
+    let locked_out = refusal.clone().insert_header("retry-after", "60");
+    let token = json!({"token_type": "Bearer", "access_token": "a.b.c", "expires_in": 9_000});
+    let token = ResponseTemplate::new(201).set_body_json(token);
+    for answer in [refusal, locked_out.set_delay(secs(2)), token.clone()] {
+        Mock::given(path("/auth/tokens/long"))
+            .respond_with(answer)
+            .up_to_n_times(1)
+            .mount(&server)
+            .await;
+    }
+    Mock::given(path("/auth/tokens/short"))
+        .respond_with(token)
+        .mount(&server)
+        .await;
+    let file = TestFile::holding("e19-pause", "wrong");
+    let api = AuthApi::builder(server.uri()).timeout(secs(100));
+    let grant = Grant::client_secret("id", file.source());
+    let policy = RetryPolicy::default().exchange_timeout(secs(100));
+    let policy = policy.wait_timeout(secs(100));
+    let provider = TokenProvider::builder(api.build().unwrap(), grant)
+        .clock(ManualClock::new())
+        .retry_policy(policy)
+        .build()
+        .unwrap();
+    provider.token().await.unwrap_err();
+    jump(secs(31)).await;
+    let caller = tokio::spawn({
+        let provider = provider.clone();
+        async move { provider.token().await }
+    });
+    let requests = async || server.received_requests().await.unwrap().len();
+    while requests().await < 2 {
+        tokio::time::sleep(millis(10)).await;
+    }
+    file.write("right");
+    jump(secs(31)).await;
+    let error = caller.await.unwrap().unwrap_err();
+    assert_eq!(error.retry_after(), Some(secs(60)));
+    assert_eq!(requests().await, 2);
+    for _ in 0..3 {
+        jump(secs(31)).await;
+    }
+    let mut waits = 0;
+    while provider.current().is_none() {
+        waits += 1;
+        assert!(waits < 200, "nothing came of it: {:?}", provider.status());
+        tokio::time::sleep(millis(50)).await;
+    }
 }
 
 #[tokio::test]
