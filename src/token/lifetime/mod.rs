@@ -40,7 +40,7 @@ pub(crate) struct Judgement {
     /// The statements that were left out.
     pub(crate) left_out: Vec<Statement>,
     /// An upper bound of the lifetime, also if the server returns the same token again: `exp` − `iat`. For
-    /// a token without `iat`, the lifetime, or what is left until `exp` by the local clock if that is
+    /// a token without `iat`, the lifetime, or what is left until `exp` by the slower clock if that is
     /// longer.
     pub(crate) at_most: Option<Duration>,
 }
@@ -91,7 +91,8 @@ impl Stated {
             Some(Duration::ZERO) if is_doubtful => (Lifetime::Doubtful, None),
             Some(life) => {
                 let life = whole_life.map_or(life, |whole| whole.min(life));
-                let rest = stated.exp.map(|exp| exp.since(stated.local).max(life));
+                let now = stated.date.map_or(stated.local, |it| it.min(stated.local));
+                let rest = stated.exp.map(|exp| exp.since(now).max(life));
                 (Lifetime::For(life), rest)
             }
         };

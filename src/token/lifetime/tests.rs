@@ -256,9 +256,17 @@ fn w21_an_upper_bound_holds_for_repetitions() {
     // An `iat` in milliseconds is left out.
     let iat = Some(at(NOW * 1_000));
     assert_eq!(at_most(Stated { iat, ..all() }), Some(secs(900)));
-    // Without `iat`, what is left until `exp` by the local clock, which a wrong `Date` does not shorten.
-    let without_iat = Stated { iat: None, ..all() };
-    assert_eq!(at_most(without_iat), Some(secs(900)));
+    // Without `iat`, what is left until `exp` by the slower clock: neither clock shortens the bound alone.
+    for (server, local, left) in [(0, 0, 900), (600, 0, 900), (0, 600, 900), (600, 300, 600)] {
+        let without_iat = Stated {
+            iat: None,
+            expires_in: Some(secs(60)),
+            date: Some(at(NOW + server)),
+            local: at(NOW + local),
+            ..all()
+        };
+        assert_eq!(at_most(without_iat), Some(secs(left)));
+    }
     // A wrong local clock does not shorten a life that `expires_in` states.
     for local in [NOW - 600, NOW + 600] {
         let stated = Stated {
