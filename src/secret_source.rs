@@ -182,7 +182,7 @@ impl SecretSource {
         self.replacement().is_some()
     }
 
-    /// Returns the same, but reports each secret once only.
+    /// Like [`is_replaced`](Self::is_replaced), but does not report the same secret twice in a row.
     pub(crate) fn is_new(&self) -> bool {
         let reported = &self.known.reported;
         let replacement = self.replacement();
@@ -200,7 +200,7 @@ impl SecretSource {
         (used != Known::NONE && used != present).then_some(present)
     }
 
-    /// Returns the same source as one that was never used. Clones share what was used last.
+    /// Returns this source with a new record of the secret that was last used. Clones share that record.
     pub(crate) fn unused(self) -> Self {
         Self::from(self.kind)
     }

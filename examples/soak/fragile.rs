@@ -45,7 +45,7 @@ pub(crate) struct Panics {
 }
 
 impl Fragile {
-    /// Panics in each [`ONE_CALL_OF`]th call of its kind.
+    /// Panics in every [`ONE_CALL_OF`]th call of its kind.
     pub(crate) fn call(self) {
         static CALLS: [AtomicU64; 4] = [const { AtomicU64::new(0) }; 4];
         let [subscriber, recorder, issuer, clock] = &CALLS;

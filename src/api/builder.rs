@@ -126,7 +126,8 @@ impl AuthApiBuilder {
 }
 
 impl AuthApi {
-    /// Returns the client for repeated calls. It keeps no connections, so each call opens a new one.
+    /// Returns the client for repeated calls: the user's, or else one that keeps no connections, so that
+    /// each call opens a new one.
     pub(super) fn repeating(&self) -> &reqwest::Client {
         self.repeating
             .get_or_init(|| own_client(&self.origin, 0).unwrap_or_else(|_| self.http.clone()))

@@ -6,7 +6,6 @@
 use std::marker::PhantomData;
 use std::time::{Duration, SystemTime};
 
-use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
@@ -217,7 +216,7 @@ impl AuthError {
 impl<'de, T> Deserialize<'de> for TokenResponse<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut body = Map::deserialize(deserializer)?;
-        Self::read(|name| body.remove(name).unwrap_or_default()).map_err(D::Error::missing_field)
+        Self::read(|name| body.remove(name).unwrap_or_default()).map_err(not_a_string)
     }
 }
 
@@ -225,8 +224,12 @@ impl<'de> Deserialize<'de> for AuthError {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut body = Map::deserialize(deserializer)?;
         let error = Self::read(|name| body.remove(name).unwrap_or_default());
-        error.ok_or_else(|| D::Error::missing_field("code"))
+        error.ok_or_else(|| not_a_string("code"))
     }
+}
+
+fn not_a_string<E: serde::de::Error>(name: &str) -> E {
+    E::custom(format_args!("`{name}` is missing or not a string"))
 }
 
 #[allow(

@@ -43,8 +43,8 @@ pub(crate) enum Event {
     Failed { lane: LaneId, failure: Failure },
     /// Whoever carried the actions out is gone, and the exchanges in flight with it.
     Interrupted,
-    /// There is another long-term token than the one that was refused. Refusals are forgotten, and unless
-    /// `keeps_pauses`, the pauses that the server requested with them.
+    /// Another long-term token replaces the refused one, or the secret of the grant has changed. The machine
+    /// forgets refusals and, unless `keeps_pauses` is set, the pauses that the server requested with them.
     Renewed { keeps_pauses: bool },
     /// The long-term token in use is this old, and has so much left if that is known.
     LongTermBegan {

@@ -237,7 +237,7 @@ impl TokenProviderBuilder {
         let settings = Settings {
             name: self.name,
             issuer: self.issuer,
-            // Each provider, and each of its grants, keeps its own record of the secret that it read last.
+            // Each provider, and each of its grants, keeps its own record of the secret that it last used.
             recover_with: recover_with.map(Grant::unused),
             rotate_with: rotate_with.map(Grant::unused),
             shares_store: self.store.is_some(),

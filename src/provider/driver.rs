@@ -178,7 +178,8 @@ fn attend(shared: &Arc<Shared>, tasks: &mut Tasks, rotate: bool) {
     tasks.start_minting(observe::rotation_span(), attendance, Ended::Attendance);
 }
 
-/// Revokes the tokens of a closed lane, except those that another lane uses or will revoke.
+/// Revokes the tokens of a closed lane, except those that an open lane uses and those that are revoked later
+/// for an evicted lane.
 fn revoke(shared: &Arc<Shared>, tasks: &mut Tasks, Retired { left, .. }: Retired) {
     let left = left.into_iter().map(|minted| minted.token);
     let unused = shared.engine().unused(left);

@@ -316,8 +316,9 @@ impl Engine {
         Some(Retired { lane, left })
     }
 
-    /// Returns the tokens that no open lane uses and no evicted lane will revoke. Assigns each of the others
-    /// to the open lane that uses it. A server may return one token for several scope sets.
+    /// Returns the tokens to revoke: those that no open lane uses and that the driver will not revoke for an
+    /// evicted lane. Assigns each token that an open lane uses to that lane. A server may return one token
+    /// for several scope sets.
     pub(super) fn unused(
         &mut self,
         tokens: impl IntoIterator<Item = ShortTermToken>,

@@ -250,7 +250,7 @@ impl Grant {
         Ok((request, authorization))
     }
 
-    /// Returns the same grant with a secret that was never used.
+    /// Returns this grant with a new record of the secret that was last used.
     pub(crate) fn unused(mut self) -> Self {
         self.mechanism = match self.mechanism {
             Mechanism::ClientSecret(source) => Mechanism::ClientSecret(source.unused()),
@@ -265,7 +265,7 @@ impl Grant {
         self.source().is_some_and(SecretSource::is_replaced)
     }
 
-    /// Returns the same, but reports each value once only.
+    /// Like [`is_replaced`](Self::is_replaced), but does not report the same value twice in a row.
     pub(crate) fn is_new(&self) -> bool {
         self.source().is_some_and(SecretSource::is_new)
     }

@@ -39,7 +39,7 @@ pub(super) enum Answer {
     Token(Duration),
     /// A token with this life and this settling time.
     Unsettled(Duration, Duration),
-    /// The token in use again, with this much life left and, if it states that, this whole life.
+    /// The token in use again, with this much life left and this upper bound of its life, if there is one.
     Again(Duration, Option<Duration>),
     Transient(Option<Duration>),
     Terminal(Option<Duration>),

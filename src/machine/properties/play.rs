@@ -26,7 +26,7 @@ pub(super) struct Play {
     repeated_at: BTreeMap<LaneId, Moment>,
     /// Lanes whose last failure was terminal, and which may keep a pause that the server requested.
     locked_out: BTreeSet<LaneId>,
-    /// The latest possible end of the lane's token, if that states its whole life.
+    /// The latest possible end of the lane's token, if there is an upper bound of its life.
     latest_end: BTreeMap<LaneId, Moment>,
     /// Lanes of which an exchange was to prove a long-term token.
     has_proven: BTreeSet<LaneId>,
@@ -260,7 +260,7 @@ impl Play {
             let latest_end = brought.sent + at_most;
             let earliest = self.latest_end.entry(lane).or_insert(latest_end);
             *earliest = latest_end.min(*earliest);
-            assert!(window.ends_at <= *earliest, "it outlives its whole life");
+            assert!(window.ends_at <= *earliest, "it outlives its upper bound");
         }
         self.repeated_at.insert(lane, self.now);
         let gained = window.ends_at.since(before.ends_at);

@@ -9,8 +9,8 @@ use crate::provider::shared::Shared;
 use crate::store::Record;
 use crate::token::{Bearer, LongTermToken};
 
-/// Revokes the short-term tokens that obtained a long-term one, except those that a scope set uses. If that
-/// fails, they end by themselves, or with the shutdown.
+/// Revokes the short-term tokens that obtained a long-term one, except those that a scope set uses. If a
+/// revocation fails, the token expires, or the shutdown revokes it.
 pub(super) async fn revoke_spent(shared: &Shared, keeper: &mut Keeper) {
     let spent = std::mem::take(&mut keeper.spent);
     let unused = shared.engine().unused(spent);
