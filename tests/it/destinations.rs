@@ -11,7 +11,7 @@ use reqwest_middleware::{ClientBuilder, ClientWithMiddleware, Middleware, Next};
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
-use crate::support::{builder, provider_at};
+use crate::support::{Log, builder, provider_at};
 
 async fn recorder() -> MockServer {
     let server = MockServer::start().await;
@@ -275,21 +275,6 @@ async fn without_a_token_the_request_is_not_sent() {
     assert!(received(&server).await.is_empty());
 }
 
-/// Collects what is logged.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl std::io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 #[tokio::test]
 async fn s6_no_secret_is_logged_at_any_level_by_us_or_by_what_is_below_us() {
     let log = Log::default();
@@ -318,7 +303,7 @@ async fn s6_no_secret_is_logged_at_any_level_by_us_or_by_what_is_below_us() {
     }
     provider.shutdown().await;
 
-    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let log = log.text();
     for logged in [
         "swapped in a new token",
         "refused the token",

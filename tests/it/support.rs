@@ -1,8 +1,8 @@
 //! What several files need.
 
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use everbearer::testkit::{AuthServer, ManualClock, ScriptedIssuer};
@@ -54,6 +54,27 @@ pub(crate) fn provider_at(server: &AuthServer) -> TokenProviderBuilder {
     let api = AuthApi::new(server.base_url()).unwrap();
     let grant = Grant::client_secret(server.client_id(), server.client_secret());
     TokenProvider::builder(api, grant)
+}
+
+/// Collects what a subscriber writes.
+#[derive(Clone, Default)]
+pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 /// A clock that panics while it is broken.

@@ -3,13 +3,12 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
 
 use everbearer::{FileStore, TokenStore};
 use tokio::time::timeout;
 
 use super::{is_under_way, loaded, place, record, write};
-use crate::support::{millis, secs};
+use crate::support::{Log, millis, secs};
 
 /// Whether a change is told, long before anybody would look without a sign.
 async fn is_told(store: &FileStore) -> bool {
@@ -159,20 +158,6 @@ async fn a_change_is_told_once_however_often_its_waiter_gives_up() {
     assert!(is_silent(&store).await);
 }
 
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl std::io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn l9_without_a_watch_the_file_is_looked_at() {
     let log = Log::default();
@@ -190,7 +175,7 @@ async fn l9_without_a_watch_the_file_is_looked_at() {
     assert!(timeout(secs(60), store.changed()).await.is_ok());
     assert!(timeout(secs(60), store.changed()).await.is_err());
 
-    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let log = log.text();
     assert_eq!(log.matches("WARN").count(), 1, "{log}");
     assert!(log.contains(path.to_str().unwrap()) && !log.contains("lt_1"));
 }
