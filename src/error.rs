@@ -188,6 +188,35 @@ impl Error {
         )
     }
 
+    /// Finds an error of this crate: `error` itself, or the first one in the chain of its sources. So a
+    /// caller finds the reason why [`BearerMiddleware`](crate::BearerMiddleware) sent no request, below
+    /// whatever other middleware has made of it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use everbearer::{Error, ErrorKind};
+    ///
+    /// #[derive(Debug, thiserror::Error)]
+    /// #[error("the report was not sent")]
+    /// struct NotSent(#[source] Error);
+    ///
+    /// let error = NotSent(Error::transient("the auth server is down"));
+    /// let found = Error::find_in(&error).unwrap();
+    /// assert_eq!(found.kind(), ErrorKind::Issuer);
+    /// assert!(found.is_retryable());
+    /// ```
+    pub fn find_in<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Self> {
+        let mut next = Some(error);
+        while let Some(error) = next {
+            if let Some(found) = error.downcast_ref() {
+                return Some(found);
+            }
+            next = error.source();
+        }
+        None
+    }
+
     /// Says the server's error code, such as `invalid_token`. A provider that starts from a grant
     /// obtains another long-term token after a [`terminal`](Self::terminal) failure with the code
     /// `invalid_token`, `token_expired` or `invalid_grant`, or without a code.

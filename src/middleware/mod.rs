@@ -1,6 +1,7 @@
 //! Thin adapters that put the token on requests.
 
 mod challenge;
+mod refusal;
 mod request;
 #[cfg(feature = "reqwest-middleware")]
 mod reqwest;
@@ -9,3 +10,5 @@ mod rules;
 #[cfg(feature = "reqwest-middleware")]
 pub use self::reqwest::BearerMiddleware;
 pub use request::{RequestBuilderExt, SendError};
+
+const NOT_SENT: &str = "the request was not sent, for there is no token";

@@ -4,7 +4,8 @@ use std::future::Future;
 
 use reqwest::{RequestBuilder, Response};
 
-use super::rules::{self, Rules};
+use super::NOT_SENT;
+use super::rules::{self, After, Rules, Want};
 use crate::error::Error;
 use crate::provider::TokenProvider;
 
@@ -28,7 +29,8 @@ pub trait RequestBuilderExt {
     /// Sends the request with the provider's token, in place of
     /// [`send`](RequestBuilder::send): to the provider's [origins](TokenProvider::origins) only,
     /// keeping an `Authorization` header that is there already, and once more with a newer token
-    /// after a 401 if the body can be sent twice.
+    /// after a refusal if the body can be sent twice. The details, and what bounds the time, are those of
+    /// [`BearerMiddleware`](crate::BearerMiddleware).
     ///
     /// # Errors
     ///
@@ -50,7 +52,7 @@ pub trait RequestBuilderExt {
 #[non_exhaustive]
 pub enum SendError {
     /// There is no token to be had, so the request was not sent.
-    #[error("the request was not sent, for there is no token")]
+    #[error("{NOT_SENT}")]
     Token(#[source] Error),
     /// What reqwest reports.
     #[error(transparent)]
@@ -62,20 +64,24 @@ impl RequestBuilderExt for RequestBuilder {
         let (client, request) = self.build_split();
         let mut request = request?;
         let rules = Rules::of(provider);
-        if !rules.want(provider, &request) {
-            return Ok(client.execute(request).await?);
+        match rules.want(provider, &request) {
+            Want::Token => {}
+            Want::Nothing => return Ok(client.execute(request).await?),
+            Want::Origin => {
+                let response = client.execute(request).await?;
+                rules::note_if_refused(provider, &response);
+                return Ok(response);
+            }
         }
-        let (header, generation) = rules::header_for(provider, &request)
-            .await
-            .map_err(SendError::Token)?;
-        let again = rules.put(header, &mut request);
+        let sent = rules.prepare(provider, &mut request).await;
+        let sent = sent.map_err(SendError::Token)?;
         let response = client.execute(request).await?;
         if !rules.is_refusal(&response) {
             return Ok(response);
         }
-        match Box::pin(rules::send_instead(provider, generation, again)).await {
-            Some(instead) => Ok(client.execute(instead).await?),
-            None => Ok(response),
+        match Box::pin(rules::after_refusal(provider, sent, response)).await {
+            After::Resend(request) => Ok(client.execute(request).await?),
+            After::Return(refusal) => Ok(refusal),
         }
     }
 }

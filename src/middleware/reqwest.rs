@@ -3,36 +3,69 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
 use http::Extensions;
 use reqwest::{Request, Response};
 use reqwest_middleware::{Middleware, Next};
 
-use super::rules::{self, Rules};
+use super::NOT_SENT;
+use super::rules::{self, After, Rules, Sent, Want};
 use crate::error::Error;
-use crate::machine::Generation;
 use crate::observe;
 use crate::provider::TokenProvider;
 
 /// Puts the token of a [`TokenProvider`] on the requests of a reqwest-middleware client.
 ///
 /// - Only requests to the provider's [origins](TokenProvider::origins) are given the token; others
-///   go out as they are.
+///   go out as they are, with one warning for each host.
 /// - A request that has an `Authorization` header already keeps it. One that stands in the reqwest
 ///   client's default headers cannot be seen from here, and gives way to the token.
-/// - After a 401, a request whose body can be sent twice is sent once more with a newer token: the
-///   one in use if it is newer, or else the one that an exchange brings. A 401 that names
-///   `insufficient_scope` is no reason for that.
-/// - Where there is no token to be had, the request fails with an
-///   [`Error`] inside [`reqwest_middleware::Error::Middleware`]; it never goes
-///   out without one.
-///
-/// - A request's own timeout bounds the wait for a token, too.
+/// - After a refusal, which is a 401 or what
+///   [`refusal_statuses`](crate::TokenProviderBuilder::refusal_statuses) names, a request whose body can be
+///   sent twice is sent once more with a newer token: the one in use if it is newer, or else the one that
+///   an exchange brings. A refusal that names `insufficient_scope` is no reason for that.
+/// - A request is not sent again if the answer came from another URL than the one that was asked. A redirect
+///   back to the same URL cannot be seen from here: for a client that follows those, turn
+///   [`resend`](Self::resend) off.
+/// - The refusal of a request that cannot be sent again is held back until the newer token is there, for 5 s
+///   at most, so that the caller's next attempt uses that token.
+/// - Where there is no token to be had, the request fails with an [`Error`] in the chain of sources, which
+///   [`Error::find_in`] finds; it never goes out without one.
+/// - A request's own timeout, or [`timeout`](Self::timeout), bounds all of it: waiting for a token, sending,
+///   waiting for a newer token and sending again.
 ///
 /// The client's proxy settings are its own: with a proxy, requests to a loopback address go there
 /// in the clear, unless the client is built with `no_proxy` or the environment excepts them.
 ///
-/// Place it behind middleware that retries, so that each retry is given the token of its time.
+/// Place it behind middleware that retries, so that each retry is given the token of its time. For the crate
+/// reqwest-retry, this strategy tells which of our errors a retry may help:
+///
+/// ```
+/// use everbearer::Error;
+/// use reqwest_retry::{
+///     Retryable, RetryableStrategy, default_on_request_failure, default_on_request_success,
+/// };
+///
+/// struct Strategy;
+///
+/// impl RetryableStrategy for Strategy {
+///     fn handle(
+///         &self,
+///         outcome: &Result<reqwest::Response, reqwest_middleware::Error>,
+///     ) -> Option<Retryable> {
+///         let error = match outcome {
+///             Ok(response) => return default_on_request_success(response),
+///             Err(error) => error,
+///         };
+///         match Error::find_in(error) {
+///             Some(error) if error.is_retryable() => Some(Retryable::Transient),
+///             Some(_) => Some(Retryable::Fatal),
+///             None => default_on_request_failure(error),
+///         }
+///     }
+/// }
+/// ```
 ///
 /// # Examples
 ///
@@ -77,8 +110,8 @@ impl BearerMiddleware {
     }
 
     /// Whether a request whose token was refused is sent once more with a newer one, if its body
-    /// can be sent twice. Without that the caller is given the 401, which brings the exchange of a
-    /// newer token about all the same. Default: true.
+    /// can be sent twice. Without that the caller is given the refusal, which causes the exchange for a
+    /// newer token all the same. Default: true.
     ///
     /// A request that may be sent again is copied first, as reqwest offers it: that is most of what
     /// this middleware adds to a request.
@@ -92,6 +125,25 @@ impl BearerMiddleware {
     #[must_use]
     pub const fn resend(mut self, resend: bool) -> Self {
         self.rules.resend = resend;
+        self
+    }
+
+    /// How long a request may take that has no timeout of its own: waiting for a token, sending, waiting for
+    /// a newer token after a refusal and sending again take that long in all. It becomes the
+    /// [timeout of the request](reqwest::RequestBuilder::timeout), in place of the client's. Default: none.
+    ///
+    /// A middleware cannot see the timeout of the client
+    /// ([`ClientBuilder::timeout`](reqwest::ClientBuilder::timeout)), which begins anew with each sending.
+    /// Without this setting, [`RetryPolicy::wait_timeout`](crate::RetryPolicy::wait_timeout) bounds each wait.
+    ///
+    /// ```
+    /// # fn example(provider: &everbearer::TokenProvider) {
+    /// let middleware = provider.middleware().timeout(std::time::Duration::from_secs(10));
+    /// # }
+    /// ```
+    #[must_use]
+    pub const fn timeout(mut self, timeout: Duration) -> Self {
+        self.rules.timeout = Some(timeout);
         self
     }
 
@@ -130,18 +182,23 @@ impl Middleware for BearerMiddleware {
         'life1: 'async_trait,
         'life2: 'async_trait,
     {
-        if !self.rules.want(&self.provider, &request) {
-            return next.run(request, extensions);
+        match self.rules.want(&self.provider, &request) {
+            Want::Token => {}
+            Want::Nothing => return next.run(request, extensions),
+            Want::Origin => {
+                return Box::pin(async move {
+                    let response = next.run(request, extensions).await?;
+                    rules::note_if_refused(&self.provider, &response);
+                    Ok(response)
+                });
+            }
         }
         Box::pin(async move {
-            let (header, generation) = rules::header_for(&self.provider, &request)
-                .await
-                .map_err(reqwest_middleware::Error::middleware)?;
-            let again = self.rules.put(header, &mut request);
+            let sent = self.rules.prepare(&self.provider, &mut request);
+            let sent = sent.await.map_err(no_token)?;
             let response = next.clone().run(request, extensions).await?;
             if self.rules.is_refusal(&response) {
-                return Box::pin(self.resend_after(response, generation, again, extensions, next))
-                    .await;
+                return Box::pin(self.after_refusal(response, sent, extensions, next)).await;
             }
             Ok(response)
         })
@@ -149,19 +206,24 @@ impl Middleware for BearerMiddleware {
 }
 
 impl BearerMiddleware {
-    async fn resend_after(
+    async fn after_refusal(
         &self,
         refusal: Response,
-        generation: Generation,
-        again: Option<Request>,
+        sent: Sent,
         extensions: &mut Extensions,
         next: Next<'_>,
     ) -> reqwest_middleware::Result<Response> {
-        match rules::send_instead(&self.provider, generation, again).await {
-            Some(instead) => next.run(instead, extensions).await,
-            None => Ok(refusal),
+        match rules::after_refusal(&self.provider, sent, refusal).await {
+            After::Resend(request) => next.run(request, extensions).await,
+            After::Return(refusal) => Ok(refusal),
         }
     }
+}
+
+/// With a context, our error is in the chain of sources: `reqwest_middleware::Error` shows the sources of
+/// the outermost error only.
+fn no_token(error: Error) -> reqwest_middleware::Error {
+    anyhow::Error::new(error).context(NOT_SENT).into()
 }
 
 impl fmt::Debug for BearerMiddleware {

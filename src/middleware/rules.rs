@@ -1,64 +1,135 @@
-//! Which requests are given a token, whose header wins, and what happens after a 401.
+//! Which requests are given a token, whose header wins, and what happens after a refusal.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::StatusCode;
 use http::header::{AUTHORIZATION, HeaderValue, WWW_AUTHENTICATE};
+use http::{HeaderMap, StatusCode};
 use reqwest::{Request, Response, Url};
 
 use super::challenge::has_param;
+use super::refusal::Refusal;
+use crate::clock::Moment;
 use crate::error::{Error, ErrorKind};
 use crate::machine::Generation;
-use crate::observe;
 use crate::origin::Origin;
-use crate::provider::TokenProvider;
+use crate::provider::{Replacement, TokenProvider};
+
+/// How long the refusal of a request that is not sent again is held back for the newer token.
+const HOLD: Duration = Duration::from_secs(5);
 
 #[derive(Clone, Debug)]
 pub(super) struct Rules {
     pub(super) origins: Arc<[Origin]>,
+    pub(super) refusals: Arc<[StatusCode]>,
     pub(super) overwrite: bool,
     pub(super) resend: bool,
+    pub(super) timeout: Option<Duration>,
+}
+
+/// What is known of a request before it is sent.
+pub(super) struct Sent {
+    generation: Generation,
+    /// The same request without the token, if it can be sent again.
+    again: Option<Request>,
+    deadline: Option<Moment>,
+}
+
+/// What a request is to be given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Want {
+    Token,
+    /// No token, because no origin covers the request.
+    Origin,
+    /// Nothing, because it has an `Authorization` header or is part of an exchange.
+    Nothing,
+}
+
+/// What to do after a refusal.
+pub(super) enum After {
+    Resend(Request),
+    Return(Response),
 }
 
 impl Rules {
     pub(super) fn of(provider: &TokenProvider) -> Self {
         Self {
             origins: provider.shared_origins(),
+            refusals: provider.shared_refusals(),
             overwrite: false,
             resend: true,
+            timeout: None,
         }
     }
 
-    /// Whether the request is to be given a token.
+    /// Returns what the request is to be given.
     #[inline]
-    pub(super) fn want(&self, provider: &TokenProvider, request: &Request) -> bool {
+    pub(super) fn want(&self, provider: &TokenProvider, request: &Request) -> Want {
+        let has_own = request.headers().contains_key(AUTHORIZATION);
         if !self.allow(request.url()) {
-            observe::log_left_without_token(request.url().host_str());
-            return false;
+            if has_own || provider.is_exchanging_here() {
+                return Want::Nothing;
+            }
+            provider.note_uncovered(request.url().host_str());
+            return Want::Origin;
         }
-        (self.overwrite || !request.headers().contains_key(AUTHORIZATION))
-            && !provider.is_exchanging_here()
+        if has_own && !self.overwrite || provider.is_exchanging_here() {
+            return Want::Nothing;
+        }
+        Want::Token
     }
 
-    /// Whether the response says that the token was not accepted. After a redirect to elsewhere,
-    /// it is not about our token.
+    /// Puts the token on the request. What is seldom polled is boxed, here as elsewhere, so that the
+    /// future of each request stays small.
     #[inline]
-    pub(super) fn is_refusal(&self, response: &Response) -> bool {
-        refuses_token(response) && self.allow(response.url())
-    }
-
-    /// Puts the token on the request. The same request without it, if it is to be sent once more
-    /// after a refusal and can be sent twice. The copy is the larger part of what all this costs.
-    #[inline]
-    pub(super) fn put(&self, header: HeaderValue, request: &mut Request) -> Option<Request> {
+    pub(super) async fn prepare(
+        &self,
+        provider: &TokenProvider,
+        request: &mut Request,
+    ) -> Result<Sent, Error> {
+        let limit = request.timeout().copied().or(self.timeout);
+        let deadline = limit.map(|limit| provider.now() + limit);
+        let (header, generation) = if let Some(header) = provider.header_at_once() {
+            header
+        } else {
+            Box::pin(wait_for_header(provider, Generation(0), deadline)).await?
+        };
+        if let Some(deadline) = deadline {
+            bound(provider, request, deadline);
+        }
+        // The copy is the larger part of what all this costs.
         let again = if self.resend {
             request.try_clone()
         } else {
             None
         };
         request.headers_mut().insert(AUTHORIZATION, header);
-        again
+        Ok(Sent {
+            generation,
+            again,
+            deadline,
+        })
+    }
+
+    /// Returns whether the response says that the token was not accepted.
+    #[inline]
+    pub(super) fn is_refusal(&self, response: &Response) -> bool {
+        let status = response.status();
+        status.is_client_error()
+            && self.allow(response.url())
+            && self.refuses_token(status, response.headers())
+    }
+
+    /// A new token does not help where the old one grants too little (RFC 6750, section 3.1).
+    fn refuses_token(&self, status: StatusCode, headers: &HeaderMap) -> bool {
+        let challenges = headers.get_all(WWW_AUTHENTICATE);
+        let names = |code| {
+            let mut challenges = challenges.iter();
+            challenges.any(|header| has_param(header.as_bytes(), "error", code))
+        };
+        let is_listed = self.refusals.contains(&status);
+        let may_name = status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN;
+        (is_listed || may_name && names("invalid_token")) && !names("insufficient_scope")
     }
 
     fn allow(&self, url: &Url) -> bool {
@@ -66,64 +137,89 @@ impl Rules {
     }
 }
 
-/// The header for this request. What is seldom polled is boxed, here as elsewhere, so that the
-/// future of each request stays small.
-#[inline]
-pub(super) async fn header_for(
-    provider: &TokenProvider,
-    request: &Request,
-) -> Result<(HeaderValue, Generation), Error> {
-    if let Some(header) = provider.header_at_once() {
-        return Ok(header);
+/// Warns if the answer to a request that no origin covers is a 401.
+pub(super) fn note_if_refused(provider: &TokenProvider, response: &Response) {
+    if response.status() == StatusCode::UNAUTHORIZED {
+        provider.note_uncovered_refusal(response.url().host_str());
     }
-    let limit = request.timeout().copied();
-    Box::pin(wait_for_header(provider, Generation(0), limit)).await
 }
 
-/// The request to send instead of one whose token was refused, if it can be sent twice and there
-/// is a newer token to be had. Without one, the caller is given the 401, which says more than our
-/// failure.
-pub(super) async fn send_instead(
+/// Reports the refused token, and waits for a newer one. The refusal is returned if the request cannot be
+/// sent again, if it was redirected, or if there is no newer token: it says more than our failure. It is
+/// dropped before the request is sent again, and read meanwhile, so that its connection is free.
+pub(super) async fn after_refusal(
     provider: &TokenProvider,
-    refused: Generation,
-    again: Option<Request>,
-) -> Option<Request> {
-    let replaced = provider.deny(refused);
-    let mut request = again.filter(|_| replaced)?;
-    let limit = request.timeout().copied();
-    let (header, _) = wait_for_header(provider, refused, limit).await.ok()?;
-    request.headers_mut().insert(AUTHORIZATION, header);
+    sent: Sent,
+    refusal: Response,
+) -> After {
+    let Sent {
+        generation,
+        again,
+        deadline,
+    } = sent;
+    let is_elsewhere = |again: &Request| again.url().origin() != refusal.url().origin();
+    if again.as_ref().is_some_and(is_elsewhere) {
+        return After::Return(refusal); // reqwest takes the token off such a redirect
+    }
+    let replacement = provider.deny(generation);
+    let again = again.filter(|again| is_same(again.url(), refusal.url()));
+    let hold = again.is_none().then(|| provider.now() + HOLD);
+    let wait_until = [deadline, hold].into_iter().flatten().min();
+    match replacement {
+        Replacement::None => return After::Return(refusal),
+        Replacement::Later if again.is_none() => return After::Return(refusal),
+        Replacement::Later | Replacement::Soon => {}
+    }
+    let mut refusal = Refusal::new(refusal);
+    let mut header = Box::pin(wait_for_header(provider, generation, wait_until));
+    let outcome = tokio::select! {
+        biased;
+        outcome = &mut header => outcome,
+        () = refusal.read() => header.await,
+    };
+    let (Ok((header, _)), Some(mut again)) = (outcome, again) else {
+        return After::Return(refusal.into_response());
+    };
+    let left = deadline.map(|deadline| deadline.since(provider.now()));
+    refusal.discard(left).await;
+    if let Some(deadline) = deadline {
+        bound(provider, &mut again, deadline);
+    }
+    again.headers_mut().insert(AUTHORIZATION, header);
     provider.note_resend();
-    Some(request)
+    After::Resend(again)
 }
 
-/// Waits no longer than the request itself may take.
+/// Gives the request what is left until the deadline.
+fn bound(provider: &TokenProvider, request: &mut Request, deadline: Moment) {
+    *request.timeout_mut() = Some(deadline.since(provider.now()));
+}
+
+/// Waits until the deadline at most.
 async fn wait_for_header(
     provider: &TokenProvider,
     newer_than: Generation,
-    limit: Option<Duration>,
+    deadline: Option<Moment>,
 ) -> Result<(HeaderValue, Generation), Error> {
     let header = provider.header_newer_than(newer_than);
-    match limit {
-        None => header.await,
-        Some(limit) => tokio::time::timeout(limit, header)
-            .await
-            .unwrap_or_else(|_| {
-                Err(Error::new(
-                    ErrorKind::WaitTimeout,
-                    "no token within the request's own timeout; the attempts go on",
-                ))
-            }),
-    }
+    let Some(deadline) = deadline else {
+        return header.await;
+    };
+    let left = deadline.since(provider.now());
+    let outcome = tokio::time::timeout(left, header).await;
+    outcome.unwrap_or_else(|_| {
+        Err(Error::new(
+            ErrorKind::WaitTimeout,
+            "no token within the request's own timeout; the attempts go on",
+        ))
+    })
 }
 
-/// Whether a new token may help: not where the token was understood but grants too little
-/// (RFC 6750, section 3.1).
-fn refuses_token(response: &Response) -> bool {
-    response.status() == StatusCode::UNAUTHORIZED
-        && !response
-            .headers()
-            .get_all(WWW_AUTHENTICATE)
-            .iter()
-            .any(|header| has_param(header.as_bytes(), "error", "insufficient_scope"))
+/// Returns whether an answer from `answered` is the answer to a request to `asked`, without a redirect.
+fn is_same(asked: &Url, answered: &Url) -> bool {
+    asked.scheme() == answered.scheme()
+        && asked.host() == answered.host()
+        && asked.port_or_known_default() == answered.port_or_known_default()
+        && asked.path() == answered.path()
+        && asked.query() == answered.query()
 }

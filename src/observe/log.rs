@@ -74,12 +74,26 @@ pub(crate) fn log_no_origin() {
 }
 
 /// Logs that a request goes out without a token, since no origin covers its host.
-pub(crate) fn log_left_without_token(host: Option<&str>) {
+pub(super) fn log_left_without_token(host: &str, is_first: bool) {
+    const TEXT: &str = "sent a request without a token, since no origin of the provider covers its host; if \
+                        it needs the token, add its origin with TokenProviderBuilder::origins";
     caught(|| {
-        tracing::debug!(
+        if is_first {
+            tracing::warn!(target: TARGET, host, "{TEXT}");
+        } else {
+            tracing::debug!(target: TARGET, host, "{TEXT}");
+        }
+    });
+}
+
+/// Logs that a request without a token was refused.
+pub(super) fn log_refused_without_token(host: &str) {
+    caught(|| {
+        tracing::warn!(
             target: TARGET,
             host,
-            "left a request without a token: its origin is not on the list"
+            "the host answered 401 to a request without a token, since no origin of the provider covers \
+             it; add its origin with TokenProviderBuilder::origins"
         );
     });
 }

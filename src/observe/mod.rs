@@ -7,7 +7,8 @@ mod metrics;
 mod no_metrics;
 mod status;
 
-use std::sync::{Arc, OnceLock};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::broadcast;
@@ -16,9 +17,7 @@ use tokio::sync::broadcast;
 pub(crate) use log::log_no_origin;
 #[cfg(all(unix, feature = "file-store"))]
 pub(crate) use log::log_unwatched;
-pub(crate) use log::{
-    log_assumed_life, log_clock, log_doubtful_life, log_left_out, log_left_without_token,
-};
+pub(crate) use log::{log_assumed_life, log_clock, log_doubtful_life, log_left_out};
 #[cfg(feature = "metrics")]
 pub(crate) use metrics::Metrics;
 #[cfg(not(feature = "metrics"))]
@@ -31,6 +30,8 @@ use crate::unwind::caught;
 const TARGET: &str = "everbearer";
 /// So many happenings are kept for a subscriber that is slow to read them.
 const BACKLOG: usize = 256;
+/// So many hosts that no origin covers are warned of.
+const MOST_HOSTS: usize = 64;
 
 /// Something that happened to a provider, in the order in which it happened.
 ///
@@ -214,6 +215,8 @@ pub(crate) struct Observers {
     pub(crate) metrics: Metrics,
     /// Made for the first who listens: its backlog takes 32 KiB.
     sender: OnceLock<broadcast::Sender<Happening>>,
+    /// The hosts of requests that no origin covers, and whether a refusal by each was logged.
+    uncovered: Mutex<HashMap<Box<str>, bool>>,
 }
 
 impl Observers {
@@ -221,7 +224,39 @@ impl Observers {
         Self {
             metrics,
             sender: OnceLock::new(),
+            uncovered: Mutex::default(),
         }
+    }
+
+    /// Logs that a request goes out without a token, since no origin covers its host: as a warning once for
+    /// each host, for [`MOST_HOSTS`] at most.
+    pub(crate) fn uncovered(&self, host: &str) {
+        let is_first = {
+            let mut hosts = self.hosts();
+            let is_first = !hosts.contains_key(host) && hosts.len() < MOST_HOSTS;
+            if is_first {
+                hosts.insert(host.into(), false);
+            }
+            is_first
+        };
+        log::log_left_without_token(host, is_first);
+    }
+
+    /// Logs that such a request was refused: once for each of these hosts.
+    pub(crate) fn uncovered_refusal(&self, host: &str) {
+        let is_logged = self
+            .hosts()
+            .get_mut(host)
+            .is_none_or(|is_logged| std::mem::replace(is_logged, true));
+        if !is_logged {
+            log::log_refused_without_token(host);
+        }
+    }
+
+    fn hosts(&self) -> MutexGuard<'_, HashMap<Box<str>, bool>> {
+        self.uncovered
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn subscribe(&self) -> Subscription {

@@ -2,18 +2,23 @@
 
 use std::sync::Arc;
 
-use http::HeaderValue;
+use http::{HeaderValue, StatusCode};
 
 use super::cell::Published;
 use super::{TokenProvider, flight};
+use crate::clock::Moment;
 use crate::error::Error;
-use crate::machine::{Event, Generation};
+use crate::machine::{Event, Generation, Outlook, Window};
 use crate::observe::Happening;
 use crate::origin::Origin;
 
 impl TokenProvider {
     pub(crate) fn shared_origins(&self) -> Arc<[Origin]> {
         Arc::clone(&self.shared.settings.origins)
+    }
+
+    pub(crate) fn now(&self) -> Moment {
+        self.shared.now()
     }
 
     /// Whether this is called from within an exchange of this very provider, whose requests must
@@ -42,23 +47,60 @@ impl TokenProvider {
         self.shared.observers.metrics.resent(&self.lane.scopes);
     }
 
-    /// Notes that a resource server refused this generation, and says whether a newer one is
-    /// there or on its way.
-    pub(crate) fn deny(&self, generation: Generation) -> bool {
+    pub(crate) fn shared_refusals(&self) -> Arc<[StatusCode]> {
+        Arc::clone(&self.shared.settings.refusals)
+    }
+
+    /// Notes that a request to this host goes out without a token, since no origin covers it.
+    pub(crate) fn note_uncovered(&self, host: Option<&str>) {
+        self.shared.observers.uncovered(host.unwrap_or_default());
+    }
+
+    /// Notes that a request to this host, which no origin covers, was refused.
+    pub(crate) fn note_uncovered_refusal(&self, host: Option<&str>) {
+        let observers = &self.shared.observers;
+        observers.uncovered_refusal(host.unwrap_or_default());
+    }
+
+    /// Notes that a resource server refused this generation. Returns whether a newer one replaces it.
+    pub(crate) fn deny(&self, generation: Generation) -> Replacement {
         let (lane, now) = (self.lane.id, self.shared.now());
-        let (known, replaced) = {
+        let (known, replacement) = {
             let machine = &mut self.shared.engine().machine;
             let known = machine.is_replacing(lane, generation);
             machine.handle(Event::Denied { lane, generation }, now);
-            (known, machine.replaces(lane, generation))
+            let is_newer = |window: Window| window.generation > generation;
+            let replacement = if !machine.is_open(lane) {
+                Replacement::Soon // the next caller opens the scope set again
+            } else if !machine.replaces(lane, generation) {
+                Replacement::None
+            } else if machine.window(lane).is_some_and(is_newer)
+                || machine.outlook(lane, generation, now) == Outlook::Imminent
+            {
+                Replacement::Soon
+            } else {
+                Replacement::Later
+            };
+            (known, replacement)
         };
-        if replaced && !known {
+        if replacement != Replacement::None && !known {
             self.shared.observers.tell(Happening::Denied {
                 scopes: Arc::clone(&self.lane.scopes),
                 generation: generation.0,
             });
             self.shared.wake.notify_one();
         }
-        replaced
+        replacement
     }
+}
+
+/// Whether a newer token replaces a refused one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Replacement {
+    /// No exchange begins because of the refusal.
+    None,
+    /// The next exchange begins after a pause.
+    Later,
+    /// A newer token is there, or an exchange for one is in flight or about to begin.
+    Soon,
 }

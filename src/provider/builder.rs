@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use http::StatusCode;
+
 use super::driver;
 use super::lane::{Lane, normalized};
 use super::shared::{Settings, Shared};
@@ -23,6 +25,7 @@ pub struct TokenProviderBuilder {
     credential: Credential,
     scopes: Vec<String>,
     origins: Option<Vec<String>>,
+    refusals: Vec<u16>,
     clock: Arc<dyn Clock>,
     policies: Policies,
     shutdown: ShutdownPolicy,
@@ -40,6 +43,7 @@ impl TokenProviderBuilder {
             credential,
             scopes: Vec::new(),
             origins: None,
+            refusals: vec![StatusCode::UNAUTHORIZED.as_u16()],
             clock: Arc::new(SystemClock),
             policies: Policies::default(),
             shutdown: ShutdownPolicy::default(),
@@ -111,6 +115,24 @@ impl TokenProviderBuilder {
     /// ```
     pub fn store(mut self, store: impl TokenStore) -> Self {
         self.store = Some(Arc::new(store));
+        self
+    }
+
+    /// The statuses by which a resource server or its gateway refuses a token, in place of 401. The
+    /// middleware and [`send_with`](crate::RequestBuilderExt::send_with) then refresh the token and send the
+    /// request again. A 401 or 403 with `error="invalid_token"` (RFC 6750, section 3.1) always counts, and
+    /// `error="insufficient_scope"` never does.
+    ///
+    /// A 403 that means "not allowed" causes an exchange, too, at most one in
+    /// [`RefreshPolicy::between_denials`].
+    ///
+    /// ```
+    /// # fn example(builder: everbearer::TokenProviderBuilder) {
+    /// let builder = builder.refusal_statuses([401, 403, 419]);
+    /// # }
+    /// ```
+    pub fn refusal_statuses(mut self, statuses: impl IntoIterator<Item = u16>) -> Self {
+        self.refusals = statuses.into_iter().collect();
         self
     }
 
@@ -234,6 +256,11 @@ impl TokenProviderBuilder {
                 .collect::<Result<Arc<[Origin]>, Error>>()?,
             None => self.issuer.origin().into_iter().collect(),
         };
+        let refusals = self.refusals.iter().map(|&status| match status {
+            400..=499 => StatusCode::from_u16(status).map_err(|_| not_a_refusal(status)),
+            _ => Err(not_a_refusal(status)),
+        });
+        let refusals = refusals.collect::<Result<_, Error>>()?;
         let settings = Settings {
             name: self.name,
             issuer: self.issuer,
@@ -243,6 +270,7 @@ impl TokenProviderBuilder {
             shares_store: self.store.is_some(),
             store: self.store.unwrap_or_else(|| Arc::new(MemoryStore::new())),
             origins,
+            refusals,
             policies: self.policies,
             shutdown: self.shutdown,
         };
@@ -258,4 +286,11 @@ impl TokenProviderBuilder {
             shared,
         })
     }
+}
+
+fn not_a_refusal(status: u16) -> Error {
+    let text = format!(
+        "{status} cannot refuse a token: TokenProviderBuilder::refusal_statuses takes 400 to 499"
+    );
+    Error::new(ErrorKind::Config, text)
 }

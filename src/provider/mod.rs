@@ -34,6 +34,7 @@ use std::time::Duration;
 
 use http::HeaderValue;
 
+pub(crate) use adapted::Replacement;
 pub use builder::TokenProviderBuilder;
 pub use report::{Fate, ShutdownReport, Tier, TokenReport};
 
@@ -305,7 +306,7 @@ impl TokenProvider {
             return self.token().await;
         };
         let refused = in_use.window.generation;
-        if !self.deny(refused) {
+        if self.deny(refused) == Replacement::None {
             return Err(Error::new(
                 ErrorKind::Denied,
                 "the resource server refused a token that was minted just now",

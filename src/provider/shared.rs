@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
+use http::StatusCode;
 use tokio::sync::{Notify, watch};
 
 use super::engine::Engine;
@@ -33,6 +34,8 @@ pub(super) struct Settings {
     /// Whether others may know the store, too.
     pub(super) shares_store: bool,
     pub(super) origins: Arc<[Origin]>,
+    /// The statuses that refuse a token.
+    pub(super) refusals: Arc<[StatusCode]>,
     pub(super) policies: Policies,
     pub(super) shutdown: ShutdownPolicy,
 }

@@ -41,7 +41,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     (
         "middleware",
-        &["error", "machine", "observe", "origin", "provider"],
+        &["clock", "error", "machine", "observe", "origin", "provider"],
     ),
 ];
 

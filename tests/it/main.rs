@@ -31,6 +31,8 @@ mod observing;
 mod one_flight;
 mod panicking;
 mod repeated;
+#[cfg(feature = "reqwest-middleware")]
+mod resending;
 mod rotating;
 mod runtimes;
 mod scenarios;

@@ -19,6 +19,7 @@ const SECTIONS: &[(&str, RangeInclusive<u32>)] = &[
     ("D", 1..=7),
     ("D", 10..=11),
     ("A", 1..=6),
+    ("R", 1..=16),
 ];
 
 /// The table in the README: every behaviour of these sections has a row with a proof, and every
