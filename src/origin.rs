@@ -10,7 +10,8 @@ use crate::error::{Error, ErrorKind};
 /// A scheme, a host and a port (RFC 6454): the unit in which tokens are allowed to go somewhere.
 ///
 /// Only https is accepted, and plain http to this machine itself (`localhost`, 127.0.0.0/8,
-/// `[::1]`): a token on plain http is a token for everyone on the way.
+/// `[::1]`): a token on plain http is a token for everyone on the way. `wss` and `ws` (RFC 6455, section 3)
+/// count as https and http, since a WebSocket begins with a request to that origin.
 ///
 /// # Examples
 ///
@@ -19,6 +20,7 @@ use crate::error::{Error, ErrorKind};
 ///
 /// let origin: Origin = "https://api.example.com/any/path".parse()?;
 /// assert_eq!(origin.to_string(), "https://api.example.com:443");
+/// assert_eq!("wss://api.example.com".parse::<Origin>()?, origin);
 /// assert!("http://api.example.com".parse::<Origin>().is_err());
 /// assert!("http://127.0.0.1:8080".parse::<Origin>().is_ok());
 /// # Ok::<(), everbearer::Error>(())
@@ -43,6 +45,13 @@ impl Scheme {
             Self::Https => "https",
         }
     }
+
+    fn is_of(self, scheme: &str) -> bool {
+        match self {
+            Self::Http => matches!(scheme, "http" | "ws"),
+            Self::Https => matches!(scheme, "https" | "wss"),
+        }
+    }
 }
 
 impl Origin {
@@ -61,9 +70,9 @@ impl Origin {
             ))
         };
         let scheme = match url.scheme() {
-            "https" => Scheme::Https,
-            "http" if is_loopback(url) => Scheme::Http,
-            "http" => {
+            "https" | "wss" => Scheme::Https,
+            "http" | "ws" if is_loopback(url) => Scheme::Http,
+            "http" | "ws" => {
                 return refuse(
                     "plain http is open to everyone on the way, and allowed for loopback \
                      addresses only; use https",
@@ -94,7 +103,7 @@ impl Origin {
 
     /// Whether the URL is of this origin.
     pub(crate) fn covers(&self, url: &Url) -> bool {
-        url.scheme() == self.scheme.as_str()
+        self.scheme.is_of(url.scheme())
             && url.host_str() == Some(&self.host)
             && url.port_or_known_default() == Some(self.port)
     }
@@ -147,6 +156,7 @@ mod tests {
         for refused in [
             "http://api.example.com",
             "http://10.0.0.1",
+            "ws://api.example.com",
             "http://localhost.example.com",
             "http://127.0.0.1.example.com",
             "http://[2001:db8::1]",
@@ -166,6 +176,8 @@ mod tests {
             "http://127.0.0.1",
             "http://127.9.9.9:80",
             "http://[::1]:8080",
+            "wss://api.example.com",
+            "ws://127.0.0.1:1",
         ] {
             assert!(origin(accepted).is_ok(), "{accepted}");
         }
@@ -177,6 +189,8 @@ mod tests {
         let covers = |text: &str| ours.covers(&Url::parse(text).unwrap());
         assert!(covers("https://api.example.com/other?x=1"));
         assert!(covers("https://API.example.com:443"));
+        assert!(covers("wss://api.example.com/socket"));
+        assert!(!covers("ws://api.example.com:443"));
         assert!(!covers("http://api.example.com:443"));
         assert!(!covers("https://api.example.com:8443"));
         assert!(!covers("https://example.com"));
