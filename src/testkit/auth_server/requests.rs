@@ -49,12 +49,16 @@ pub(super) fn whole(body: ReceivedBody) -> Result<Bytes, Refusal> {
 
 pub(super) fn bearer(headers: &HeaderMap) -> Bearer {
     let mut values = headers.get_all(AUTHORIZATION).iter();
-    let (first, second) = (values.next(), values.next());
-    match (first, second) {
-        (None, _) => Bearer::Absent,
-        (Some(only), None) => only.to_str().map_or(Bearer::Malformed, parse_authorization),
-        (Some(_), Some(_)) => Bearer::Malformed,
+    let Some(first) = values.next() else {
+        return Bearer::Absent;
+    };
+    // Generated clients send the same header twice.
+    if values.any(|other| other != first) {
+        return Bearer::Malformed;
     }
+    first
+        .to_str()
+        .map_or(Bearer::Malformed, parse_authorization)
 }
 
 fn parse_authorization(value: &str) -> Bearer {

@@ -101,15 +101,16 @@ async fn a_long_term_token_is_not_for_the_resource_api() {
 }
 
 #[tokio::test]
-async fn two_authorization_headers_or_a_broken_one_are_refused() {
+async fn two_different_authorization_headers_or_a_broken_one_are_refused() {
     let site = Site::start().await;
     let token = format!("Bearer {}", site.short_term().await.text);
+    let other = format!("Bearer {}", site.short_term().await.text);
     let get = || site.request(Method::GET, "/jobs");
 
     for request in [
         get()
             .header(AUTHORIZATION, &token)
-            .header(AUTHORIZATION, &token),
+            .header(AUTHORIZATION, &other),
         get().header(AUTHORIZATION, "Bearer"),
         get().header(AUTHORIZATION, "Bearer "),
         get().header(AUTHORIZATION, format!("{token}, {token}")),
@@ -121,6 +122,16 @@ async fn two_authorization_headers_or_a_broken_one_are_refused() {
         assert!(reply.header("www-authenticate").unwrap().contains("error="));
     }
     assert_eq!(site.server.counts().jobs_outcomes.invalid, 5);
+}
+
+#[tokio::test]
+async fn the_same_authorization_header_twice_counts_as_one() {
+    let site = Site::start().await;
+    let token = format!("Bearer {}", site.short_term().await.text);
+    let request = site.request(Method::GET, "/jobs");
+    let request = request.header(AUTHORIZATION, &token);
+    let reply = Reply::read(request.header(AUTHORIZATION, &token)).await;
+    assert_eq!(reply.status, 200);
 }
 
 #[tokio::test]
