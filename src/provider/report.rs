@@ -1,5 +1,6 @@
 //! What became of each token.
 
+use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use crate::error::Error;
@@ -50,6 +51,35 @@ pub enum Fate {
     NotRevoked(Error),
     /// It was to live on: the policy says so.
     Kept,
+}
+
+/// The report on one line, for a log: how many tokens were revoked, and which were not, with the reason.
+impl fmt::Display for ShutdownReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = |is: fn(&Fate) -> bool| self.tokens.iter().filter(|it| is(&it.fate)).count();
+        let revoked = count(|fate| matches!(fate, Fate::Revoked));
+        let kept = count(|fate| matches!(fate, Fate::Kept));
+        write!(
+            f,
+            "revoked {revoked} of {} tokens in {:?}",
+            self.tokens.len(),
+            self.took
+        )?;
+        if kept > 0 {
+            write!(f, ", kept {kept}")?;
+        }
+        for token in self.not_revoked() {
+            let tier = match token.tier {
+                Tier::ShortTerm => "short-term",
+                Tier::LongTerm => "long-term",
+            };
+            let id = token.token_id.as_deref().unwrap_or("without an ID");
+            if let Fate::NotRevoked(error) = &token.fate {
+                write!(f, "; not revoked: {tier} token {id}: {error}")?;
+            }
+        }
+        Ok(())
+    }
 }
 
 impl ShutdownReport {

@@ -166,6 +166,23 @@ async fn d4_a_pause_beyond_the_deadline_is_not_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_report_shows_on_one_line_what_was_not_revoked_and_why() {
+    let issuer = ScriptedIssuer::new();
+    issuer.otherwise(Answer::token(secs(86_400)));
+    issuer.script_revocations([Answer::done(), Answer::error(Error::terminal("no"))]);
+    let (provider, _) = provider(&issuer);
+    provider.refresh().await.unwrap();
+    provider.refresh().await.unwrap();
+    let report = provider.shutdown().await.to_string();
+    assert!(report.starts_with("revoked 1 of 3 tokens in "), "{report}");
+    assert!(
+        report.contains(", kept 1; not revoked: short-term token st-"),
+        "{report}"
+    );
+    assert_eq!(report.lines().count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn d2_the_long_term_token_is_revoked_if_asked() {
     let issuer = ScriptedIssuer::new();
     let provider = TokenProvider::builder(issuer.clone(), Grant::client_secret("id", "secret"))
