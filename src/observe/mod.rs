@@ -188,6 +188,8 @@ pub enum Happening {
 #[derive(Debug)]
 pub struct Subscription {
     receiver: broadcast::Receiver<Happening>,
+    /// The generations that were in use when the subscription began. Their swaps may be reported later.
+    known: Vec<u64>,
 }
 
 impl Subscription {
@@ -200,6 +202,7 @@ impl Subscription {
     pub async fn next(&mut self) -> Option<Happening> {
         loop {
             match self.receiver.recv().await {
+                Ok(Happening::Swapped { generation, .. }) if self.known.contains(&generation) => {}
                 Ok(happening) => return Some(happening),
                 Err(broadcast::error::RecvError::Lagged(_)) => {}
                 Err(broadcast::error::RecvError::Closed) => return None,
@@ -259,10 +262,12 @@ impl Observers {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn subscribe(&self) -> Subscription {
+    /// Begins a subscription at a moment when these generations are in use.
+    pub(crate) fn subscribe(&self, known: Vec<u64>) -> Subscription {
         let sender = self.sender.get_or_init(|| broadcast::Sender::new(BACKLOG));
         Subscription {
             receiver: sender.subscribe(),
+            known,
         }
     }
 

@@ -316,6 +316,11 @@ impl Engine {
         Some(Retired { lane, left })
     }
 
+    pub(super) fn generations_in_use(&self) -> Vec<u64> {
+        let published = self.open.values().filter_map(|open| open.lane.cell.load());
+        published.map(|it| it.window.generation.0).collect()
+    }
+
     /// Returns the tokens to revoke: those that no open lane uses and that the driver will not revoke for an
     /// evicted lane. Assigns each token that an open lane uses to that lane. A server may return one token
     /// for several scope sets.

@@ -447,7 +447,8 @@ impl TokenProvider {
 
     /// What happens from now on, to this provider and to all its sets of scopes.
     pub fn subscribe(&self) -> Subscription {
-        self.shared.observers.subscribe()
+        let engine = self.shared.engine(); // under which tokens are published
+        self.shared.observers.subscribe(engine.generations_in_use())
     }
 
     /// Stops refreshing, revokes every live short-term token that was minted here, then the

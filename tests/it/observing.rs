@@ -222,3 +222,58 @@ fn compare_the_log_with_the_guide() {
     assert_eq!(rotation.1, BTreeSet::new());
     assert_eq!(seen, documented());
 }
+
+/// Subscribes to a provider while the swap of its first token is logged, before it is reported.
+#[derive(Clone, Default)]
+struct SubscribesAtTheSwap {
+    provider: Arc<Mutex<Option<TokenProvider>>>,
+    subscription: Arc<Mutex<Option<everbearer::Subscription>>>,
+}
+
+impl tracing::Subscriber for SubscribesAtTheSwap {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        metadata.target() == "everbearer"
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        if event
+            .fields()
+            .any(|field| field.name() == "previous_left_ms")
+            && let Some(provider) = self.provider.lock().unwrap().as_ref()
+        {
+            let mut subscription = self.subscription.lock().unwrap();
+            subscription.get_or_insert_with(|| provider.subscribe());
+        }
+    }
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn v3_a_subscriber_is_not_told_of_the_swap_of_the_token_in_use() {
+    let subscriber = SubscribesAtTheSwap::default();
+    let _logging = tracing::subscriber::set_default(subscriber.clone());
+    let provider = builder(&ScriptedIssuer::new()).build().unwrap();
+    *subscriber.provider.lock().unwrap() = Some(provider.clone());
+    provider.token().await.unwrap();
+    tokio::time::sleep(secs(1)).await;
+    let subscription = subscriber.subscription.lock().unwrap().take();
+    let mut subscription = subscription.unwrap();
+    provider.refresh().await.unwrap();
+    loop {
+        if let Some(everbearer::Happening::Swapped { generation, .. }) = subscription.next().await {
+            assert_eq!(generation, 2);
+            return;
+        }
+    }
+}
