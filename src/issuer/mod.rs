@@ -53,11 +53,18 @@ use crate::token::{Bearer, LongTermToken, ShortTermToken};
 ///         Ok(Exchanged::from(token))
 ///     }
 ///
-///     async fn revoke(&self, _token: Bearer<'_>) -> Result<(), Error> {
-///         Ok(()) // this server's tokens end by themselves
+///     async fn revoke(&self, token: Bearer<'_>) -> Result<(), Error> {
+///         match token {
+///             Bearer::ShortTerm(token) => {
+///                 revoke_at_the_vault(token.expose()).await.map_err(Error::transient)
+///             }
+///             // The report of the shutdown says so.
+///             _ => Err(Error::terminal("only an operator revokes this token")),
+///         }
 ///     }
 /// }
 /// # async fn ask_the_vault(_: &str) -> Result<String, std::io::Error> { Ok("a.b.c".to_owned()) }
+/// # async fn revoke_at_the_vault(_: &str) -> Result<(), std::io::Error> { Ok(()) }
 ///
 /// # #[tokio::main]
 /// # async fn main() -> Result<(), Error> {

@@ -184,6 +184,24 @@ impl TokenProviderBuilder {
     }
 
     /// Another clock than the machine's, for tests.
+    ///
+    /// A test that pauses tokio's time needs one that follows tokio's timers, such as
+    /// `testkit::ManualClock`: by the machine's clock no time passes while timers fire at once, and the task
+    /// of the provider keeps a core busy.
+    ///
+    /// ```
+    /// # use everbearer::testkit::ScriptedIssuer;
+    /// use everbearer::testkit::ManualClock;
+    /// # use everbearer::{LongTermToken, TokenProvider};
+    ///
+    /// // In a test with `#[tokio::test(start_paused = true)]`.
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), everbearer::Error> {
+    /// # let builder = TokenProvider::builder(ScriptedIssuer::new(), LongTermToken::new("secret")?);
+    /// let provider = builder.clock(ManualClock::new()).build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
         self
