@@ -91,7 +91,7 @@ impl TokenProvider {
     /// A middleware that puts this provider's token on requests.
     pub fn middleware(&self) -> BearerMiddleware {
         if self.origins().is_empty() {
-            observe::log_no_origin();
+            observe::log_no_origin(self.name());
         }
         BearerMiddleware {
             rules: Rules::of(self),

@@ -4,22 +4,24 @@
 
 use std::time::Duration;
 
+use super::causes::Causes;
 use super::{Happening, TARGET};
 use crate::error::ErrorKind;
 use crate::unwind::caught;
 
-pub(super) fn log(happening: &Happening) {
-    caught(|| event(happening));
+pub(super) fn log(provider: &str, happening: &Happening) {
+    caught(|| event(provider, happening));
 }
 
 /// Logs that the clock cannot be read, or can be read again.
-pub(crate) fn log_clock(is_well: bool) {
+pub(crate) fn log_clock(provider: &str, is_well: bool) {
     caught(|| {
         if is_well {
-            tracing::info!(target: TARGET, "the clock can be read again");
+            tracing::info!(target: TARGET, provider, "the clock can be read again");
         } else {
             tracing::error!(
                 target: TARGET,
+                provider,
                 "the clock cannot be read; no token is served until a reading succeeds"
             );
         }
@@ -27,10 +29,11 @@ pub(crate) fn log_clock(is_well: bool) {
 }
 
 /// Logs that a token without a stated end is given this life.
-pub(crate) fn log_assumed_life(life: Duration) {
+pub(crate) fn log_assumed_life(provider: &str, life: Duration) {
     caught(|| {
         tracing::warn!(
             target: TARGET,
+            provider,
             assumed_life_ms = millis(life),
             "neither the answer nor the token says when the token ends"
         );
@@ -38,10 +41,11 @@ pub(crate) fn log_assumed_life(life: Duration) {
 }
 
 /// Logs that a token has expired by the local clock, without another statement about its end.
-pub(crate) fn log_doubtful_life(life: Duration) {
+pub(crate) fn log_doubtful_life(provider: &str, life: Duration) {
     caught(|| {
         tracing::warn!(
             target: TARGET,
+            provider,
             assumed_life_ms = millis(life),
             "the token has expired by the local clock, and nothing else states its end: it is used \
              once"
@@ -50,10 +54,11 @@ pub(crate) fn log_doubtful_life(life: Duration) {
 }
 
 /// Logs that a statement about a token's end was left out.
-pub(crate) fn log_left_out(statement: &str, life: Option<Duration>) {
+pub(crate) fn log_left_out(provider: &str, statement: &str, life: Option<Duration>) {
     caught(|| {
         tracing::warn!(
             target: TARGET,
+            provider,
             statement,
             life_ms = life.map(millis),
             "ignored an implausible statement about the token's end"
@@ -63,10 +68,11 @@ pub(crate) fn log_left_out(statement: &str, life: Option<Duration>) {
 
 /// Logs that a middleware has no origins.
 #[cfg(feature = "reqwest-middleware")]
-pub(crate) fn log_no_origin() {
+pub(crate) fn log_no_origin(provider: &str) {
     caught(|| {
         tracing::warn!(
             target: TARGET,
+            provider,
             "the middleware has no origins and adds the token to no request; set them with \
              TokenProviderBuilder::origins"
         );
@@ -74,23 +80,24 @@ pub(crate) fn log_no_origin() {
 }
 
 /// Logs that a request goes out without a token, since no origin covers its host.
-pub(super) fn log_left_without_token(host: &str, is_first: bool) {
+pub(super) fn log_left_without_token(provider: &str, host: &str, is_first: bool) {
     const TEXT: &str = "sent a request without a token, since no origin of the provider covers its host; if \
                         it needs the token, add its origin with TokenProviderBuilder::origins";
     caught(|| {
         if is_first {
-            tracing::warn!(target: TARGET, host, "{TEXT}");
+            tracing::warn!(target: TARGET, provider, host, "{TEXT}");
         } else {
-            tracing::debug!(target: TARGET, host, "{TEXT}");
+            tracing::debug!(target: TARGET, provider, host, "{TEXT}");
         }
     });
 }
 
 /// Logs that a request without a token was refused.
-pub(super) fn log_refused_without_token(host: &str) {
+pub(super) fn log_refused_without_token(provider: &str, host: &str) {
     caught(|| {
         tracing::warn!(
             target: TARGET,
+            provider,
             host,
             "the host answered 401 to a request without a token, since no origin of the provider covers \
              it; add its origin with TokenProviderBuilder::origins"
@@ -111,10 +118,10 @@ pub(crate) fn log_unwatched(path: &std::path::Path, error: &(dyn std::error::Err
     });
 }
 
-fn event(happening: &Happening) {
+fn event(provider: &str, happening: &Happening) {
     match happening {
         Happening::ExchangeBegan { scopes, failures } => {
-            tracing::debug!(target: TARGET, ?scopes, failures, "exchange began");
+            tracing::debug!(target: TARGET, provider, ?scopes, failures, "exchange began");
         }
         Happening::Swapped {
             scopes,
@@ -125,6 +132,7 @@ fn event(happening: &Happening) {
             previous_left,
         } => tracing::info!(
             target: TARGET,
+            provider,
             ?scopes,
             generation,
             token_id,
@@ -140,6 +148,7 @@ fn event(happening: &Happening) {
             took,
         } => tracing::debug!(
             target: TARGET,
+            provider,
             ?scopes,
             generation,
             left_ms = millis(*left),
@@ -159,69 +168,76 @@ fn event(happening: &Happening) {
             if *repeats {
                 tracing::debug!(
                     target: TARGET,
-                    ?scopes, error_kind, %error, failures, retry_in_ms, "exchange failed"
+                    provider,
+                    ?scopes, error_kind, error = %Causes(error), failures, retry_in_ms, "exchange failed"
                 );
             } else if error.kind() == ErrorKind::Secret {
                 tracing::error!(
                     target: TARGET,
-                    ?scopes, error_kind, %error, failures, retry_in_ms, "exchange failed"
+                    provider,
+                    ?scopes, error_kind, error = %Causes(error), failures, retry_in_ms, "exchange failed"
                 );
             } else {
                 tracing::warn!(
                     target: TARGET,
-                    ?scopes, error_kind, %error, failures, retry_in_ms, "exchange failed"
+                    provider,
+                    ?scopes, error_kind, error = %Causes(error), failures, retry_in_ms, "exchange failed"
                 );
             }
         }
         Happening::Denied { scopes, generation } => tracing::info!(
             target: TARGET,
+            provider,
             ?scopes,
             generation,
             "a resource server refused the token"
         ),
         Happening::ScopesRetired { scopes } => {
-            tracing::info!(target: TARGET, ?scopes, "retired a set of scopes");
+            tracing::info!(target: TARGET, provider, ?scopes, "retired a set of scopes");
         }
         Happening::ShutdownBegan { tokens } => {
-            tracing::info!(target: TARGET, tokens, "shutting down");
+            tracing::info!(target: TARGET, provider, tokens, "shutting down");
         }
         Happening::Revocation { token_id, error } => match error {
-            None => tracing::info!(target: TARGET, token_id, "revoked a token"),
+            None => tracing::info!(target: TARGET, provider, token_id, "revoked a token"),
             Some(error) => {
                 let error_kind = error.kind().as_str();
                 tracing::warn!(
                     target: TARGET,
-                    token_id, error_kind, %error, "could not revoke a token"
+                    provider,
+                    token_id, error_kind, error = %Causes(error), "could not revoke a token"
                 );
             }
         },
         Happening::RevocationsUnfinished { tokens } => tracing::warn!(
             target: TARGET,
+            provider,
             tokens,
             "further revocations timed out"
         ),
-        Happening::ShutDown => tracing::info!(target: TARGET, "shut down"),
-        long_term => log_long_term(long_term),
+        Happening::ShutDown => tracing::info!(target: TARGET, provider, "shut down"),
+        long_term => log_long_term(provider, long_term),
     }
 }
 
-fn log_long_term(happening: &Happening) {
+fn log_long_term(provider: &str, happening: &Happening) {
     match happening {
         Happening::LongTermObtained { token_id } => {
-            tracing::info!(target: TARGET, token_id, "obtained a long-term token");
+            tracing::info!(target: TARGET, provider, token_id, "obtained a long-term token");
         }
         Happening::LongTermRenewed { token_id } => {
-            tracing::info!(target: TARGET, token_id, "took another long-term token");
+            tracing::info!(target: TARGET, provider, token_id, "took another long-term token");
         }
         Happening::LongTermReloaded { token_id } => {
-            tracing::info!(target: TARGET, token_id, "took up another long-term token from the store");
+            tracing::info!(target: TARGET, provider, token_id, "took up another long-term token from the store");
         }
-        Happening::RotationBegan => tracing::debug!(target: TARGET, "rotation began"),
+        Happening::RotationBegan => tracing::debug!(target: TARGET, provider, "rotation began"),
         Happening::Rotated {
             token_id,
             previous_id,
         } => tracing::info!(
             target: TARGET,
+            provider,
             token_id,
             previous_id,
             "rotated the long-term token"
@@ -236,25 +252,28 @@ fn log_long_term(happening: &Happening) {
             if *repeats {
                 tracing::debug!(
                     target: TARGET,
-                    error_kind, %error, retry_in_ms, "rotation failed"
+                    provider,
+                    error_kind, error = %Causes(error), retry_in_ms, "rotation failed"
                 );
             } else if error.kind() == ErrorKind::Secret {
                 tracing::error!(
                     target: TARGET,
-                    error_kind, %error, retry_in_ms, "rotation failed"
+                    provider,
+                    error_kind, error = %Causes(error), retry_in_ms, "rotation failed"
                 );
             } else {
                 tracing::warn!(
                     target: TARGET,
-                    error_kind, %error, retry_in_ms, "rotation failed"
+                    provider,
+                    error_kind, error = %Causes(error), retry_in_ms, "rotation failed"
                 );
             }
         }
         Happening::StoreFailed { error, repeats } => {
             if *repeats {
-                tracing::debug!(target: TARGET, %error, "the token store failed");
+                tracing::debug!(target: TARGET, provider, error = %Causes(error), "the token store failed");
             } else {
-                tracing::warn!(target: TARGET, %error, "the token store failed");
+                tracing::warn!(target: TARGET, provider, error = %Causes(error), "the token store failed");
             }
         }
         _ => {}

@@ -1,5 +1,6 @@
 //! What happened, as values; the same values become tracing events and metrics.
 
+mod causes;
 mod log;
 #[cfg(feature = "metrics")]
 mod metrics;
@@ -214,6 +215,7 @@ impl Subscription {
 /// Where happenings are told.
 #[derive(Debug)]
 pub(crate) struct Observers {
+    provider: String,
     /// Told of what is no happening.
     pub(crate) metrics: Metrics,
     /// Made for the first who listens: its backlog takes 32 KiB.
@@ -223,8 +225,9 @@ pub(crate) struct Observers {
 }
 
 impl Observers {
-    pub(crate) fn new(metrics: Metrics) -> Self {
+    pub(crate) fn new(provider: &str, metrics: Metrics) -> Self {
         Self {
+            provider: provider.to_owned(),
             metrics,
             sender: OnceLock::new(),
             uncovered: Mutex::default(),
@@ -242,7 +245,7 @@ impl Observers {
             }
             is_first
         };
-        log::log_left_without_token(host, is_first);
+        log::log_left_without_token(&self.provider, host, is_first);
     }
 
     /// Logs that such a request was refused: once for each of these hosts.
@@ -252,7 +255,7 @@ impl Observers {
             .get_mut(host)
             .is_none_or(|is_logged| std::mem::replace(is_logged, true));
         if !is_logged {
-            log::log_refused_without_token(host);
+            log::log_refused_without_token(&self.provider, host);
         }
     }
 
@@ -272,7 +275,7 @@ impl Observers {
     }
 
     pub(crate) fn tell(&self, happening: Happening) {
-        log::log(&happening);
+        log::log(&self.provider, &happening);
         self.metrics.note(&happening);
         if let Some(sender) = self.sender.get() {
             // That nobody listens any more is no failure.
@@ -282,18 +285,23 @@ impl Observers {
 }
 
 /// The span within which the issuer exchanges, obtains included.
-pub(crate) fn exchange_span(scopes: &[String]) -> tracing::Span {
-    span(|| tracing::info_span!(target: TARGET, "exchange", ?scopes))
+pub(crate) fn exchange_span(provider: &str, scopes: &[String]) -> tracing::Span {
+    span(|| tracing::info_span!(target: TARGET, "exchange", provider, ?scopes))
 }
 
 /// The span within which the long-term token is rotated.
-pub(crate) fn rotation_span() -> tracing::Span {
-    span(|| tracing::info_span!(target: TARGET, "rotation"))
+pub(crate) fn rotation_span(provider: &str) -> tracing::Span {
+    span(|| tracing::info_span!(target: TARGET, "rotation", provider))
 }
 
 /// The span within which the issuer revokes a token.
-pub(crate) fn revocation_span(token_id: Option<&str>) -> tracing::Span {
-    span(|| tracing::info_span!(target: TARGET, "revocation", token_id))
+pub(crate) fn revocation_span(provider: &str, token_id: Option<&str>) -> tracing::Span {
+    span(|| tracing::info_span!(target: TARGET, "revocation", provider, token_id))
+}
+
+/// The span within which the store waits for a change.
+pub(crate) fn watch_span(provider: &str) -> tracing::Span {
+    span(|| tracing::info_span!(target: TARGET, "watch", provider))
 }
 
 /// Returns the span that `make` creates, or a disabled span if the subscriber panics.

@@ -17,6 +17,10 @@ impl TokenProvider {
         Arc::clone(&self.shared.settings.origins)
     }
 
+    pub(crate) fn name(&self) -> &str {
+        &self.shared.settings.name
+    }
+
     pub(crate) fn now(&self) -> Moment {
         self.shared.now()
     }

@@ -99,7 +99,7 @@ async fn run(driving: Driving) {
     loop {
         let reading = shared.time.now();
         if std::mem::replace(&mut is_clock_failing, reading.is_none()) != reading.is_none() {
-            observe::log_clock(reading.is_some());
+            observe::log_clock(&shared.settings.name, reading.is_some());
         }
         // While the clock fails, the last reading counts: nothing becomes due, but ended tasks are handled.
         let now = reading.unwrap_or_else(|| shared.time.last());
@@ -163,7 +163,7 @@ fn begin(shared: &Arc<Shared>, tasks: &mut Tasks, lane: LaneId) {
         scopes: Arc::clone(&lane.scopes),
         failures,
     });
-    let span = observe::exchange_span(&lane.scopes);
+    let span = observe::exchange_span(&shared.settings.name, &lane.scopes);
     let exchange = flight::exchange(Arc::clone(shared), Arc::clone(&lane));
     let (shared, began) = (Arc::clone(shared), shared.now());
     tasks.start_minting(span, exchange, move |outcome| {
@@ -175,7 +175,8 @@ fn begin(shared: &Arc<Shared>, tasks: &mut Tasks, lane: LaneId) {
 
 fn attend(shared: &Arc<Shared>, tasks: &mut Tasks, rotate: bool) {
     let attendance = rotation::attend(Arc::clone(shared), rotate);
-    tasks.start_minting(observe::rotation_span(), attendance, Ended::Attendance);
+    let span = observe::rotation_span(&shared.settings.name);
+    tasks.start_minting(span, attendance, Ended::Attendance);
 }
 
 /// Revokes the tokens of a closed lane, except those that an open lane uses and those that are revoked later
@@ -184,7 +185,7 @@ fn revoke(shared: &Arc<Shared>, tasks: &mut Tasks, Retired { left, .. }: Retired
     let left = left.into_iter().map(|minted| minted.token);
     let unused = shared.engine().unused(left);
     for token in unused {
-        let span = observe::revocation_span(token.token_id());
+        let span = observe::revocation_span(&shared.settings.name, token.token_id());
         let (shared, revoked) = (Arc::clone(shared), token.clone());
         let revocation = async move {
             let call = shared.settings.issuer.revoke(Bearer::ShortTerm(&token));

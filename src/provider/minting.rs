@@ -56,11 +56,11 @@ pub(super) async fn mint(
     };
     let life = at_most.map_or(life, |at_most| at_most.min(life));
     for statement in &left_out {
-        observe::log_left_out(statement.as_str(), Some(life));
+        observe::log_left_out(&settings.name, statement.as_str(), Some(life));
     }
     match lifetime {
-        Lifetime::Doubtful => observe::log_doubtful_life(life),
-        Lifetime::Unknown if left_out.is_empty() => observe::log_assumed_life(life),
+        Lifetime::Doubtful => observe::log_doubtful_life(&settings.name, life),
+        Lifetime::Unknown if left_out.is_empty() => observe::log_assumed_life(&settings.name, life),
         Lifetime::Unknown | Lifetime::For(_) => {}
     }
     if replacement.is_some() {
@@ -112,7 +112,7 @@ pub(super) async fn replace(
         return Ok(fresh);
     };
     if record.current().reads_like(replaced) && !replacement.reads_like(replaced) {
-        record.current = dated(replacement.clone(), asked_at);
+        record.current = dated(shared, replacement.clone(), asked_at);
         keeper.keep_obtained(shared, &replacement, record).await?;
     }
     Ok(fresh)

@@ -152,7 +152,7 @@ async fn obtain(
 ) -> Result<Found, Error> {
     let asked_at = shared.wall();
     let token = grants::obtain(shared, grant).await?;
-    let mut record = Record::new(dated(token.clone(), asked_at));
+    let mut record = Record::new(dated(shared, token.clone(), asked_at));
     if let Some(present) = keeper.record() {
         record.retiring.clone_from(&present.retiring);
         // Refused is not revoked: what the server may hold for alive does not stay so.

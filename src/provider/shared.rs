@@ -72,10 +72,11 @@ impl Shared {
         let (report, _) = watch::channel(None);
         let (rotated, _) = watch::channel(());
         let metrics = Metrics::new(&settings.name, settings.policies.scopes.most);
+        let observers = Observers::new(&settings.name, metrics);
         Self {
             settings,
             time,
-            observers: Observers::new(metrics),
+            observers,
             keeper: tokio::sync::Mutex::new(Keeper::new(long_term)),
             rotated,
             wake: Notify::new(),

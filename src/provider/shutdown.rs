@@ -210,7 +210,8 @@ fn attempt(
     pause: Duration,
 ) -> BoxFuture<'static, (Doomed, Result<(), Error>)> {
     let issuer = Arc::clone(&shared.settings.issuer);
-    let span = observe::revocation_span(doomed.bearer().token_id());
+    let token_id = doomed.bearer().token_id();
+    let span = observe::revocation_span(&shared.settings.name, token_id);
     async move {
         tokio::time::sleep(pause).await;
         let call = async { issuer.revoke(doomed.bearer()).await };

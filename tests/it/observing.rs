@@ -14,7 +14,7 @@ use tracing::span;
 use tracing::{Event, Metadata, Subscriber};
 
 use crate::shelf::Shelf;
-use crate::support::{BreakableClock, builder, in_a_process_of_its_own, secs};
+use crate::support::{BreakableClock, Log, builder, in_a_process_of_its_own, secs};
 
 /// By message: the levels and the fields that were seen.
 type Seen = BTreeMap<String, (BTreeSet<String>, BTreeSet<String>)>;
@@ -214,13 +214,70 @@ fn compare_the_log_with_the_guide() {
         .block_on(everything_that_can_happen());
 
     let mut seen = recorder.0.lock().unwrap().clone();
+    for (message, (_, fields)) in &mut seen {
+        assert!(fields.remove("provider"), "V1: {message}");
+    }
     let exchange = seen.remove("span exchange").unwrap();
     assert_eq!(exchange.1, BTreeSet::from(["scopes".to_owned()]));
     let revocation = seen.remove("span revocation").unwrap();
     assert_eq!(revocation.1, BTreeSet::from(["token_id".to_owned()]));
     let rotation = seen.remove("span rotation").unwrap();
     assert_eq!(rotation.1, BTreeSet::new());
+    seen.remove("span watch");
     assert_eq!(seen, documented());
+}
+
+#[tokio::test]
+async fn v1_each_line_names_the_provider_and_the_root_cause_of_a_failure() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::DEBUG)
+        .with_ansi(false)
+        .with_writer(move || writer.clone());
+    let _logging = tracing::subscriber::set_default(subscriber.finish());
+    // A port at which nothing listens.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let long_term = LongTermToken::new("long-term").unwrap();
+    let provider = TokenProvider::builder(AuthApi::new(url).unwrap(), long_term)
+        .name("billing")
+        .build()
+        .unwrap();
+    provider.token().await.unwrap_err();
+    provider.shutdown().await;
+    let log = log.text();
+    let lines = log.lines().filter(|line| line.contains(" everbearer: "));
+    assert!(lines.clone().count() >= 4, "{log}");
+    for line in lines {
+        assert!(line.contains("provider=\"billing\""), "{line}");
+    }
+    let failure = log.lines().find(|line| line.contains("exchange failed"));
+    assert!(failure.unwrap().contains("Connection refused"), "{log}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn v1_causes_are_on_one_line_and_named_once() {
+    #[derive(Debug, thiserror::Error)]
+    #[error("the vault is sealed\nsince noon: {0}")]
+    struct Sealed(#[source] std::io::Error);
+
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_writer(move || writer.clone());
+    let _logging = tracing::subscriber::set_default(subscriber.finish());
+    let issuer = ScriptedIssuer::new();
+    let cause = Sealed(std::io::Error::other("no key"));
+    issuer.otherwise(Answer::error(Error::transient(cause)));
+    let provider = builder(&issuer).build().unwrap();
+    provider.token().await.unwrap_err();
+    let log = log.text();
+    let expected =
+        "error=the token issuer failed: the vault is sealed since noon: no key failures=1";
+    assert!(log.contains(expected), "{log}");
 }
 
 /// Subscribes to a provider while the swap of its first token is logged, before it is reported.

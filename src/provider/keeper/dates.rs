@@ -9,14 +9,18 @@ use crate::store::{Dated, Record, Retiring};
 use crate::token::{Lifetime, LongTermToken};
 
 /// A token that was asked for at this moment, with its dates.
-pub(in crate::provider) fn dated(token: LongTermToken, asked_at: SystemTime) -> Dated {
+pub(in crate::provider) fn dated(
+    shared: &Shared,
+    token: LongTermToken,
+    asked_at: SystemTime,
+) -> Dated {
     let judgement = token.lifetime(asked_at);
     let life = match judgement.lifetime {
         Lifetime::For(life) => Some(life),
         Lifetime::Doubtful | Lifetime::Unknown => None,
     };
     for statement in &judgement.left_out {
-        observe::log_left_out(statement.as_str(), life);
+        observe::log_left_out(&shared.settings.name, statement.as_str(), life);
     }
     let ends_at = match judgement.lifetime {
         Lifetime::For(life) => asked_at.checked_add(life),
@@ -77,7 +81,7 @@ impl Shared {
         if stated.ends_at.is_some() {
             stated
         } else {
-            dated(token, self.wall())
+            dated(self, token, self.wall())
         }
     }
 }

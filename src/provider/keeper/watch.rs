@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Shared;
+use crate::observe;
 use crate::provider::flight::working_for;
-use crate::provider::guard::guarded;
+use crate::provider::guard::guarded_within;
 
 /// The least time between two looks at a store that says it has changed.
 const BETWEEN_RELOADS: Duration = Duration::from_millis(250);
@@ -19,7 +20,8 @@ pub(in crate::provider) async fn watch(shared: Arc<Shared>) -> Infallible {
             shared.keeper.lock().await.reload(&shared).await
         });
         // A failure was told already, and what is here stays in use.
-        let _ = guarded(change).await;
+        let span = observe::watch_span(&shared.settings.name);
+        let _ = guarded_within(span, change).await;
         tokio::time::sleep(BETWEEN_RELOADS).await;
     }
 }

@@ -72,7 +72,7 @@ async fn ask_now(shared: &Shared, keeper: &mut Keeper) -> Result<LongTermToken, 
         keeper.keep_obtained(shared, &token, record).await?;
         return Ok(token);
     }
-    let next = dated(token.clone(), asked_at);
+    let next = dated(shared, token.clone(), asked_at);
     if token.is_same(record.current()) {
         if next.ends_at <= record.current.ends_at {
             return Err(Error::new(
@@ -105,7 +105,7 @@ async fn authorize(shared: &Shared, keeper: &mut Keeper) -> Result<ShortTermToke
         return Ok(exchanged.token);
     };
     if let Some(replacement) = exchanged.replacement {
-        record.current = dated(replacement, asked_at);
+        record.current = dated(shared, replacement, asked_at);
     }
     record.asking_with = Some(exchanged.token.clone());
     keeper.keep(shared, record).await?;
