@@ -73,6 +73,11 @@ pub(crate) async fn run(path: &Path) -> Result<bool, Failure> {
     let _ = over.send(true);
     let _ = tokio::time::timeout(config.shutdown.for_http(), server).await;
     report::print(&outcome);
+    if outcome.is_clean() {
+        tracing::info!(report = %outcome, "stopped");
+    } else {
+        tracing::warn!(report = %outcome, "stopped, and tokens may live on");
+    }
     Ok(outcome.is_clean())
 }
 

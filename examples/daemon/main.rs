@@ -31,13 +31,17 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 #[cfg(unix)]
+use tracing_subscriber::filter::{EnvFilter, LevelFilter};
+
+#[cfg(unix)]
 const USAGE: &str = "\
 Calls a URL at an interval, with a token that stays fresh.
 
 Usage: daemon CONFIG.toml
 
 Each key of the file can be given as EVERBEARER_<SECTION>__<KEY> in the environment instead, such as
-EVERBEARER_AUTH__BASE_URL. RUST_LOG=debug, or another level, says how much is logged. SIGHUP reads the file again; SIGTERM and SIGINT stop it.
+EVERBEARER_AUTH__BASE_URL. RUST_LOG says how much is logged, such as `debug` or `info,everbearer=debug`;
+LOG_FORMAT=json logs in JSON. SIGHUP reads the file again; SIGTERM and SIGINT stop it.
 
 It exits with 0 when all that was to be revoked is revoked, 1 when it cannot run, 2 when the config
 is wrong, and 3 when it stopped and a token may live on.";
@@ -56,13 +60,16 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let level = std::env::var("RUST_LOG").ok();
-    let level = level.and_then(|level| level.parse().ok());
-    tracing_subscriber::fmt()
-        .with_max_level(level.unwrap_or(tracing::Level::INFO))
+    let filter = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into());
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter.from_env_lossy())
         .with_writer(std::io::stderr)
-        .with_ansi(false)
-        .init();
+        .with_ansi(false);
+    if std::env::var_os("LOG_FORMAT").is_some_and(|format| format == "json") {
+        log.json().init();
+    } else {
+        log.init();
+    }
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -81,6 +81,34 @@ async fn it_serves_reloads_and_stops() {
 }
 
 #[tokio::test]
+async fn it_logs_in_json_and_as_much_as_it_is_told() {
+    let server = AuthServer::start().await.unwrap();
+    let mut daemon = Daemon::at(&server);
+    daemon.env.push(("LOG_FORMAT", "json".to_owned()));
+    let levels = "info,everbearer=debug".to_owned();
+    daemon.env.push(("RUST_LOG", levels));
+    daemon.put_token(long_term_token(&server).await.expose());
+    daemon.start();
+    daemon.until_it_logs("did the job").await;
+    assert_eq!(daemon.stop(), 0);
+    let log = daemon.read("err");
+    let lines: Vec<serde_json::Value> = log
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let find = |message: &str| {
+        let mut lines = lines.iter();
+        let line = lines.find(|line| line["fields"]["message"] == message);
+        line.unwrap_or_else(|| panic!("no {message:?} in {log}"))
+    };
+    let began = find("exchange began");
+    assert_eq!(began["level"], "DEBUG");
+    assert!(began["fields"]["provider"].is_string());
+    let report = find("stopped")["fields"]["report"].as_str().unwrap();
+    assert!(report.starts_with("revoked 1 of 2 tokens in "), "{report}");
+}
+
+#[tokio::test]
 async fn it_is_not_ready_while_there_is_no_token_and_stops_in_time() {
     let server = AuthServer::start().await.unwrap();
     server.fault_always(Endpoint::ShortTerm, Fault::status(503));
