@@ -97,6 +97,9 @@ impl AuthApiBuilder {
     pub fn build(self) -> Result<AuthApi, Error> {
         let base = parse_url(&self.base_url)?;
         let origin = Origin::of(&base)?;
+        if !matches!(base.scheme(), "http" | "https") {
+            return Err(config("the base URL is not an https URL; use https"));
+        }
         if base.query().is_some() || base.fragment().is_some() {
             return Err(config(
                 "the base URL holds a query or a fragment; leave them out",

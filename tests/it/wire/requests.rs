@@ -101,3 +101,12 @@ async fn an_answer_is_asked_for_without_compression() {
     let requests = server.received_requests().await.unwrap();
     assert_eq!(requests[0].headers["accept-encoding"], "identity");
 }
+
+#[test]
+fn a_websocket_url_is_no_auth_server() {
+    for url in ["wss://auth.example.com/v1", "ws://127.0.0.1:1"] {
+        let error = AuthApi::new(url).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config);
+        assert!(error.to_string().contains("use https"), "{error}");
+    }
+}
