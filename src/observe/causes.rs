@@ -1,15 +1,15 @@
-//! An error as the log shows it.
+//! An error with its causes, as the log and the report of a shutdown show it.
 
 use std::error::Error as _;
 use std::fmt::{self, Write as _};
 
 use crate::error::Error;
 
-/// So many causes are shown.
+/// The maximum number of causes shown.
 const MOST: usize = 16;
 
 /// An error with its causes, to the root, on one line.
-pub(super) struct Causes<'a>(pub(super) &'a Error);
+pub(crate) struct Causes<'a>(pub(crate) &'a Error);
 
 impl fmt::Display for Causes<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

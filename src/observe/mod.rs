@@ -1,6 +1,6 @@
 //! What happened, as values; the same values become tracing events and metrics.
 
-mod causes;
+pub(crate) mod causes;
 mod log;
 #[cfg(feature = "metrics")]
 mod metrics;

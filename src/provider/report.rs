@@ -4,6 +4,10 @@ use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use crate::error::Error;
+use crate::observe::causes::Causes;
+
+/// The maximum number of tokens that `Display` shows.
+const MOST_SHOWN: usize = 10;
 
 /// What became of each token, as [`TokenProvider::shutdown`](crate::TokenProvider::shutdown)
 /// reports it.
@@ -53,7 +57,8 @@ pub enum Fate {
     Kept,
 }
 
-/// The report on one line, for a log: how many tokens were revoked, and which were not, with the reason.
+/// The report on one line, for a log: how many tokens were revoked, and which were not, with the causes of
+/// the error. Of more than ten tokens, the others are counted.
 impl fmt::Display for ShutdownReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = |is: fn(&Fate) -> bool| self.tokens.iter().filter(|it| is(&it.fate)).count();
@@ -68,15 +73,19 @@ impl fmt::Display for ShutdownReport {
         if kept > 0 {
             write!(f, ", kept {kept}")?;
         }
-        for token in self.not_revoked() {
+        for token in self.not_revoked().take(MOST_SHOWN) {
             let tier = match token.tier {
                 Tier::ShortTerm => "short-term",
                 Tier::LongTerm => "long-term",
             };
             let id = token.token_id.as_deref().unwrap_or("without an ID");
             if let Fate::NotRevoked(error) = &token.fate {
-                write!(f, "; not revoked: {tier} token {id}: {error}")?;
+                write!(f, "; not revoked: {tier} token {id}: {}", Causes(error))?;
             }
+        }
+        let more = self.not_revoked().count().saturating_sub(MOST_SHOWN);
+        if more > 0 {
+            write!(f, "; and {more} more")?;
         }
         Ok(())
     }
