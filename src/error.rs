@@ -188,9 +188,8 @@ impl Error {
         )
     }
 
-    /// Finds an error of this crate: `error` itself, or the first one in the chain of its sources. So a
-    /// caller finds the reason why [`BearerMiddleware`](crate::BearerMiddleware) sent no request, below
-    /// whatever other middleware has made of it.
+    /// Finds an error of this crate: `error` itself, or the first one in the chain of its sources. Use it to
+    /// find why `BearerMiddleware` did not send a request, even if other middleware has wrapped the error.
     ///
     /// # Examples
     ///

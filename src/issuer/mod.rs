@@ -58,7 +58,7 @@ use crate::token::{Bearer, LongTermToken, ShortTermToken};
 ///             Bearer::ShortTerm(token) => {
 ///                 revoke_at_the_vault(token.expose()).await.map_err(Error::transient)
 ///             }
-///             // The report of the shutdown says so.
+///             // `ShutdownReport::not_revoked` lists this token.
 ///             _ => Err(Error::terminal("only an operator revokes this token")),
 ///         }
 ///     }

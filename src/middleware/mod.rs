@@ -11,4 +11,4 @@ mod rules;
 pub use self::reqwest::BearerMiddleware;
 pub use request::{RequestBuilderExt, SendError};
 
-const NOT_SENT: &str = "the request was not sent, for there is no token";
+const NOT_SENT: &str = "no token is available; the request was not sent";

@@ -8,12 +8,13 @@ use bytes::{Bytes, BytesMut};
 use http_body::{Frame, SizeHint};
 use reqwest::{Body, Response, ResponseBuilderExt as _};
 
-/// The most that is read of a refusal before it is returned, in bytes.
+/// The most that is read of a refusal before it is returned, in bytes. A longer one keeps its connection
+/// until the newer token is there.
 const LONGEST: usize = 64 * 1024;
 /// The most that is read, in bytes, of a refusal that is not returned.
 const MOST_DISCARDED: usize = 1024 * 1024;
-/// How long that may take.
-const DISCARDING: Duration = Duration::from_secs(1);
+/// The time limit for reading what has not arrived yet.
+const READING: Duration = Duration::from_millis(200);
 
 pub(super) struct Refusal {
     response: Response,
@@ -52,7 +53,12 @@ impl Refusal {
         }
     }
 
-    /// Reads the rest of the body, up to [`MOST_DISCARDED`] within [`DISCARDING`] and `limit`: the connection
+    /// Reads what arrives of the body within [`READING`].
+    pub(super) async fn read_soon(&mut self) {
+        let _ = tokio::time::timeout(READING, self.read()).await;
+    }
+
+    /// Reads the rest of the body, up to [`MOST_DISCARDED`] within [`READING`] and `limit`: the connection
     /// of a body that was read to its end serves the next request.
     pub(super) async fn discard(mut self, limit: Option<Duration>) {
         let mut left = MOST_DISCARDED;
@@ -64,7 +70,7 @@ impl Refusal {
                 }
             }
         };
-        let limit = limit.map_or(DISCARDING, |limit| limit.min(DISCARDING));
+        let limit = limit.map_or(READING, |limit| limit.min(READING));
         let _ = tokio::time::timeout(limit, rest).await;
     }
 

@@ -29,8 +29,11 @@ pub trait RequestBuilderExt {
     /// Sends the request with the provider's token, in place of
     /// [`send`](RequestBuilder::send): to the provider's [origins](TokenProvider::origins) only,
     /// keeping an `Authorization` header that is there already, and once more with a newer token
-    /// after a refusal if the body can be sent twice. The details, and what bounds the time, are those of
-    /// [`BearerMiddleware`](crate::BearerMiddleware).
+    /// after a refusal if the body can be sent twice. It waits, holds refusals back and sends again as
+    /// `BearerMiddleware` does.
+    ///
+    /// A redirect back to the same URL cannot be seen from here. If a server answers a POST with such a
+    /// redirect, use a client that follows none, or the POST may be sent twice.
     ///
     /// # Errors
     ///
@@ -64,19 +67,19 @@ impl RequestBuilderExt for RequestBuilder {
         let (client, request) = self.build_split();
         let mut request = request?;
         let rules = Rules::of(provider);
-        match rules.want(provider, &request) {
-            Want::Token => {}
+        let origin = match rules.want(provider, &request) {
+            Want::Token(origin) => origin,
             Want::Nothing => return Ok(client.execute(request).await?),
             Want::Origin => {
                 let response = client.execute(request).await?;
                 rules::note_if_refused(provider, &response);
                 return Ok(response);
             }
-        }
-        let sent = rules.prepare(provider, &mut request).await;
+        };
+        let sent = rules.prepare(provider, &mut request, origin).await;
         let sent = sent.map_err(SendError::Token)?;
         let response = client.execute(request).await?;
-        if !rules.is_refusal(&response) {
+        if !rules.is_refusal(&sent, &response) {
             return Ok(response);
         }
         match Box::pin(rules::after_refusal(provider, sent, response)).await {

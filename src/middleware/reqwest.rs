@@ -18,7 +18,7 @@ use crate::provider::TokenProvider;
 /// Puts the token of a [`TokenProvider`] on the requests of a reqwest-middleware client.
 ///
 /// - Only requests to the provider's [origins](TokenProvider::origins) are given the token; others
-///   go out as they are, with one warning for each host.
+///   go out as they are, with one warning for each origin.
 /// - A request that has an `Authorization` header already keeps it. One that stands in the reqwest
 ///   client's default headers cannot be seen from here, and gives way to the token.
 /// - After a refusal, which is a 401 or what
@@ -30,8 +30,8 @@ use crate::provider::TokenProvider;
 ///   [`resend`](Self::resend) off.
 /// - The refusal of a request that cannot be sent again is held back until the newer token is there, for 5 s
 ///   at most, so that the caller's next attempt uses that token.
-/// - Where there is no token to be had, the request fails with an [`Error`] in the chain of sources, which
-///   [`Error::find_in`] finds; it never goes out without one.
+/// - If no token is available, the middleware returns an error without sending the request.
+///   [`Error::find_in`] finds the cause.
 /// - A request's own timeout, or [`timeout`](Self::timeout), bounds all of it: waiting for a token, sending,
 ///   waiting for a newer token and sending again.
 ///
@@ -128,12 +128,12 @@ impl BearerMiddleware {
         self
     }
 
-    /// How long a request may take that has no timeout of its own: waiting for a token, sending, waiting for
-    /// a newer token after a refusal and sending again take that long in all. It becomes the
+    /// Sets the deadline for requests without a timeout of their own. It covers waiting for a token, sending,
+    /// waiting for a newer token after a refusal and sending again. It becomes the
     /// [timeout of the request](reqwest::RequestBuilder::timeout), in place of the client's. Default: none.
     ///
-    /// A middleware cannot see the timeout of the client
-    /// ([`ClientBuilder::timeout`](reqwest::ClientBuilder::timeout)), which begins anew with each sending.
+    /// The client's timeout ([`ClientBuilder::timeout`](reqwest::ClientBuilder::timeout)) is not visible to a
+    /// middleware. It restarts each time the request is sent.
     /// Without this setting, [`RetryPolicy::wait_timeout`](crate::RetryPolicy::wait_timeout) bounds each wait.
     ///
     /// ```
@@ -182,8 +182,8 @@ impl Middleware for BearerMiddleware {
         'life1: 'async_trait,
         'life2: 'async_trait,
     {
-        match self.rules.want(&self.provider, &request) {
-            Want::Token => {}
+        let origin = match self.rules.want(&self.provider, &request) {
+            Want::Token(origin) => origin,
             Want::Nothing => return next.run(request, extensions),
             Want::Origin => {
                 return Box::pin(async move {
@@ -192,12 +192,12 @@ impl Middleware for BearerMiddleware {
                     Ok(response)
                 });
             }
-        }
+        };
         Box::pin(async move {
-            let sent = self.rules.prepare(&self.provider, &mut request);
+            let sent = self.rules.prepare(&self.provider, &mut request, origin);
             let sent = sent.await.map_err(no_token)?;
             let response = next.clone().run(request, extensions).await?;
-            if self.rules.is_refusal(&response) {
+            if self.rules.is_refusal(&sent, &response) {
                 return Box::pin(self.after_refusal(response, sent, extensions, next)).await;
             }
             Ok(response)

@@ -27,18 +27,21 @@ pub(super) struct Rules {
     pub(super) timeout: Option<Duration>,
 }
 
-/// What is known of a request before it is sent.
+/// A request that was prepared for sending.
 pub(super) struct Sent {
     generation: Generation,
+    /// Which of the origins covers the request.
+    origin: usize,
     /// The same request without the token, if it can be sent again.
     again: Option<Request>,
     deadline: Option<Moment>,
 }
 
-/// What a request is to be given.
+/// What the middleware adds to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Want {
-    Token,
+    /// A token for this one of the origins.
+    Token(usize),
     /// No token, because no origin covers the request.
     Origin,
     /// Nothing, because it has an `Authorization` header or is part of an exchange.
@@ -66,26 +69,27 @@ impl Rules {
     #[inline]
     pub(super) fn want(&self, provider: &TokenProvider, request: &Request) -> Want {
         let has_own = request.headers().contains_key(AUTHORIZATION);
-        if !self.allow(request.url()) {
+        let covers = |origin: &Origin| origin.covers(request.url());
+        let Some(origin) = self.origins.iter().position(covers) else {
             if has_own || provider.is_exchanging_here() {
                 return Want::Nothing;
             }
-            provider.note_uncovered(request.url().host_str());
+            provider.note_uncovered(&request.url().origin().ascii_serialization());
             return Want::Origin;
-        }
+        };
         if has_own && !self.overwrite || provider.is_exchanging_here() {
             return Want::Nothing;
         }
-        Want::Token
+        Want::Token(origin)
     }
 
-    /// Puts the token on the request. What is seldom polled is boxed, here as elsewhere, so that the
-    /// future of each request stays small.
+    /// Puts the token on the request. Rarely polled futures are boxed to keep each request's future small.
     #[inline]
     pub(super) async fn prepare(
         &self,
         provider: &TokenProvider,
         request: &mut Request,
+        origin: usize,
     ) -> Result<Sent, Error> {
         let limit = request.timeout().copied().or(self.timeout);
         let deadline = limit.map(|limit| provider.now() + limit);
@@ -106,17 +110,20 @@ impl Rules {
         request.headers_mut().insert(AUTHORIZATION, header);
         Ok(Sent {
             generation,
+            origin,
             again,
             deadline,
         })
     }
 
-    /// Returns whether the response says that the token was not accepted.
+    /// Returns whether the response says that the token was not accepted. reqwest removes the token from a
+    /// redirect to another origin.
     #[inline]
-    pub(super) fn is_refusal(&self, response: &Response) -> bool {
+    pub(super) fn is_refusal(&self, sent: &Sent, response: &Response) -> bool {
         let status = response.status();
+        let origin = self.origins.get(sent.origin);
         status.is_client_error()
-            && self.allow(response.url())
+            && origin.is_some_and(|origin| origin.covers(response.url()))
             && self.refuses_token(status, response.headers())
     }
 
@@ -131,22 +138,19 @@ impl Rules {
         let may_name = status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN;
         (is_listed || may_name && names("invalid_token")) && !names("insufficient_scope")
     }
-
-    fn allow(&self, url: &Url) -> bool {
-        self.origins.iter().any(|origin| origin.covers(url))
-    }
 }
 
 /// Warns if the answer to a request that no origin covers is a 401.
 pub(super) fn note_if_refused(provider: &TokenProvider, response: &Response) {
     if response.status() == StatusCode::UNAUTHORIZED {
-        provider.note_uncovered_refusal(response.url().host_str());
+        provider.note_uncovered_refusal(&response.url().origin().ascii_serialization());
     }
 }
 
 /// Reports the refused token, and waits for a newer one. The refusal is returned if the request cannot be
-/// sent again, if it was redirected, or if there is no newer token: it says more than our failure. It is
-/// dropped before the request is sent again, and read meanwhile, so that its connection is free.
+/// sent again, if it was redirected, or if there is no newer token, since it is more informative than the
+/// provider's error. Its body is read meanwhile, and the rest is discarded before the request is sent
+/// again, which frees the connection.
 pub(super) async fn after_refusal(
     provider: &TokenProvider,
     sent: Sent,
@@ -156,38 +160,44 @@ pub(super) async fn after_refusal(
         generation,
         again,
         deadline,
+        ..
     } = sent;
-    let is_elsewhere = |again: &Request| again.url().origin() != refusal.url().origin();
-    if again.as_ref().is_some_and(is_elsewhere) {
-        return After::Return(refusal); // reqwest takes the token off such a redirect
-    }
+    let mut again = again.filter(|again| is_same(again.url(), refusal.url()));
     let replacement = provider.deny(generation);
-    let again = again.filter(|again| is_same(again.url(), refusal.url()));
+    let mut refusal = Refusal::new(refusal);
+    let is_too_late = |at: Moment| deadline.is_some_and(|deadline| deadline < at);
+    let waits = match replacement {
+        Replacement::None => false,
+        Replacement::Later(at) => again.is_some() && !at.is_some_and(is_too_late),
+        Replacement::Soon => true,
+    };
     let hold = again.is_none().then(|| provider.now() + HOLD);
     let wait_until = [deadline, hold].into_iter().flatten().min();
-    match replacement {
-        Replacement::None => return After::Return(refusal),
-        Replacement::Later if again.is_none() => return After::Return(refusal),
-        Replacement::Later | Replacement::Soon => {}
+    let mut newer = None;
+    if waits {
+        let mut header = Box::pin(wait_for_header(provider, generation, wait_until));
+        let outcome = tokio::select! {
+            biased;
+            outcome = &mut header => outcome,
+            () = refusal.read() => header.await,
+        };
+        newer = outcome.ok();
     }
-    let mut refusal = Refusal::new(refusal);
-    let mut header = Box::pin(wait_for_header(provider, generation, wait_until));
-    let outcome = tokio::select! {
-        biased;
-        outcome = &mut header => outcome,
-        () = refusal.read() => header.await,
-    };
-    let (Ok((header, _)), Some(mut again)) = (outcome, again) else {
-        return After::Return(refusal.into_response());
-    };
     let left = deadline.map(|deadline| deadline.since(provider.now()));
-    refusal.discard(left).await;
-    if let Some(deadline) = deadline {
-        bound(provider, &mut again, deadline);
+    let is_over = left.is_some_and(|left| left.is_zero());
+    if let Some((header, _)) = newer.filter(|_| !is_over)
+        && let Some(mut request) = again.take()
+    {
+        refusal.discard(left.map(|left| left / 4)).await;
+        if let Some(deadline) = deadline {
+            bound(provider, &mut request, deadline);
+        }
+        request.headers_mut().insert(AUTHORIZATION, header);
+        provider.note_resend();
+        return After::Resend(request);
     }
-    again.headers_mut().insert(AUTHORIZATION, header);
-    provider.note_resend();
-    After::Resend(again)
+    refusal.read_soon().await;
+    After::Return(refusal.into_response())
 }
 
 /// Gives the request what is left until the deadline.

@@ -79,27 +79,27 @@ pub(crate) fn log_no_origin(provider: &str) {
     });
 }
 
-/// Logs that a request goes out without a token, since no origin covers its host.
-pub(super) fn log_left_without_token(provider: &str, host: &str, is_first: bool) {
-    const TEXT: &str = "sent a request without a token, since no origin of the provider covers its host; if \
+/// Logs that a request to this origin goes out without a token.
+pub(super) fn log_left_without_token(provider: &str, origin: &str, is_first: bool) {
+    const TEXT: &str = "sent a request without a token, since none of the middleware's origins covers it; if \
                         it needs the token, add its origin with TokenProviderBuilder::origins";
     caught(|| {
         if is_first {
-            tracing::warn!(target: TARGET, provider, host, "{TEXT}");
+            tracing::warn!(target: TARGET, provider, origin, "{TEXT}");
         } else {
-            tracing::debug!(target: TARGET, provider, host, "{TEXT}");
+            tracing::debug!(target: TARGET, provider, origin, "{TEXT}");
         }
     });
 }
 
 /// Logs that a request without a token was refused.
-pub(super) fn log_refused_without_token(provider: &str, host: &str) {
+pub(super) fn log_refused_without_token(provider: &str, origin: &str) {
     caught(|| {
         tracing::warn!(
             target: TARGET,
             provider,
-            host,
-            "the host answered 401 to a request without a token, since no origin of the provider covers \
+            origin,
+            "a request without a token was answered with 401, and none of the middleware's origins covers \
              it; add its origin with TokenProviderBuilder::origins"
         );
     });

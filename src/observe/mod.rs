@@ -31,8 +31,8 @@ use crate::unwind::caught;
 const TARGET: &str = "everbearer";
 /// So many happenings are kept for a subscriber that is slow to read them.
 const BACKLOG: usize = 256;
-/// So many hosts that no origin covers are warned of.
-const MOST_HOSTS: usize = 64;
+/// The maximum number of uncovered origins that are logged as warnings.
+const MOST_ORIGINS: usize = 64;
 
 /// Something that happened to a provider, in the order in which it happened.
 ///
@@ -220,7 +220,7 @@ pub(crate) struct Observers {
     pub(crate) metrics: Metrics,
     /// Made for the first who listens: its backlog takes 32 KiB.
     sender: OnceLock<broadcast::Sender<Happening>>,
-    /// The hosts of requests that no origin covers, and whether a refusal by each was logged.
+    /// The origins of requests that no configured origin covers, and whether a refusal by each was logged.
     uncovered: Mutex<HashMap<Box<str>, bool>>,
 }
 
@@ -234,32 +234,32 @@ impl Observers {
         }
     }
 
-    /// Logs that a request goes out without a token, since no origin covers its host: as a warning once for
-    /// each host, for [`MOST_HOSTS`] at most.
-    pub(crate) fn uncovered(&self, host: &str) {
+    /// Logs that a request to this origin goes out without a token: as a warning once for each origin, for
+    /// [`MOST_ORIGINS`] at most.
+    pub(crate) fn uncovered(&self, origin: &str) {
         let is_first = {
-            let mut hosts = self.hosts();
-            let is_first = !hosts.contains_key(host) && hosts.len() < MOST_HOSTS;
+            let mut known = self.uncovered_origins();
+            let is_first = !known.contains_key(origin) && known.len() < MOST_ORIGINS;
             if is_first {
-                hosts.insert(host.into(), false);
+                known.insert(origin.into(), false);
             }
             is_first
         };
-        log::log_left_without_token(&self.provider, host, is_first);
+        log::log_left_without_token(&self.provider, origin, is_first);
     }
 
-    /// Logs that such a request was refused: once for each of these hosts.
-    pub(crate) fn uncovered_refusal(&self, host: &str) {
+    /// Logs that such a request was refused: once for each of these origins.
+    pub(crate) fn uncovered_refusal(&self, origin: &str) {
         let is_logged = self
-            .hosts()
-            .get_mut(host)
+            .uncovered_origins()
+            .get_mut(origin)
             .is_none_or(|is_logged| std::mem::replace(is_logged, true));
         if !is_logged {
-            log::log_refused_without_token(&self.provider, host);
+            log::log_refused_without_token(&self.provider, origin);
         }
     }
 
-    fn hosts(&self) -> MutexGuard<'_, HashMap<Box<str>, bool>> {
+    fn uncovered_origins(&self) -> MutexGuard<'_, HashMap<Box<str>, bool>> {
         self.uncovered
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -299,9 +299,10 @@ pub(crate) fn revocation_span(provider: &str, token_id: Option<&str>) -> tracing
     span(|| tracing::info_span!(target: TARGET, "revocation", provider, token_id))
 }
 
-/// The span within which the store waits for a change.
+/// The span within which the store waits for a change. At this level, it names the provider of each line that
+/// the store logs.
 pub(crate) fn watch_span(provider: &str) -> tracing::Span {
-    span(|| tracing::info_span!(target: TARGET, "watch", provider))
+    span(|| tracing::error_span!(target: TARGET, "watch", provider))
 }
 
 /// Returns the span that `make` creates, or a disabled span if the subscriber panics.

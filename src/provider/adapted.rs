@@ -55,39 +55,42 @@ impl TokenProvider {
         Arc::clone(&self.shared.settings.refusals)
     }
 
-    /// Notes that a request to this host goes out without a token, since no origin covers it.
-    pub(crate) fn note_uncovered(&self, host: Option<&str>) {
-        self.shared.observers.uncovered(host.unwrap_or_default());
+    /// Notes that a request to this origin goes out without a token, since no origin covers it.
+    pub(crate) fn note_uncovered(&self, origin: &str) {
+        self.shared.observers.uncovered(origin);
     }
 
-    /// Notes that a request to this host, which no origin covers, was refused.
-    pub(crate) fn note_uncovered_refusal(&self, host: Option<&str>) {
-        let observers = &self.shared.observers;
-        observers.uncovered_refusal(host.unwrap_or_default());
+    /// Notes that a request to this origin, which no origin covers, was refused.
+    pub(crate) fn note_uncovered_refusal(&self, origin: &str) {
+        self.shared.observers.uncovered_refusal(origin);
     }
 
     /// Notes that a resource server refused this generation. Returns whether a newer one replaces it.
     pub(crate) fn deny(&self, generation: Generation) -> Replacement {
         let (lane, now) = (self.lane.id, self.shared.now());
-        let (known, replacement) = {
+        let (is_news, replacement) = {
             let machine = &mut self.shared.engine().machine;
             let known = machine.is_replacing(lane, generation);
             machine.handle(Event::Denied { lane, generation }, now);
             let is_newer = |window: Window| window.generation > generation;
-            let replacement = if !machine.is_open(lane) {
+            let is_open = machine.is_open(lane);
+            let replacement = if !is_open && machine.is_running() {
                 Replacement::Soon // the next caller opens the scope set again
             } else if !machine.replaces(lane, generation) {
                 Replacement::None
-            } else if machine.window(lane).is_some_and(is_newer)
-                || machine.outlook(lane, generation, now) == Outlook::Imminent
-            {
+            } else if machine.window(lane).is_some_and(is_newer) {
                 Replacement::Soon
             } else {
-                Replacement::Later
+                match machine.outlook(lane, generation, now) {
+                    Outlook::Imminent => Replacement::Soon,
+                    Outlook::At(at) => Replacement::Later(Some(at)),
+                    _ => Replacement::Later(None),
+                }
             };
-            (known, replacement)
+            let is_news = is_open && !known && replacement != Replacement::None;
+            (is_news, replacement)
         };
-        if replacement != Replacement::None && !known {
+        if is_news {
             self.shared.observers.tell(Happening::Denied {
                 scopes: Arc::clone(&self.lane.scopes),
                 generation: generation.0,
@@ -103,8 +106,8 @@ impl TokenProvider {
 pub(crate) enum Replacement {
     /// No exchange begins because of the refusal.
     None,
-    /// The next exchange begins after a pause.
-    Later,
+    /// The next exchange begins after a pause: at this moment, if that is known.
+    Later(Option<Moment>),
     /// A newer token is there, or an exchange for one is in flight or about to begin.
     Soon,
 }

@@ -186,8 +186,8 @@ impl TokenProviderBuilder {
     /// Another clock than the machine's, for tests.
     ///
     /// A test that pauses tokio's time needs one that follows tokio's timers, such as
-    /// `testkit::ManualClock`: by the machine's clock no time passes while timers fire at once, and the task
-    /// of the provider keeps a core busy.
+    /// `testkit::ManualClock`. With the system clock, paused timers fire at once while the clock stands still,
+    /// so the driver uses a full core.
     ///
     /// ```
     /// # use everbearer::testkit::ScriptedIssuer;

@@ -1,11 +1,17 @@
 //! How long a refused request takes.
 
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+
 use everbearer::testkit::{Answer, ScriptedIssuer};
 use everbearer::{Error, ErrorKind, RefreshPolicy, TokenProvider};
-use reqwest_middleware::ClientWithMiddleware;
+use http::Extensions;
+use reqwest::{Request, Response, ResponseBuilderExt as _};
+use reqwest_middleware::{ClientBuilder, ClientWithMiddleware, Middleware, Next};
 use tokio::time::Instant;
 
-use super::{Server, URL};
+use super::{Server, URL, answer};
 use crate::support::{builder, millis, secs};
 
 fn provider(issuer: &ScriptedIssuer) -> TokenProvider {
@@ -144,6 +150,90 @@ async fn r12_a_wait_for_a_newer_token_ends_with_the_timeout_of_the_request() {
     assert_eq!(request.send().await.unwrap().status(), 401);
     let took = before.elapsed();
     assert!((millis(990)..millis(1_050)).contains(&took), "{took:?}");
+}
+
+/// A body that begins and never ends.
+struct Endless(bool);
+
+impl http_body::Body for Endless {
+    type Data = bytes::Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<bytes::Bytes>, std::io::Error>>> {
+        if std::mem::replace(&mut self.0, false) {
+            let begin = bytes::Bytes::from_static(b"begin");
+            return Poll::Ready(Some(Ok(http_body::Frame::data(begin))));
+        }
+        Poll::Pending
+    }
+}
+
+/// Refuses the first request with a body that never ends.
+struct Endlessly(AtomicBool);
+
+#[async_trait::async_trait]
+impl Middleware for Endlessly {
+    async fn handle(
+        &self,
+        request: Request,
+        _: &mut Extensions,
+        _: Next<'_>,
+    ) -> reqwest_middleware::Result<Response> {
+        if self.0.swap(true, Ordering::SeqCst) {
+            let left = *request.timeout().unwrap();
+            assert!(left > millis(500), "{left:?}");
+            return Ok(answer(200, request.url().clone()));
+        }
+        let refusal = http::Response::builder().status(401);
+        let refusal = refusal.url(request.url().clone());
+        let refusal = refusal.body(reqwest::Body::wrap(Endless(true)));
+        Ok(refusal.unwrap().into())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn r12_a_refusal_that_never_ends_does_not_use_up_the_timeout() {
+    let provider = provider(&ScriptedIssuer::new());
+    let client = ClientBuilder::new(reqwest::Client::new())
+        .with(provider.middleware())
+        .with(Endlessly(AtomicBool::new(false)))
+        .build();
+    let response = client.get(URL).timeout(secs(1)).send().await.unwrap();
+    assert_eq!(response.status(), 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r11_a_refusal_that_never_ends_is_returned_as_it_is() {
+    let provider = provider(&ScriptedIssuer::new());
+    let client = ClientBuilder::new(reqwest::Client::new())
+        .with(provider.middleware().resend(false))
+        .with(Endlessly(AtomicBool::new(false)))
+        .build();
+    let mut response = client.get(URL).send().await.unwrap();
+    assert_eq!(response.status(), 401);
+    assert_eq!(response.chunk().await.unwrap().unwrap(), "begin");
+    let next = tokio::time::timeout(secs(10), response.chunk()).await;
+    assert!(next.is_err(), "the body goes on");
+}
+
+#[tokio::test(start_paused = true)]
+async fn r12_a_401_is_returned_at_once_if_the_next_exchange_comes_too_late() {
+    let issuer = ScriptedIssuer::new();
+    issuer.script([Answer::token(secs(900))]);
+    issuer.otherwise(Answer::error(
+        Error::transient("down").with_retry_after(secs(20)),
+    ));
+    let provider = provider(&issuer);
+    provider.token().await.unwrap();
+    provider.refresh().await.unwrap_err();
+    let client = Server::answering([401]).client(&provider);
+    let before = Instant::now();
+    let request = client.get(URL).timeout(secs(5));
+    assert_eq!(request.send().await.unwrap().status(), 401);
+    assert!(before.elapsed() < millis(100), "{:?}", before.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
