@@ -17,6 +17,7 @@ impl TokenProvider {
         Arc::clone(&self.shared.settings.origins)
     }
 
+    #[cfg(feature = "reqwest-middleware")]
     pub(crate) fn name(&self) -> &str {
         &self.shared.settings.name
     }
