@@ -162,7 +162,7 @@ pub(super) async fn after_refusal(
         deadline,
         ..
     } = sent;
-    let mut again = again.filter(|again| is_same(again.url(), refusal.url()));
+    let again = again.filter(|again| is_same(again.url(), refusal.url()));
     let replacement = provider.deny(generation);
     let mut refusal = Refusal::new(refusal);
     let is_too_late = |at: Moment| deadline.is_some_and(|deadline| deadline < at);
@@ -185,8 +185,8 @@ pub(super) async fn after_refusal(
     }
     let left = deadline.map(|deadline| deadline.since(provider.now()));
     let is_over = left.is_some_and(|left| left.is_zero());
-    if let Some((header, _)) = newer.filter(|_| !is_over)
-        && let Some(mut request) = again.take()
+    if let Some(((header, _), mut request)) = newer.zip(again)
+        && !is_over
     {
         refusal.discard(left.map(|left| left / 4)).await;
         if let Some(deadline) = deadline {

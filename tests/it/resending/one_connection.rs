@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use everbearer::testkit::ScriptedIssuer;
 use everbearer::{RefreshPolicy, RequestBuilderExt as _, TokenProvider};
@@ -77,12 +78,16 @@ async fn serve_connection(
     }
 }
 
-async fn start(refusal: usize, revokes: u32) -> (String, Arc<Mutex<State>>, TokenProvider) {
+async fn start(
+    refusal: usize,
+    revokes: u32,
+    between_denials: Duration,
+) -> (String, Arc<Mutex<State>>, TokenProvider) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let state = Arc::<Mutex<State>>::default();
     tokio::spawn(serve(listener, Arc::clone(&state), refusal, revokes));
-    let policy = RefreshPolicy::default().between_denials(millis(0));
+    let policy = RefreshPolicy::default().between_denials(between_denials);
     let provider = builder(&ScriptedIssuer::new())
         .clock(everbearer::SystemClock::default())
         .refresh_policy(policy)
@@ -98,7 +103,7 @@ async fn start(refusal: usize, revokes: u32) -> (String, Arc<Mutex<State>>, Toke
 async fn r9_a_long_refusal_does_not_keep_the_only_connection() {
     for refusal in [0, 10, 60_000, 64 * 1024, 200_000] {
         for is_plain in [true, false] {
-            let (url, state, provider) = start(refusal, 5).await;
+            let (url, state, provider) = start(refusal, 5, millis(0)).await;
             let plain = reqwest::Client::new();
             let middleware = ClientBuilder::new(plain.clone())
                 .with(provider.middleware())
@@ -126,5 +131,24 @@ async fn r9_a_long_refusal_does_not_keep_the_only_connection() {
             assert!(refusals > 0, "{refusal} {is_plain}");
             assert!(executed > requests / 2, "{executed} {refusals}");
         }
+    }
+}
+
+#[tokio::test]
+async fn r11_a_refusal_that_is_returned_does_not_keep_the_only_connection() {
+    // Each request revokes its token. No exchange begins after the second refusal, so it is returned at once.
+    let (url, state, provider) = start(60_000, 1, secs(60)).await;
+    let mut refusals = Vec::new();
+    for job in 0..5 {
+        let stream = reqwest::Body::wrap(String::new());
+        let request = reqwest::Client::new().post(&url).header("x-job", job);
+        let request = request.header("connection", "close").body(stream);
+        let answer = tokio::time::timeout(secs(20), request.send_with(&provider)).await;
+        refusals.push(answer.expect("the request hangs").unwrap());
+    }
+    assert_eq!(state.lock().unwrap().refusals, 5);
+    for refusal in refusals {
+        assert_eq!(refusal.status(), 401);
+        assert_eq!(refusal.bytes().await.unwrap().len(), 60_000);
     }
 }
