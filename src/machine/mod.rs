@@ -219,6 +219,17 @@ impl Machine {
         self.lanes.values().any(|lane| lane.in_flight)
     }
 
+    /// Returns when the lane's outage begins unless an exchange succeeds, which may be in the past; `None` if
+    /// its last exchange succeeded, or if no caller uses it.
+    pub(crate) fn outage_at(&self, lane: LaneId, now: Moment) -> Option<Moment> {
+        let state = self.lanes.get(&lane)?;
+        let idle_at = state.idle_at(&self.policies);
+        let is_idle = lane != LaneId::ROOT && idle_at.is_some_and(|at| at <= now);
+        state
+            .outage_at(self.policies.refresh.lazy)
+            .filter(|_| !is_idle)
+    }
+
     /// Whether an exchange of the lane is under way.
     pub(crate) fn is_exchanging(&self, lane: LaneId) -> bool {
         self.lanes.get(&lane).is_some_and(|lane| lane.in_flight)

@@ -195,6 +195,60 @@ fn event(provider: &str, happening: &Happening) {
         Happening::ScopesRetired { scopes } => {
             tracing::info!(target: TARGET, provider, ?scopes, "retired a set of scopes");
         }
+        other => {
+            log_outage(provider, other);
+            log_long_term(provider, other);
+            log_end(provider, other);
+        }
+    }
+}
+
+fn log_outage(provider: &str, happening: &Happening) {
+    match happening {
+        Happening::OutageBegan {
+            scopes,
+            error,
+            failures,
+        } => tracing::error!(
+            target: TARGET,
+            provider,
+            ?scopes,
+            error_kind = error.kind().as_str(),
+            error = %Causes(error),
+            failures,
+            "no valid token: callers cannot be served"
+        ),
+        Happening::OutageContinues {
+            scope_sets,
+            lasted,
+            error,
+        } => tracing::error!(
+            target: TARGET,
+            provider,
+            scope_sets,
+            lasted_ms = millis(*lasted),
+            error_kind = error.kind().as_str(),
+            error = %Causes(error),
+            "still no valid token: callers cannot be served"
+        ),
+        Happening::OutageEnded {
+            scopes,
+            attempts,
+            lasted,
+        } => tracing::info!(
+            target: TARGET,
+            provider,
+            ?scopes,
+            attempts,
+            lasted_ms = millis(*lasted),
+            "a valid token again: callers can be served"
+        ),
+        _ => {}
+    }
+}
+
+fn log_end(provider: &str, happening: &Happening) {
+    match happening {
         Happening::ShutdownBegan { tokens } => {
             tracing::info!(target: TARGET, provider, tokens, "shutting down");
         }
@@ -216,7 +270,7 @@ fn event(provider: &str, happening: &Happening) {
             "further revocations timed out"
         ),
         Happening::ShutDown => tracing::info!(target: TARGET, provider, "shut down"),
-        long_term => log_long_term(provider, long_term),
+        _ => {}
     }
 }
 

@@ -23,6 +23,8 @@ const EXPIRES_IN: &str = "everbearer_token_expires_in_seconds";
 const GENERATION: &str = "everbearer_token_generation";
 const FAILURES: &str = "everbearer_consecutive_failures";
 const BACKOFF: &str = "everbearer_backoff_seconds";
+const OUTAGES: &str = "everbearer_outages_total";
+const IN_OUTAGE: &str = "everbearer_in_outage";
 const WAITING: &str = "everbearer_waiting_callers";
 const DENIALS: &str = "everbearer_denials_total";
 const RESENDS: &str = "everbearer_resends_total";
@@ -84,6 +86,11 @@ impl Metrics {
             Happening::ExchangeFailed { scopes, error, .. } => {
                 counter!(EXCHANGES, self.ended(scopes, Some(error))).increment(1);
             }
+            Happening::OutageBegan { scopes, .. } => {
+                counter!(OUTAGES, self.of(scopes)).increment(1);
+                self.set_outage(scopes, true);
+            }
+            Happening::OutageEnded { scopes, .. } => self.set_outage(scopes, false),
             Happening::Denied { scopes, .. } => {
                 counter!(DENIALS, self.of(scopes)).increment(1);
             }
@@ -141,6 +148,7 @@ impl Metrics {
         counter!(EXCHANGES, self.ended(scopes, None)).increment(0);
         counter!(ROTATIONS, self.with_outcome(None)).increment(0);
         counter!(REVOCATIONS, self.with_outcome(None)).increment(0);
+        counter!(OUTAGES, self.of(scopes)).increment(0);
         counter!(DENIALS, self.of(scopes)).increment(0);
         counter!(RESENDS, self.of(scopes)).increment(0);
         counter!(STORE_FAILURES, self.of_provider()).increment(0);
@@ -152,6 +160,11 @@ impl Metrics {
             return; // sets that share a label would overwrite each other
         }
         gauge!(WAITING, self.of(scopes)).increment(0.0);
+        let in_outage = gauge!(IN_OUTAGE, self.of(scopes));
+        match status.state {
+            State::ShuttingDown | State::ShutDown => in_outage.set(0.0),
+            _ => in_outage.increment(0.0),
+        }
         let expires_at = status.expires_at.map_or(0.0, timestamp);
         let expires_in = status.expires_at.map(|at| at.duration_since(wall));
         let expires_in = expires_in.and_then(Result::ok).unwrap_or_default();
@@ -166,6 +179,12 @@ impl Metrics {
         gauge!(GENERATION, self.of(scopes)).set(status.generation as f64);
     }
 
+    fn set_outage(&self, scopes: &Arc<[String]>, is_out: bool) {
+        if self.label(scopes).is_some() {
+            gauge!(IN_OUTAGE, self.of(scopes)).set(f64::from(u8::from(is_out)));
+        }
+    }
+
     /// A recorder forgets nothing, so the gauges of the set say that there is nothing to say.
     fn retire(&self, scopes: &Arc<[String]>) {
         if self.label(scopes).is_some() {
@@ -173,6 +192,7 @@ impl Metrics {
                 gauge!(name, self.of(scopes)).set(f64::NAN);
             }
         }
+        self.set_outage(scopes, false);
     }
 
     fn of_provider(&self) -> Vec<Label> {
@@ -267,6 +287,16 @@ fn describe() {
         BACKOFF,
         Unit::Seconds,
         "Pause before the next attempt after a failure; 0 when all is well"
+    );
+    describe_counter!(
+        OUTAGES,
+        count,
+        "Times that an exchange failed while there was no valid token"
+    );
+    describe_gauge!(
+        IN_OUTAGE,
+        count,
+        "1 while an exchange has failed and there is no valid token, else 0"
     );
     describe_gauge!(WAITING, count, "Callers that wait for a token");
     describe_counter!(DENIALS, count, "Tokens that a resource server refused");

@@ -98,6 +98,37 @@ pub enum Happening {
         /// token brings it about.
         retry_in: Option<Duration>,
     },
+    /// An exchange has failed, and there is no valid token: callers cannot be served until one succeeds.
+    #[non_exhaustive]
+    OutageBegan {
+        /// The scopes that were asked for; empty if all.
+        scopes: Arc<[String]>,
+        /// Why the last exchange failed.
+        error: Error,
+        /// How many exchanges in a row have failed.
+        failures: u32,
+    },
+    /// One or more outages go on. The provider reports this 30 s after the first outage began, and then after
+    /// pauses that double, up to 1 h.
+    #[non_exhaustive]
+    OutageContinues {
+        /// How many scope sets have no valid token.
+        scope_sets: usize,
+        /// How long the longest outage has lasted.
+        lasted: Duration,
+        /// Why the last exchange of the scope set with the longest outage failed.
+        error: Error,
+    },
+    /// There is a valid token again.
+    #[non_exhaustive]
+    OutageEnded {
+        /// The scopes that were asked for; empty if all.
+        scopes: Arc<[String]>,
+        /// How many exchanges it took, from the first one that failed to the one that returned the token.
+        attempts: u64,
+        /// How long the outage lasted.
+        lasted: Duration,
+    },
     /// A resource server refused the token in use, and it is exchanged for another.
     #[non_exhaustive]
     Denied {

@@ -133,6 +133,8 @@ async fn run(driving: Driving) {
                 } else {
                     status::measure_changes(shared);
                 }
+                let observe_at = observe_outages(shared, now);
+                let until = until.into_iter().chain(observe_at).min();
                 let until = until.map_or(heartbeat_at, |until| until.min(heartbeat_at));
                 let longest = if is_clock_failing {
                     BETWEEN_FAILED_READINGS
@@ -149,6 +151,15 @@ async fn run(driving: Driving) {
             Action::Stop => return status::measure_all(shared),
         }
     }
+}
+
+/// Tells observers of the outages. Returns when to look again at the latest.
+fn observe_outages(shared: &Shared, now: Moment) -> Option<Moment> {
+    let (happenings, next) = shared.engine().observe_outages(now);
+    for happening in happenings {
+        shared.observers.tell(happening);
+    }
+    next
 }
 
 fn begin(shared: &Arc<Shared>, tasks: &mut Tasks, lane: LaneId) {

@@ -10,11 +10,13 @@ use super::grants::GrantPause;
 use super::landing::Swap;
 use super::lane::Lane;
 use super::live::{LiveTokens, Minted};
+use super::outage::{Observed, Outages};
 use crate::clock::Moment;
 use crate::error::{Error, ErrorKind};
 use crate::machine::{
     Action, Demand, Event, Generation, LaneId, Machine, Outline, Outlook, Policies,
 };
+use crate::observe::Happening;
 use crate::token::{LongTermToken, ShortTermToken};
 
 /// By less than this a wall clock may wander without anybody minding.
@@ -49,6 +51,7 @@ pub(super) struct Engine {
     /// Why the store cannot be used, if it cannot.
     pub(super) store_error: Option<Error>,
     pub(super) live: LiveTokens,
+    outages: Outages,
     pub(super) shutdown_began: Option<Moment>,
     /// Whether observers were told which tokens a shutdown without a driver did not revoke.
     pub(super) is_undone_told: bool,
@@ -142,6 +145,7 @@ impl Engine {
             grant_pause: None,
             store_error: None,
             live: LiveTokens::default(),
+            outages: Outages::default(),
             shutdown_began: None,
             is_undone_told: false,
             root: Arc::clone(root),
@@ -368,6 +372,23 @@ impl Engine {
         for open in self.open.values_mut() {
             open.upcoming = None;
         }
+    }
+
+    /// Returns what to tell observers of the outages, and when to look again at the latest.
+    pub(super) fn observe_outages(&mut self, now: Moment) -> (Vec<Happening>, Option<Moment>) {
+        if !self.machine.is_running() {
+            return (Vec::new(), None);
+        }
+        let machine = &self.machine;
+        let open = self.open.iter().map(|(&id, open)| Observed {
+            lane: &open.lane,
+            has_valid_token: (machine.window(id)).is_some_and(|window| now < window.usable_until),
+            outage_at: machine.outage_at(id, now),
+            attempts: open.attempts,
+            failures: machine.failures(id),
+            last_error: open.last_error.as_ref(),
+        });
+        self.outages.observe(open, now)
     }
 
     /// Notes that an exchange of this lane has ended, after the machine was told.

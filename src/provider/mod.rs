@@ -15,6 +15,7 @@ mod lane;
 mod ledger;
 mod live;
 mod minting;
+mod outage;
 mod recovery;
 mod report;
 mod rotation;

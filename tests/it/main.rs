@@ -29,6 +29,7 @@ mod lifetimes;
 mod measuring;
 mod observing;
 mod one_flight;
+mod outages;
 mod panicking;
 mod repeated;
 #[cfg(feature = "reqwest-middleware")]

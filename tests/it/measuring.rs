@@ -84,6 +84,10 @@ fn what_is_measured_is_what_the_guide_says() {
     };
     let lane = [("provider", "default"), ("scopes", "")];
     let real = [("provider", "real"), ("scopes", "")];
+    let out = [("provider", "out"), ("scopes", "")];
+    assert_eq!(value("everbearer_outages_total", &out), 1.0);
+    assert_eq!(value("everbearer_in_outage", &out), 0.0);
+    assert_eq!(value("everbearer_outages_total", &real), 0.0);
     let down = [lane[0], lane[1], ("outcome", "issuer")];
     assert_eq!(value("everbearer_exchanges_total", &down), 2.0);
     assert_eq!(value("everbearer_denials_total", &lane), 1.0);
@@ -227,6 +231,39 @@ fn gauges<const N: usize>(snapshotter: &Snapshotter, names: [&'static str; N]) -
             other => panic!("{key} is {other:?}"),
         }
     })
+}
+
+#[test]
+fn v2_an_outage_is_measured_until_it_ends_or_its_scope_set_is_retired() {
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    metrics::with_local_recorder(&recorder, || {
+        runtime(true).block_on(async {
+            let issuer = ScriptedIssuer::new();
+            let (provider, clock) = provider(&issuer);
+            provider.ready().await.unwrap();
+            let in_outage = || gauges(&snapshotter, ["everbearer_in_outage"])[0];
+            let set = provider.scoped(["a"]);
+            issuer.script([Answer::error(Error::terminal("down"))]);
+            set.token().await.unwrap_err();
+            settle().await;
+            assert_eq!(in_outage(), 1.0);
+            clock.advance(secs(31)).await;
+            set.token().await.unwrap();
+            settle().await;
+            assert_eq!(in_outage(), 0.0);
+
+            clock.advance(secs(3600)).await;
+            settle().await;
+            issuer.script([Answer::error(Error::terminal("down"))]);
+            set.token().await.unwrap_err();
+            settle().await;
+            assert_eq!(in_outage(), 1.0);
+            clock.advance(secs(3600)).await;
+            settle().await;
+            assert_eq!(in_outage(), 0.0, "the set was retired");
+        });
+    });
 }
 
 #[test]

@@ -133,8 +133,22 @@ async fn revocations_that_hang() {
     provider.shutdown().await;
 }
 
+/// Lets an outage last until after the first reminder.
+async fn outage() {
+    let issuer = ScriptedIssuer::new();
+    issuer.script([Answer::error(Error::terminal("down"))]);
+    let clock = ManualClock::new();
+    let provider = builder(&issuer).name("out").clock(clock.clone());
+    let provider = provider.build().unwrap();
+    provider.token().await.unwrap_err();
+    clock.advance(secs(40)).await;
+    provider.token().await.unwrap();
+    clock.advance(secs(1)).await;
+}
+
 pub(crate) async fn everything_that_can_happen() {
     odd_statements().await;
+    outage().await;
     revocations_that_hang().await;
 
     let issuer = ScriptedIssuer::new();

@@ -209,6 +209,16 @@ impl Lane {
         }
     }
 
+    /// Returns when callers cannot be served any more, which may be in the past; `None` if the last exchange
+    /// succeeded. The end of a lazy lane's token is no outage: its next exchange may succeed.
+    pub(super) fn outage_at(&self, is_lazy: bool) -> Option<Moment> {
+        if self.failures == 0 || (is_lazy && self.had_token) {
+            return None;
+        }
+        let never = Moment::from_origin(Duration::ZERO);
+        Some(self.window.map_or(never, |window| window.usable_until))
+    }
+
     /// When the next exchange begins, if nothing else happens. A next long-term token wants one at
     /// once, to be proven by.
     pub(super) fn next_attempt(

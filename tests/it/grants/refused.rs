@@ -225,6 +225,7 @@ fn e18_a_secret_that_is_missing_is_an_error_in_the_log_that_names_the_path() {
         let errors: Vec<_> = log
             .iter()
             .filter(|(level, _)| *level == tracing::Level::ERROR)
+            .filter(|(_, text)| text.contains("exchange failed"))
             .collect();
         assert_eq!(errors.len(), 1, "once, and not at each attempt: {log:#?}");
         assert!(errors[0].1.contains(file.path()), "{errors:?}");

@@ -1,0 +1,225 @@
+//! An exchange has failed and there is no valid token: what observers are told (V2).
+
+use std::time::Duration;
+
+use everbearer::testkit::{Answer, ManualClock, ScriptedIssuer};
+use everbearer::{Error, Happening, RefreshPolicy, ScopePolicy, Subscription, TokenProvider};
+
+use crate::support::{Log, builder, secs, settle};
+
+/// After so long without callers, a scope set is retired.
+const IDLE: Duration = secs(4 * 3600);
+
+/// The outages among the happenings, each as a line.
+#[derive(Debug, PartialEq, Eq)]
+enum Outage {
+    Began(Vec<String>, u32),
+    Continues(usize, u64),
+    Ended(Vec<String>, u64, u64),
+}
+
+fn began(scopes: &[&str], failures: u32) -> Outage {
+    Outage::Began(scopes.iter().map(|&it| it.to_owned()).collect(), failures)
+}
+
+/// Returns what has been told of outages until now.
+async fn told(subscription: &mut Subscription) -> Vec<Outage> {
+    let mut outages = Vec::new();
+    while let Ok(Some(happening)) = tokio::time::timeout(Duration::ZERO, subscription.next()).await
+    {
+        outages.push(match happening {
+            Happening::OutageBegan {
+                scopes,
+                failures,
+                error,
+                ..
+            } => {
+                assert!(error.is_retryable());
+                Outage::Began(scopes.to_vec(), failures)
+            }
+            Happening::OutageContinues {
+                scope_sets, lasted, ..
+            } => Outage::Continues(scope_sets, lasted.as_secs()),
+            Happening::OutageEnded {
+                scopes,
+                attempts,
+                lasted,
+                ..
+            } => Outage::Ended(scopes.to_vec(), attempts, lasted.as_secs()),
+            _ => continue,
+        });
+    }
+    outages
+}
+
+fn down() -> Answer {
+    Answer::error(Error::transient("down"))
+}
+
+/// Moves the clock in steps of a second.
+async fn pass(clock: &ManualClock, seconds: u64) {
+    for _ in 0..seconds {
+        clock.advance(secs(1)).await;
+        settle().await;
+    }
+}
+
+fn provider(issuer: &ScriptedIssuer, policy: RefreshPolicy) -> (TokenProvider, ManualClock) {
+    let clock = ManualClock::new();
+    let builder = builder(issuer).clock(clock.clone()).refresh_policy(policy);
+    let provider = builder.scope_policy(ScopePolicy::default().idle(IDLE));
+    (provider.build().unwrap(), clock)
+}
+
+#[tokio::test(start_paused = true)]
+async fn v2_an_outage_is_told_when_the_token_ends_and_when_there_is_one_again() {
+    let issuer = ScriptedIssuer::new();
+    issuer.script([Answer::token(secs(60))]);
+    issuer.otherwise(down());
+    let (provider, clock) = provider(&issuer, RefreshPolicy::default());
+    provider.token().await.unwrap();
+    let mut subscription = provider.subscribe();
+    while !provider.status().usable_for.is_zero() {
+        assert_eq!(told(&mut subscription).await, []);
+        pass(&clock, 1).await;
+    }
+    let begins = told(&mut subscription).await;
+    assert!(matches!(&begins[..], [Outage::Began(_, 2..)]), "{begins:?}");
+    pass(&clock, 20).await;
+    assert_eq!(told(&mut subscription).await, []);
+    issuer.otherwise(Answer::token(secs(900)));
+    while provider.status().usable_for.is_zero() {
+        pass(&clock, 1).await;
+    }
+    let told = told(&mut subscription).await;
+    let [.., Outage::Ended(scopes, attempts, lasted)] = told.as_slice() else {
+        panic!("{told:?}")
+    };
+    assert!(scopes.is_empty());
+    assert_eq!(*attempts, issuer.exchanges() as u64 - 1);
+    assert!((20..200).contains(lasted), "{lasted}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn v2_reminders_come_at_growing_intervals_for_all_scope_sets_together() {
+    let issuer = ScriptedIssuer::new();
+    issuer.otherwise(down());
+    let (provider, clock) = provider(&issuer, RefreshPolicy::default());
+    let mut subscription = provider.subscribe();
+    provider.token().await.unwrap_err();
+    provider.scoped(["a"]).token().await.unwrap_err();
+    settle().await;
+    let begins = [began(&[], 1), began(&["a"], 1)];
+    assert_eq!(told(&mut subscription).await, begins);
+    let mut reminders = Vec::new();
+    for second in 1..=3 * 3600 {
+        clock.advance(secs(1)).await;
+        tokio::task::yield_now().await;
+        for outage in told(&mut subscription).await {
+            reminders.push((second, outage));
+        }
+    }
+    let at: Vec<u64> = reminders.iter().map(|(second, _)| *second).collect();
+    let expected = [30, 90, 210, 450, 930, 1890, 3810, 7410];
+    assert_eq!(at.len(), expected.len(), "{at:?}");
+    for ((second, outage), expected) in reminders.iter().zip(expected) {
+        assert!(second.abs_diff(expected) <= 2, "{at:?}");
+        assert!(
+            matches!(outage, Outage::Continues(2, lasted) if lasted.abs_diff(expected) <= 2),
+            "{outage:?}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn v2_the_end_of_a_token_of_a_lazy_provider_is_no_outage() {
+    let issuer = ScriptedIssuer::new();
+    issuer.script([Answer::token(secs(60)), down()]);
+    let (provider, clock) = provider(&issuer, RefreshPolicy::default().lazy(true));
+    let mut subscription = provider.subscribe();
+    provider.token().await.unwrap();
+    pass(&clock, 50).await;
+    // This caller is served, and its refresh fails.
+    provider.token().await.unwrap();
+    settle().await;
+    assert_eq!(provider.status().consecutive_failures, 1);
+    pass(&clock, 100).await;
+    assert_eq!(told(&mut subscription).await, []);
+    issuer.script([down()]);
+    provider.token().await.unwrap_err();
+    settle().await;
+    assert_eq!(told(&mut subscription).await, [began(&[], 2)]);
+    pass(&clock, 20).await;
+    provider.token().await.unwrap();
+    settle().await;
+    let told = told(&mut subscription).await;
+    assert!(matches!(&told[..], [Outage::Ended(_, 3, 20)]), "{told:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn v2_the_end_of_an_idle_scope_set_is_no_outage() {
+    let issuer = ScriptedIssuer::new();
+    let (provider, clock) = provider(&issuer, RefreshPolicy::default());
+    provider.token().await.unwrap();
+    provider.scoped(["a"]).token().await.unwrap();
+    let mut subscription = provider.subscribe();
+    clock.advance(IDLE).await;
+    pass(&clock, 2_000).await;
+    assert_eq!(told(&mut subscription).await, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn v2_a_scope_set_that_is_retired_in_an_outage_is_not_reminded_of() {
+    let issuer = ScriptedIssuer::new();
+    issuer.script([Answer::token(secs(900_000))]);
+    issuer.otherwise(down());
+    let (provider, clock) = provider(&issuer, RefreshPolicy::default());
+    provider.token().await.unwrap();
+    let mut subscription = provider.subscribe();
+    provider.scoped(["a"]).token().await.unwrap_err();
+    pass(&clock, 10).await;
+    assert_eq!(told(&mut subscription).await, [began(&["a"], 1)]);
+    clock.advance(IDLE + secs(60)).await;
+    settle().await;
+    told(&mut subscription).await;
+    pass(&clock, 2 * 3600).await;
+    assert_eq!(told(&mut subscription).await, []);
+}
+
+/// Each line of the log has the level, the provider and the cause.
+#[tokio::test(start_paused = true)]
+async fn v2_an_outage_is_an_error_in_the_log() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_writer(move || writer.clone());
+    let _logging = tracing::subscriber::set_default(subscriber.finish());
+    let issuer = ScriptedIssuer::new();
+    issuer.script([down(), down()]);
+    let clock = ManualClock::new();
+    let provider = builder(&issuer).name("billing").clock(clock.clone());
+    let provider = provider.build().unwrap();
+    provider.token().await.unwrap_err();
+    pass(&clock, 20).await;
+    provider.token().await.unwrap();
+    let log = log.text();
+    let lines: Vec<&str> = log.lines().filter(|it| it.contains("served")).collect();
+    assert_eq!(lines.len(), 2, "{log}");
+    assert!(
+        lines[0].contains("ERROR everbearer: no valid token"),
+        "{log}"
+    );
+    assert!(
+        lines[0].contains("error=the token issuer failed: down"),
+        "{log}"
+    );
+    assert!(
+        lines[1].contains("INFO everbearer: a valid token again"),
+        "{log}"
+    );
+    assert!(lines[1].contains("attempts=3"), "{log}");
+    for line in lines {
+        assert!(line.contains("provider=\"billing\""), "{log}");
+    }
+}
