@@ -22,6 +22,7 @@ mod secret_source;
 mod store;
 #[cfg(feature = "testkit")]
 pub mod testkit;
+mod text;
 mod token;
 mod unwind;
 

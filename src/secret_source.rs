@@ -1,25 +1,26 @@
 //! Where a secret comes from, each time that it is needed.
 
 use std::fmt;
-use std::fs::File;
 use std::future::Future;
 use std::hash::{BuildHasher as _, RandomState};
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::str;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use futures_util::future::BoxFuture;
-use zeroize::Zeroizing;
 
 use crate::error::{Error, ErrorKind};
-use crate::secret::Secret;
+use crate::observe;
+use crate::secret::{Secret, file};
+use crate::text::without_line_breaks;
 
 /// The longest file that is read, in bytes.
 const LONGEST_FILE: usize = 64 * 1024;
 
 /// Where a secret comes from: a value, an environment variable, a file, or a callback.
+///
+/// A byte order mark at the start and line breaks at the end are left out, wherever the secret comes from.
 ///
 /// All but the value are asked anew each time that the secret is needed, so a secret that was
 /// replaced is in use from the next time on. What was read is zeroized after its use.
@@ -54,11 +55,16 @@ type Callback = dyn Fn() -> BoxFuture<'static, Result<Secret, Error>> + Send + S
 enum Kind {
     Value(Secret),
     Env(String),
-    File(PathBuf),
+    File {
+        path: PathBuf,
+        /// Whether a file is refused that another user can replace.
+        checked: bool,
+    },
     Callback(Arc<Callback>),
 }
 
-/// Keyed hashes of secrets, which show a change without keeping the secrets.
+/// What is known of the source from earlier uses. Keyed hashes of the secrets show a change without keeping
+/// the secrets.
 #[derive(Default)]
 struct Known {
     hasher: RandomState,
@@ -66,6 +72,8 @@ struct Known {
     used: AtomicU64,
     /// The hash of the secret that [`SecretSource::is_new`] last reported.
     reported: AtomicU64,
+    /// Whether it was logged that others may read the file.
+    is_exposure_logged: AtomicBool,
 }
 
 impl Known {
@@ -90,7 +98,7 @@ impl From<Kind> for SecretSource {
 }
 
 impl SecretSource {
-    /// The environment variable of this name, whose value is taken as it is.
+    /// The environment variable of this name.
     ///
     /// If it is missing, empty or not UTF-8 when the secret is needed, that is an
     /// [`ErrorKind::Config`].
@@ -98,14 +106,33 @@ impl SecretSource {
         Self::from(Kind::Env(name.into()))
     }
 
-    /// The file at this path, without the line breaks at its end; at most 64 KiB of UTF-8.
+    /// The file at this path: at most 64 KiB of UTF-8.
+    ///
+    /// On unix, a file that another user can replace is an [`ErrorKind::Secret`]: if neither the user of this
+    /// process nor root owns the file or a directory or symlink on its path, if others may write to the file,
+    /// or if others may write in such a directory and it is not sticky. Membership in a group with the owner's
+    /// number does not count as others. A Kubernetes secret fits these rules. A file that others may read is
+    /// read, with one warning in the log.
     ///
     /// A file that is missing, empty or unreadable when the secret is needed is an
     /// [`ErrorKind::Secret`], which is retryable: another process may be about to write the file. A file
     /// that is longer, not UTF-8 or not a regular file is an [`ErrorKind::Config`]. The file is read on
     /// the calling thread, so it should be local.
     pub fn file(path: impl Into<PathBuf>) -> Self {
-        Self::from(Kind::File(path.into()))
+        Self::from(Kind::File {
+            path: path.into(),
+            checked: true,
+        })
+    }
+
+    /// Reads a file whoever may replace it: for file systems without modes, as under WSL, and for directories
+    /// that belong to another user who is trusted. Does nothing for other sources.
+    #[must_use]
+    pub fn skip_permission_checks(mut self) -> Self {
+        if let Kind::File { checked, .. } = &mut self.kind {
+            *checked = false;
+        }
+        self
     }
 
     /// Whatever this brings: from a vault, from a prompt.
@@ -140,9 +167,9 @@ impl SecretSource {
     /// it is.
     pub(crate) fn validate(&self, what: &str) -> Result<(), Error> {
         let is_empty = match &self.kind {
-            Kind::Value(secret) => secret.expose().is_empty(),
+            Kind::Value(secret) => without_line_breaks(secret.expose()).is_empty(),
             Kind::Env(name) => name.is_empty(),
-            Kind::File(path) => path.as_os_str().is_empty(),
+            Kind::File { path, .. } => path.as_os_str().is_empty(),
             Kind::Callback(_) => false,
         };
         if !is_empty {
@@ -150,7 +177,7 @@ impl SecretSource {
         }
         Err(config(match &self.kind {
             Kind::Env(_) => format!("{what} comes from an environment variable without a name"),
-            Kind::File(_) => format!("{what} comes from a file without a path"),
+            Kind::File { .. } => format!("{what} comes from a file without a path"),
             Kind::Value(_) | Kind::Callback(_) => format!("{what} is empty"),
         }))
     }
@@ -158,17 +185,12 @@ impl SecretSource {
     /// The secret as it is now, which is never empty.
     pub(crate) async fn read(&self) -> Result<Secret, Error> {
         let secret = match &self.kind {
-            Kind::Value(secret) if secret.expose().is_empty() => Err(config("the secret is empty")),
-            Kind::Value(secret) => Ok(secret.clone()),
-            Kind::Env(name) => from_env(name),
-            Kind::File(path) => from_file(path),
-            Kind::Callback(callback) => match callback().await {
-                Ok(secret) if secret.expose().is_empty() => Err(Error::new(
-                    ErrorKind::Issuer,
-                    "the callback brought an empty secret",
-                )),
-                outcome => outcome,
-            },
+            Kind::Value(secret) => stripped(secret).ok_or_else(|| config("the secret is empty")),
+            Kind::Callback(callback) => callback().await.and_then(|secret| {
+                let text = "the callback brought an empty secret";
+                stripped(&secret).ok_or_else(|| Error::new(ErrorKind::Issuer, text))
+            }),
+            Kind::Env(_) | Kind::File { .. } => self.present(),
         };
         let hash = secret.as_ref().map(|secret| self.known.hash(secret));
         let hash = hash.unwrap_or(Known::UNREADABLE);
@@ -190,14 +212,29 @@ impl SecretSource {
     }
 
     fn replacement(&self) -> Option<u64> {
-        let present = match &self.kind {
-            Kind::Value(_) | Kind::Callback(_) => return None,
-            Kind::Env(name) => from_env(name),
-            Kind::File(path) => from_file(path),
-        };
-        let present = self.known.hash(&present.ok()?);
+        if matches!(self.kind, Kind::Value(_) | Kind::Callback(_)) {
+            return None;
+        }
+        let present = self.known.hash(&self.present().ok()?);
         let used = self.known.used.load(Ordering::Relaxed);
         (used != Known::NONE && used != present).then_some(present)
+    }
+
+    /// Returns the secret, if this is a value.
+    pub(crate) const fn held(&self) -> Option<&Secret> {
+        match &self.kind {
+            Kind::Value(secret) => Some(secret),
+            Kind::Env(_) | Kind::File { .. } | Kind::Callback(_) => None,
+        }
+    }
+
+    /// Reads the variable or the file.
+    fn present(&self) -> Result<Secret, Error> {
+        match &self.kind {
+            Kind::Env(name) => from_env(name),
+            Kind::File { path, checked } => from_file(path, *checked, &self.known),
+            Kind::Value(_) | Kind::Callback(_) => Err(config("the secret comes from no file")),
+        }
     }
 
     /// Returns this source with a new record of the secret that was last used. Clones share that record.
@@ -229,44 +266,10 @@ impl fmt::Debug for SecretSource {
         match &self.kind {
             Kind::Value(_) => f.write_str("SecretSource(..)"),
             Kind::Env(name) => write!(f, "SecretSource(env {name:?})"),
-            Kind::File(path) => write!(f, "SecretSource(file {path:?})"),
+            Kind::File { path, .. } => write!(f, "SecretSource(file {path:?})"),
             Kind::Callback(_) => f.write_str("SecretSource(callback)"),
         }
     }
-}
-
-/// What the file holds, in a buffer that does not move while it is filled and is zeroized when it
-/// is dropped; `what` says what the file is. If the file cannot be read, the error has the kind `unreadable`.
-///
-/// It blocks the thread, for the length of one read of a small file: there is nothing to spawn
-/// for that. What could block for longer, such as a pipe, is refused.
-pub(crate) fn read_file(
-    path: &Path,
-    what: &str,
-    unreadable: ErrorKind,
-) -> Result<Zeroizing<Vec<u8>>, Error> {
-    let shown = path.display();
-    let unreadable = |error: std::io::Error| {
-        let text =
-            format!("{what} {shown} cannot be read; check that it exists and who may read it");
-        Error::new(unreadable, text).with_source(error)
-    };
-    if !path.metadata().map_err(unreadable)?.is_file() {
-        return Err(config(format!(
-            "{what} {shown} is no regular file; name one, since it may be read more than once"
-        )));
-    }
-    let file = File::open(path).map_err(unreadable)?;
-    let mut bytes = Zeroizing::new(Vec::with_capacity(LONGEST_FILE + 1));
-    file.take(LONGEST_FILE as u64 + 1)
-        .read_to_end(&mut bytes)
-        .map_err(unreadable)?;
-    if bytes.len() > LONGEST_FILE {
-        return Err(config(format!(
-            "{what} {shown} is longer than 64 KiB; check that the path names the right file"
-        )));
-    }
-    Ok(bytes)
 }
 
 fn from_env(name: &str) -> Result<Secret, Error> {
@@ -278,26 +281,40 @@ fn from_env(name: &str) -> Result<Secret, Error> {
         )))
     };
     match var(name) {
-        Ok(text) if text.is_empty() => refuse("is empty"),
-        Ok(text) => Ok(Secret::from(text)),
+        Ok(text) => stripped(&Secret::from(text)).map_or_else(|| refuse("is empty"), Ok),
         Err(VarError::NotPresent) => refuse("is not set"),
         // The error holds the value.
         Err(VarError::NotUnicode(_)) => refuse("is not UTF-8"),
     }
 }
 
-fn from_file(path: &Path) -> Result<Secret, Error> {
-    let bytes = read_file(path, "the secret's file", ErrorKind::Secret)?;
+fn from_file(path: &Path, checked: bool, known: &Known) -> Result<Secret, Error> {
+    const WHAT: &str = "the secret's file";
+    const UNCHECKED: &str = "accept it with `SecretSource::skip_permission_checks`";
+
+    let content = file::read(path, LONGEST_FILE, checked)
+        .map_err(|unread| unread.into_error(WHAT, path, ErrorKind::Secret, UNCHECKED))?;
+    let is_exposed = checked && file::is_readable_by_others(content.mode);
+    if is_exposed && !known.is_exposure_logged.swap(true, Ordering::Relaxed) {
+        observe::log_exposed_file(path, content.mode);
+    }
     let refuse = |kind, how: &str| {
         let shown = path.display();
-        let text = format!("the secret's file {shown} {how}; write the secret into it as text");
+        let text = format!("{WHAT} {shown} {how}; write the secret into it as text");
         Error::new(kind, text)
     };
-    let text = str::from_utf8(&bytes).map_err(|_| refuse(ErrorKind::Config, "is not UTF-8"))?;
-    match text.trim_end_matches(['\r', '\n']) {
+    let text = str::from_utf8(&content.bytes);
+    let text = text.map_err(|_| refuse(ErrorKind::Config, "is not UTF-8"))?;
+    match without_line_breaks(text) {
         "" => Err(refuse(ErrorKind::Secret, "is empty")),
         secret => Ok(Secret::from(secret)),
     }
+}
+
+/// Returns the secret without a byte order mark and line breaks; `None` if nothing is left.
+fn stripped(secret: &Secret) -> Option<Secret> {
+    let text = without_line_breaks(secret.expose());
+    (!text.is_empty()).then(|| Secret::from(text))
 }
 
 fn config(text: impl Into<String>) -> Error {

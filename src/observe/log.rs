@@ -105,6 +105,18 @@ pub(super) fn log_refused_without_token(provider: &str, origin: &str) {
     });
 }
 
+/// Logs that others may read a file that holds a secret. The span names the provider.
+pub(crate) fn log_exposed_file(path: &std::path::Path, mode: u32) {
+    caught(|| {
+        tracing::warn!(
+            target: TARGET,
+            path = %path.display(),
+            mode = %format_args!("{mode:04o}"),
+            "others than its owner may read a file that holds a secret; make it 0400 or 0600"
+        );
+    });
+}
+
 /// Logs that the token file is polled instead of watched.
 #[cfg(all(unix, feature = "file-store"))]
 pub(crate) fn log_unwatched(path: &std::path::Path, error: &(dyn std::error::Error + 'static)) {

@@ -18,7 +18,9 @@ use tokio::sync::broadcast;
 pub(crate) use log::log_no_origin;
 #[cfg(all(unix, feature = "file-store"))]
 pub(crate) use log::log_unwatched;
-pub(crate) use log::{log_assumed_life, log_clock, log_doubtful_life, log_left_out};
+pub(crate) use log::{
+    log_assumed_life, log_clock, log_doubtful_life, log_exposed_file, log_left_out,
+};
 #[cfg(feature = "metrics")]
 pub(crate) use metrics::Metrics;
 #[cfg(not(feature = "metrics"))]
@@ -315,23 +317,23 @@ impl Observers {
     }
 }
 
-/// The span within which the issuer exchanges, obtains included.
+/// The span within which the issuer exchanges, obtains included. All spans have the level ERROR, so that each
+/// line within them names the provider, whatever the level of the log is.
 pub(crate) fn exchange_span(provider: &str, scopes: &[String]) -> tracing::Span {
-    span(|| tracing::info_span!(target: TARGET, "exchange", provider, ?scopes))
+    span(|| tracing::error_span!(target: TARGET, "exchange", provider, ?scopes))
 }
 
 /// The span within which the long-term token is rotated.
 pub(crate) fn rotation_span(provider: &str) -> tracing::Span {
-    span(|| tracing::info_span!(target: TARGET, "rotation", provider))
+    span(|| tracing::error_span!(target: TARGET, "rotation", provider))
 }
 
 /// The span within which the issuer revokes a token.
 pub(crate) fn revocation_span(provider: &str, token_id: Option<&str>) -> tracing::Span {
-    span(|| tracing::info_span!(target: TARGET, "revocation", provider, token_id))
+    span(|| tracing::error_span!(target: TARGET, "revocation", provider, token_id))
 }
 
-/// The span within which the store waits for a change. At this level, it names the provider of each line that
-/// the store logs.
+/// The span within which the store waits for a change.
 pub(crate) fn watch_span(provider: &str) -> tracing::Span {
     span(|| tracing::error_span!(target: TARGET, "watch", provider))
 }

@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 use super::wire::{FORMAT, Wire};
 use crate::error::Error;
 use crate::secret::Secret;
+use crate::text::without_line_breaks;
 use crate::token::{LongTermToken, ShortTermToken};
 
 /// A long-term token, and how far its rotation has come: what a [`TokenStore`](super::TokenStore)
@@ -86,7 +87,7 @@ impl Record {
     /// was written by a version of this crate that writes another format. The error quotes nothing
     /// of the text.
     pub fn decode(text: &str) -> Result<Self, Error> {
-        let text = text.trim();
+        let text = without_line_breaks(text).trim();
         if text.is_empty() {
             return Err(Error::unreadable(
                 "is empty: write a token into the file, or remove it",
@@ -251,7 +252,7 @@ mod tests {
             "lt_secret and more",
             r#"{"format":1,"current":"lt_secret"}"#,
             r#"{"format":1,"current":{"token":"lt_secret"},"lt_secret":1}"#,
-            r#"{"format":1,"current":{"token":"lt_secret\n"}}"#,
+            r#"{"format":1,"current":{"token":"lt_secret \n"}}"#,
             r#"{"format":"lt_secret"}"#,
             r#"{"format":2,"current":{"token":"lt_secret"}}"#,
             r#"{"lt_secret"#,

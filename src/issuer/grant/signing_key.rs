@@ -15,7 +15,11 @@ use zeroize::Zeroizing;
 
 use super::AssertionSigner;
 use crate::error::{Error, ErrorKind};
-use crate::secret_source::read_file;
+use crate::observe;
+use crate::secret::file;
+
+/// The longest file that is read, in bytes.
+const LONGEST_FILE: usize = 64 * 1024;
 
 /// A private key that signs assertions; needs the feature `assertion`.
 ///
@@ -68,8 +72,15 @@ impl SigningKey {
     /// and as [`from_pem`](Self::from_pem) does.
     pub fn from_pem_file(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
-        let pem = read_file(path, "the signing key", ErrorKind::Config)?;
-        parse(&pem).map_err(|why| refused(&format!("the signing key {} {why}", path.display())))
+        let pem = file::read(path, LONGEST_FILE, true).map_err(|unread| {
+            let instead = "read it yourself and use `SigningKey::from_pem`";
+            unread.into_error("the signing key", path, ErrorKind::Config, instead)
+        })?;
+        if file::is_readable_by_others(pem.mode) {
+            observe::log_exposed_file(path, pem.mode);
+        }
+        parse(&pem.bytes)
+            .map_err(|why| refused(&format!("the signing key {} {why}", path.display())))
     }
 }
 
@@ -113,6 +124,7 @@ fn refused(text: &str) -> Error {
 
 /// The key, or what is wrong with it. The PEM reader's errors quote lines, so they end here.
 fn parse(pem: &[u8]) -> Result<SigningKey, String> {
+    let pem = pem.strip_prefix("\u{feff}".as_bytes()).unwrap_or(pem);
     let key = PrivateKeyDer::from_pem_slice(pem).map_err(|_| without_key(pem).to_owned())?;
     let key = Zeroizing::new(key);
     let pair = match &*key {

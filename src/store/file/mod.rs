@@ -17,6 +17,7 @@ mod write;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use tokio::runtime::Handle;
@@ -36,14 +37,17 @@ use crate::observe;
 /// feature `file-store`.
 ///
 /// **What is read.** The JSON that this store writes, or a text that is nothing but a token, as
-/// agents and Kubernetes write it. Symlinks are followed. A file that somebody but its owner has a
-/// right to is refused, and so is one that is larger than 256 KiB. No file means: nothing stored
-/// yet.
+/// agents and Kubernetes write it. Symlinks are followed. No file means: nothing stored yet. The store refuses
+/// a file that is larger than 256 KiB, or that another user can replace, by the rules of
+/// [`SecretSource::file`](crate::SecretSource::file). It also refuses JSON of its own to which others than the
+/// owner have a right. A token that another program wrote and that others may read is read, with one warning
+/// in the log.
 ///
 /// **What is written.** A new file of mode 0600 that takes the old one's place in one step, once it
 /// is on the disk: whenever the process or the machine dies, the old or the new record is there as a
-/// whole. Behind a symlink, the file that it points at is replaced. The directory must be
-/// writable, and should be its owner's only.
+/// whole. Behind a symlink, the file that it points at is replaced. Only the user of the process and root may
+/// be able to create files in the directory: give the store a directory of its own, such as systemd's
+/// `StateDirectory=`.
 ///
 /// **Beside it** lie `<name>.lock`, which is locked for the length of a write, and `<name>.lease`,
 /// for as long as somebody has the lease. Both are empty and stay there; the kernel takes a lock
@@ -91,6 +95,8 @@ pub struct FileStore {
 struct Kept {
     seen: Seen,
     watch: Watch,
+    /// Whether it was logged that others may read the file.
+    is_exposure_logged: AtomicBool,
 }
 
 impl FileStore {
@@ -103,13 +109,21 @@ impl FileStore {
         }
     }
 
-    /// Whether to read a file that its group may read, too. Kubernetes needs this: for a pod with an
-    /// `fsGroup` it makes 0440 of a secret's `defaultMode: 0400`. What others may read, or anybody
-    /// but the owner may write, is refused all the same, and what is written has mode 0600.
+    /// Whether to read a record that its group may read, too. A volume of Kubernetes needs this: for a pod
+    /// with an `fsGroup`, Kubernetes gives the group a right to all files. A record that others may read, or
+    /// anybody but the owner may write, is refused all the same, and what is written has mode 0600.
     /// Default: false.
     #[must_use]
     pub fn accept_group_readable(mut self, accept: bool) -> Self {
         self.file.group_may_read = accept;
+        self
+    }
+
+    /// Reads and writes the file whoever may read or replace it: for file systems without modes, as under WSL,
+    /// and for directories that belong to another user who is trusted.
+    #[must_use]
+    pub fn skip_permission_checks(mut self) -> Self {
+        self.file.checked = false;
         self
     }
 
@@ -159,7 +173,14 @@ impl FileStore {
 #[async_trait]
 impl TokenStore for FileStore {
     async fn load(&self) -> Result<Option<Stored>, Error> {
-        self.run(|file, kept| file.load(&kept.seen)).await
+        let loaded = self.run(|file, kept| file.load(&kept.seen)).await?;
+        if let Some(mode) = loaded.exposed
+            && !self.kept.is_exposure_logged.swap(true, Ordering::Relaxed)
+        {
+            // Here and not on the thread that may block, so that the span names the provider.
+            observe::log_exposed_file(self.file.path(), mode);
+        }
+        Ok(loaded.stored)
     }
 
     /// Once it has begun, a write goes on to its end when the future is dropped: then, too, either

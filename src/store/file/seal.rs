@@ -1,6 +1,7 @@
 //! Sealing what is written.
 
 use std::fmt;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,9 +13,12 @@ use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundK
 use ring::rand::{SecureRandom, SystemRandom};
 use zeroize::Zeroizing;
 
-use super::read::{Readers, read};
+use super::failure::{cannot_read, refused};
 use super::token_file::SEALED;
 use crate::error::{Error, ErrorKind};
+use crate::observe;
+use crate::secret::file::{self, Unread};
+use crate::text::without_line_breaks;
 
 /// What follows [`SEALED`] in the format that this version of the crate writes.
 const FORMAT: &str = "1:";
@@ -23,6 +27,9 @@ const FORMAT: &str = "1:";
 const LABEL: &[u8] = b"everbearer-sealed-1";
 
 const KEY_LEN: usize = 32;
+
+/// The longest key file that is read, in bytes.
+const LONGEST_FILE: usize = 64 * 1024;
 
 /// Keys are written down with padding or without.
 const LENIENT: GeneralPurposeConfig =
@@ -53,7 +60,7 @@ impl SealingKey {
     ///
     /// [`ErrorKind::Config`] if it is neither, or not of 32 bytes.
     pub fn parse(text: &str) -> Result<Self, Error> {
-        let text = text.trim();
+        let text = without_line_breaks(text).trim();
         let mut bytes = Zeroizing::new([0; 2 * KEY_LEN]);
         let is_hex = text.len() == 2 * KEY_LEN && text.bytes().all(|byte| byte.is_ascii_hexdigit());
         let length = if is_hex {
@@ -75,26 +82,28 @@ impl SealingKey {
     }
 
     /// The key in this file: its 32 bytes as they are, or a text as for [`parse`](Self::parse).
-    /// Nobody but the file's owner may have a right to it. Reads it at once, and blocks for that.
+    /// Reads it at once, and blocks for that. Logs a warning if others may read the file.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Config`] if there is no such file, or no key in it; [`ErrorKind::Store`] if it
-    /// cannot be read, or others may read it. Where its mode cannot be helped, read it yourself and
+    /// cannot be read, or another user can replace it, by the rules of
+    /// [`SecretSource::file`](crate::SecretSource::file). Where that cannot be helped, read it yourself and
     /// give its text to [`parse`](Self::parse).
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
-        let content = read(path, Readers::Owner)?.ok_or_else(|| {
-            let text = "there is no such file, and it should hold the sealing key";
-            Error::new(ErrorKind::Config, text).at(path.display())
-        })?;
-        Self::from_content(&content).map_err(|error| error.at(path.display()))
+        let content =
+            file::read(path, LONGEST_FILE, true).map_err(|unread| not_read(path, unread))?;
+        if file::is_readable_by_others(content.mode) {
+            observe::log_exposed_file(path, content.mode);
+        }
+        Self::from_content(&content.bytes).map_err(|error| error.at(path.display()))
     }
 
     fn from_content(content: &[u8]) -> Result<Self, Error> {
         match std::str::from_utf8(content) {
             // Random bytes are not all ASCII; 32 letters are a key cut short, or a password.
-            Ok(text) if text.is_ascii() => Self::parse(text),
+            Ok(text) if without_line_breaks(text).is_ascii() => Self::parse(text),
             _ => content.try_into().map(Self::new).map_err(|_| not_a_key()),
         }
     }
@@ -166,6 +175,21 @@ pub(super) fn open(key: &SealingKey, line: &str) -> Result<Zeroizing<Vec<u8>>, E
     sealed.truncate(NONCE_LEN + length);
     sealed.drain(..NONCE_LEN);
     Ok(sealed)
+}
+
+fn not_read(path: &Path, unread: Unread) -> Error {
+    match unread {
+        Unread::Io(error) if error.kind() == io::ErrorKind::NotFound => {
+            let text = "there is no such file, and it should hold the sealing key";
+            Error::new(ErrorKind::Config, text).at(path.display())
+        }
+        Unread::Io(error) => cannot_read(path, error),
+        Unread::Unsuitable(why) => refused(path, &why),
+        unread => {
+            let instead = "read it yourself and use `SealingKey::parse`";
+            unread.into_error("the sealing key", path, ErrorKind::Store, instead)
+        }
+    }
 }
 
 fn not_a_key() -> Error {

@@ -3,10 +3,9 @@
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
-use zeroize::Zeroizing;
-
 use super::token_file::TokenFile;
 use crate::error::Error;
+use crate::secret::file;
 use crate::store::Version;
 
 /// Two keyed hashes of 64 bits: as good as one of 128. Versions are compared within one process
@@ -30,13 +29,13 @@ pub(super) enum Content {
     Unreadable,
 }
 
-type Read = Result<Option<Zeroizing<Vec<u8>>>, Error>;
+type Read = Result<Option<file::Content>, Error>;
 
 impl From<&Read> for Content {
     fn from(read: &Read) -> Self {
         match read {
             Ok(None) => Self::Nothing,
-            Ok(Some(content)) => Self::Version(version(content)),
+            Ok(Some(content)) => Self::Version(version(&content.bytes)),
             Err(_) => Self::Unreadable,
         }
     }

@@ -5,23 +5,34 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use super::failure::refused;
-use super::read::{MOST, Readers, read};
+use super::read::{MOST, cannot_use, check_own_mode, read};
 use super::seal::{SealingKey, open, seal};
 use super::seen::{Content, Seen, version};
 use super::target::Target;
 use super::{lock, write};
 use crate::error::Error;
-use crate::secret::Secret;
+use crate::secret::file::{Content as Read, Unread, is_readable_by_others};
+use crate::secret::{Secret, place};
 use crate::store::{Lease, Record, Stored, Version};
 
 /// How each sealed file begins, whatever its format.
 pub(super) const SEALED: &str = "everbearer-sealed-";
+
+/// What the file holds.
+#[derive(Default)]
+pub(super) struct Loaded {
+    pub(super) stored: Option<Stored>,
+    /// The mode of the file, if others may read it.
+    pub(super) exposed: Option<u32>,
+}
 
 /// Where the file is, and how it is read and written.
 #[derive(Clone, Debug)]
 pub(super) struct TokenFile {
     path: PathBuf,
     pub(super) group_may_read: bool,
+    /// Whether a file is refused that another user can replace.
+    pub(super) checked: bool,
     pub(super) key: Option<SealingKey>,
 }
 
@@ -30,6 +41,7 @@ impl TokenFile {
         Self {
             path: std::path::absolute(&path).unwrap_or(path),
             group_may_read: false,
+            checked: true,
             key: None,
         }
     }
@@ -38,17 +50,26 @@ impl TokenFile {
         &self.path
     }
 
-    pub(super) fn load(&self, seen: &Seen) -> Result<Option<Stored>, Error> {
+    pub(super) fn load(&self, seen: &Seen) -> Result<Loaded, Error> {
         let _turn = seen.turn();
         let content = self.content();
         seen.set(Content::from(&content));
         let Some(content) = content? else {
-            return Ok(None);
+            return Ok(Loaded::default());
         };
         let record = self
-            .decode(&content)
+            .decode(&content.bytes)
             .map_err(|error| error.at(self.path.display()))?;
-        Ok(Some(Stored::new(record, version(&content))))
+        let is_exposed = is_readable_by_others(content.mode) && !self.accepts(content.mode);
+        Ok(Loaded {
+            stored: Some(Stored::new(record, version(&content.bytes))),
+            exposed: (self.checked && is_exposed).then_some(content.mode),
+        })
+    }
+
+    /// Returns whether only those may read a file of this mode that may read a record of the store's own.
+    fn accepts(&self, mode: u32) -> bool {
+        check_own_mode(&self.path, mode, self.group_may_read).is_ok()
     }
 
     pub(super) fn replace(
@@ -61,14 +82,14 @@ impl TokenFile {
         if content.len() > MOST {
             return Err(refused(&self.path, "the record has grown beyond 256 KiB"));
         }
-        let target = Target::of(&self.path)?;
+        let target = self.target()?;
         let _lock = lock::wait_for(&target)?;
         let _turn = seen.turn();
         // While it is locked, whoever began a temporary file that is there is dead.
         write::sweep(&target);
-        // Its mode does not matter: what replaces it has the right one.
-        let there = read(target.path(), Readers::Any)?;
-        if there.as_deref().map(|bytes| version(bytes)).as_ref() != expected {
+        // Its owner and mode do not matter: the file that replaces it has the right ones.
+        let there = read(target.path(), false)?;
+        if there.map(|there| version(&there.bytes)).as_ref() != expected {
             return Err(Error::conflict().at(self.path.display()));
         }
         let version = version(&content);
@@ -79,17 +100,32 @@ impl TokenFile {
     }
 
     pub(super) fn lease(&self) -> Result<Option<Lease>, Error> {
-        let target = Target::of(&self.path)?;
+        let target = self.target()?;
         Ok(lock::lease(&target)?.map(Lease::new))
     }
 
-    pub(super) fn content(&self) -> Result<Option<Zeroizing<Vec<u8>>>, Error> {
-        let readers = if self.group_may_read {
-            Readers::Group
-        } else {
-            Readers::Owner
+    pub(super) fn content(&self) -> Result<Option<Read>, Error> {
+        let Some(content) = read(&self.path, self.checked)? else {
+            return Ok(None);
         };
-        read(&self.path, readers)
+        // Another program wrote a bare token; its mode is that program's business.
+        if self.checked && is_own(&content.bytes) {
+            check_own_mode(&self.path, content.mode, self.group_may_read)?;
+        }
+        Ok(Some(content))
+    }
+
+    /// Returns the file to write, if only its owner may create files beside it.
+    fn target(&self) -> Result<Target, Error> {
+        let target = Target::of(&self.path)?;
+        if self.checked {
+            match place::check_own_directory(target.directory()) {
+                // What writes there says so in its own words.
+                Err(Unread::Io(_)) => {}
+                checked => checked.map_err(|unread| cannot_use(&self.path, unread))?,
+            }
+        }
+        Ok(target)
     }
 
     fn decode(&self, content: &[u8]) -> Result<Record, Error> {
@@ -115,4 +151,10 @@ impl TokenFile {
         };
         Ok(Zeroizing::new(content))
     }
+}
+
+/// Returns whether the store wrote this: a record, or a sealed one.
+fn is_own(content: &[u8]) -> bool {
+    let content = content.trim_ascii_start();
+    content.starts_with(b"{") || content.starts_with(SEALED.as_bytes())
 }

@@ -18,9 +18,9 @@ fn check(error: &Error, path: &Path) -> String {
 }
 
 #[tokio::test]
-async fn l3_a_file_that_others_may_read_is_refused() {
+async fn l3_a_record_that_others_may_read_is_refused() {
     let (_directory, path) = place();
-    write(&path, "lt_secret");
+    write(&path, record("lt_secret").encode().expose());
     let strict = FileStore::new(&path);
     let lenient = FileStore::new(&path).accept_group_readable(true);
     for (mode, strictly, leniently) in [
@@ -39,10 +39,8 @@ async fn l3_a_file_that_others_may_read_is_refused() {
             assert_eq!(loaded.is_ok(), good, "{mode:o}");
             if let Err(error) = loaded {
                 let text = check(&error, &path);
-                assert!(
-                    text.contains(&format!("`chmod 600 {}`", path.display())),
-                    "{text}"
-                );
+                assert!(text.contains("`chmod "), "{text}");
+                assert!(text.contains(&format!(" {}`", path.display())), "{text}");
             }
         }
     }

@@ -1,5 +1,9 @@
 //! Secrets: kept in one buffer, zeroized when the last owner goes, never printed.
 
+pub(crate) mod file;
+#[cfg(unix)]
+pub(crate) mod place;
+
 use std::fmt;
 
 use bytes::Bytes;

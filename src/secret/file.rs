@@ -1,0 +1,172 @@
+//! Reading files that hold secrets: without blocking, within bounds, and only if no other user can replace
+//! the file.
+
+use std::fs::{File, Metadata, OpenOptions};
+use std::io::{self, Read};
+use std::path::Path;
+
+use zeroize::Zeroizing;
+
+#[cfg(unix)]
+use super::place;
+use crate::error::{Error, ErrorKind};
+
+/// What a file holds.
+pub(crate) struct Content {
+    pub(crate) bytes: Zeroizing<Vec<u8>>,
+    /// The permission bits of the file; 0 where the file system has none.
+    pub(crate) mode: u32,
+}
+
+/// Why a file was not read.
+#[derive(Debug)]
+pub(crate) enum Unread {
+    Io(io::Error),
+    /// The file holds something else than a secret.
+    Unsuitable(String),
+    /// Another user can replace the file.
+    Replaceable(String),
+    /// The file changed while it was read.
+    Changing,
+}
+
+impl From<io::Error> for Unread {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl Unread {
+    /// Returns the error for a file that is described by `what`. If the file cannot be read now, the error
+    /// has the kind `unreadable`. `instead` is how to read it without the checks.
+    pub(crate) fn into_error(
+        self,
+        what: &str,
+        path: &Path,
+        unreadable: ErrorKind,
+        instead: &str,
+    ) -> Error {
+        let shown = path.display();
+        match self {
+            Self::Io(error) => {
+                let text = format!(
+                    "{what} {shown} cannot be read; check that it exists and who may read it"
+                );
+                Error::new(unreadable, text).with_source(error)
+            }
+            Self::Unsuitable(why) => Error::new(ErrorKind::Config, format!("{what} {shown} {why}")),
+            Self::Replaceable(why) => Error::new(
+                unreadable,
+                format!(
+                    "{what} {shown} can be replaced by another user: {why}; where the file system has no \
+                     modes, as under WSL, or that user is trusted, {instead}"
+                ),
+            ),
+            Self::Changing => Error::new(
+                unreadable,
+                format!("{what} {shown} is being written to; try again"),
+            ),
+        }
+    }
+}
+
+/// Reads the file, which may hold `longest` bytes. With `checked`, refuses a file that another user can
+/// replace. The buffer is zeroized when it is dropped, and does not move while it is filled.
+///
+/// It blocks the thread for one read of a small file. What could block for longer, such as a FIFO, is refused.
+pub(crate) fn read(path: &Path, longest: usize, checked: bool) -> Result<Content, Unread> {
+    #[cfg(unix)]
+    if checked {
+        place::check(path)?;
+    }
+    let mut file = open(path)?;
+    let before = file.metadata()?;
+    if !before.is_file() {
+        let why = "is no regular file; name one, since it may be read more than once";
+        return Err(Unread::Unsuitable(why.to_owned()));
+    }
+    #[cfg(unix)]
+    if checked {
+        place::check_file(path, &before)?;
+    }
+    let mut bytes = Zeroizing::new(vec![0; longest + 1]);
+    let length = fill(&mut file, &mut bytes)?;
+    if length > longest {
+        return Err(Unread::Unsuitable(format!(
+            "is longer than {} KiB; check that the path names the right file",
+            longest / 1024
+        )));
+    }
+    bytes.truncate(length);
+    // A secret that was cut short looks like any other.
+    if stamp(&before) != stamp(&file.metadata()?) {
+        return Err(Unread::Changing);
+    }
+    Ok(Content {
+        bytes,
+        mode: mode(&before),
+    })
+}
+
+/// Returns whether others than the owner may read a file of this mode.
+pub(crate) const fn is_readable_by_others(mode: u32) -> bool {
+    mode & 0o044 != 0
+}
+
+/// Opens the file, without waiting for a writer if it is a FIFO.
+fn open(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+
+        use rustix::fs::OFlags;
+
+        let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+        options.custom_flags(flags.bits().cast_signed());
+    }
+    options.open(path)
+}
+
+fn fill(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut length = 0;
+    loop {
+        match file.read(buffer.get_mut(length..).unwrap_or_default()) {
+            Ok(0) => return Ok(length),
+            Ok(more) => length += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+#[cfg(unix)]
+fn stamp(file: &Metadata) -> (u64, i64, i64, i64, i64) {
+    use std::os::unix::fs::MetadataExt as _;
+
+    (
+        file.size(),
+        file.mtime(),
+        file.mtime_nsec(),
+        file.ctime(),
+        file.ctime_nsec(),
+    )
+}
+
+#[cfg(not(unix))]
+fn stamp(file: &Metadata) -> (u64, Option<std::time::SystemTime>) {
+    (file.len(), file.modified().ok())
+}
+
+#[cfg(unix)]
+fn mode(file: &Metadata) -> u32 {
+    use std::os::unix::fs::MetadataExt as _;
+
+    file.mode() & 0o777
+}
+
+#[cfg(not(unix))]
+fn mode(_: &Metadata) -> u32 {
+    0
+}
