@@ -11,14 +11,13 @@ use super::members::{Members, readable};
 use super::models::{AuthError, TokenResponse};
 use crate::clock::{Clock as _, SystemClock};
 use crate::error::{Error, ErrorKind};
+use crate::text::on_one_line;
 use crate::token::Issued;
 
 /// The contract's code for an ID that the server does not know.
 const NOT_FOUND: &str = "not_found";
 const LONGEST_CODE: usize = 64;
 const LONGEST_MESSAGE: usize = 200;
-/// So many characters of a secret in a message are taken for an echo of it.
-const ECHO: usize = 8;
 
 pub(super) struct Answer<'a> {
     pub(super) operation: &'static str,
@@ -126,11 +125,9 @@ impl Answer<'_> {
         let members = Members::of(&body);
         let error = members.and_then(|members| AuthError::read(|name| members.get(name)));
         let (code, message) = error.map(|it| (it.code, it.message)).unzip();
-        let code = code.filter(|code| is_code(code) && !echoes(code, &self.secrets));
-        let message = message.and_then(|message| printable(&message, &self.secrets));
-        let text = match (&code, message) {
-            (Some(code), Some(message)) => format!("the auth server answers {code}: {message}"),
-            (Some(code), None) => format!("the auth server answers {code}"),
+        let code = code.filter(|code| is_code(code));
+        let text = match &code {
+            Some(code) => format!("the auth server answers {code}"),
             _ if self.is_empty() => format!("the answer is {} with an empty body", self.status),
             _ => format!(
                 "the answer is {} with a body that is not the contract's; is something else \
@@ -139,7 +136,14 @@ impl Answer<'_> {
             ),
         };
         let kind = kind(self.status, code.as_deref());
-        let error = self.error(kind, &text, code);
+        // Cut before it is searched for secrets.
+        let message = message.map(|message| on_one_line(&message, LONGEST_MESSAGE));
+        let message = message.filter(|message| code.is_some() && !message.trim().is_empty());
+        let mut error = self.error(kind, &text, code);
+        if let Some(message) = message {
+            error = error.with_message(message);
+        }
+        let error = error.without(&self.secrets);
         match self.retry_after() {
             Some(pause) => error.with_retry_after(pause),
             None => error,
@@ -217,31 +221,4 @@ fn kind(status: StatusCode, code: Option<&str>) -> ErrorKind {
 
 fn is_code(code: &str) -> bool {
     (1..=LONGEST_CODE).contains(&code.len()) && code.bytes().all(|byte| byte.is_ascii_graphic())
-}
-
-/// The message on one line and cut to length, unless it is empty or repeats a secret.
-fn printable(message: &str, secrets: &[&str]) -> Option<String> {
-    if message.trim().is_empty() {
-        return None;
-    }
-    if echoes(message, secrets) {
-        return Some("(its message repeats a secret and is withheld)".to_owned());
-    }
-    Some(
-        message
-            .chars()
-            .map(|char| if char.is_control() { ' ' } else { char })
-            .take(LONGEST_MESSAGE)
-            .collect(),
-    )
-}
-
-/// Whether any stretch of a secret stands in the text.
-fn echoes(text: &str, secrets: &[&str]) -> bool {
-    secrets.iter().any(|secret| {
-        let secret: Vec<char> = secret.chars().collect();
-        secret
-            .windows(ECHO.min(secret.len()).max(1))
-            .any(|stretch| text.contains(&stretch.iter().collect::<String>()))
-    })
 }

@@ -19,13 +19,12 @@ pub use builder::AuthApiBuilder;
 
 use crate::error::{Error, ErrorKind};
 use crate::origin::Origin;
-use crate::token::{Bearer, LongTermToken, ShortTermToken};
+use crate::text::ECHO;
+use crate::token::{Bearer, LONGEST_ID, LongTermToken, ShortTermToken};
 use answer::Answer;
 use call::{Authorization, Call};
 use models::{LongTokenRequest, LongTokenResponse, ShortTokenRequest, ShortTokenResponse};
 
-/// The longest token ID that is sent, in bytes.
-const LONGEST_ID: usize = 4 * 1024;
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
@@ -250,8 +249,14 @@ impl fmt::Debug for AuthApi {
     }
 }
 
+/// Returns the ID in the body, or else in the header. One that contains a secret of the request counts as none:
+/// to revoke the token, it would be sent in a URL.
 fn token_id(in_body: Option<String>, answer: &Answer<'_>) -> Option<String> {
     in_body
         .filter(|id| !id.is_empty())
         .or_else(|| answer.header("x-token-id").map(str::to_owned))
+        .filter(|id| {
+            let mut secrets = answer.secrets.iter();
+            !secrets.any(|secret| secret.len() >= ECHO && id.contains(secret))
+        })
 }

@@ -3,6 +3,7 @@
 //! Requests have no `Serialize`: they hold secrets, and only [`AuthApi`](crate::AuthApi) puts
 //! those on the wire.
 
+use std::fmt;
 use std::marker::PhantomData;
 use std::time::{Duration, SystemTime};
 
@@ -11,7 +12,9 @@ use serde_json::{Map, Value};
 
 use crate::error::{Error, ErrorKind};
 use crate::secret::Secret;
-use crate::token::{Issued, LongTermToken, ShortTermToken, TokenBuilder, duration_from_json};
+use crate::token::{
+    Issued, LongTermToken, Scopes, ShortTermToken, TokenBuilder, duration_from_json, is_fit_to_show,
+};
 
 /// The `assertion_type` of a JWT that the client signed (RFC 7523, section 2.2).
 pub const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
@@ -121,7 +124,7 @@ pub type ShortTokenResponse = TokenResponse<ShortTermToken>;
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct TokenResponse<T> {
     /// `Bearer`, in any case.
@@ -210,6 +213,23 @@ impl AuthError {
             message,
             details,
         })
+    }
+}
+
+impl<T> fmt::Debug for TokenResponse<T> {
+    /// Without what contains the token.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let token = self.access_token.expose();
+        let shown = |text: &str| is_fit_to_show(text, token).then(|| text.to_owned());
+        f.debug_struct("TokenResponse")
+            .field("token_type", &shown(&self.token_type).unwrap_or_default())
+            .field("access_token", &self.access_token)
+            .field("expires_in", &self.expires_in)
+            .field("expires_at", &self.expires_at)
+            .field("scopes", &Scopes(&self.scopes, token))
+            .field("token_id", &self.token_id.as_deref().and_then(shown))
+            .field("server_time", &self.server_time)
+            .finish()
     }
 }
 

@@ -196,7 +196,7 @@ fn revoke(shared: &Arc<Shared>, tasks: &mut Tasks, Retired { left, .. }: Retired
     let left = left.into_iter().map(|minted| minted.token);
     let unused = shared.engine().unused(left);
     for token in unused {
-        let span = observe::revocation_span(&shared.settings.name, token.token_id());
+        let span = observe::revocation_span(&shared.settings.name, token.shown_id());
         let (shared, revoked) = (Arc::clone(shared), token.clone());
         let revocation = async move {
             let call = shared.settings.issuer.revoke(Bearer::ShortTerm(&token));

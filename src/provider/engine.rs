@@ -344,6 +344,23 @@ impl Engine {
         unused
     }
 
+    /// Returns the long-term tokens: the one in use, and all others.
+    pub(super) fn long_term_tokens(&self) -> Vec<LongTermToken> {
+        let in_use = self.long_term.iter().map(|held| &held.token);
+        in_use
+            .chain(&self.next)
+            .chain(&self.beside)
+            .chain(&self.unwritten)
+            .chain(&self.handed_in)
+            .cloned()
+            .collect()
+    }
+
+    /// Returns the short-term tokens that open lanes use, or will use next.
+    pub(super) fn tokens_in_use(&self) -> impl Iterator<Item = ShortTermToken> {
+        self.open.values().flat_map(Open::tokens)
+    }
+
     pub(super) fn note_upcoming(&mut self, lane: LaneId, swap: Swap) {
         if let Some(open) = self.open.get_mut(&lane) {
             open.upcoming = Some(swap);

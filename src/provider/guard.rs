@@ -42,19 +42,19 @@ pub(super) fn panicked() -> Error {
     )
 }
 
-/// Runs a call of the issuer with `RetryPolicy::exchange_timeout`.
+/// Runs a call of the issuer with `RetryPolicy::exchange_timeout`. Its error repeats no secret.
 pub(super) async fn bounded_call<T>(
     shared: &Shared,
     call: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, Error> {
     let limit = shared.settings.policies.retry.exchange_timeout;
-    let outcome = tokio::time::timeout(limit, call).await;
-    outcome.unwrap_or_else(|_| {
-        Err(Error::new(
+    match tokio::time::timeout(limit, call).await {
+        Ok(outcome) => outcome.map_err(|error| shared.without_secrets(error)),
+        Err(_) => Err(Error::new(
             ErrorKind::Timeout,
             format!("the auth server has not answered within {limit:?}"),
-        ))
-    })
+        )),
+    }
 }
 
 impl<T> Guarded<'_, T> {

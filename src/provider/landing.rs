@@ -113,7 +113,7 @@ pub(super) struct Swap {
 impl Swap {
     fn publish(self, shared: &Shared, lane: &Lane, window: Window, now: Moment) -> Happening {
         let before = lane.cell.load().map(|published| published.window);
-        let token_id = self.token.token_id().map(str::to_owned);
+        let token_id = self.token.shown_id().map(str::to_owned);
         let served_until = shared.served_until(window);
         lane.cell.publish(self.token, window, served_until);
         Happening::Swapped {
@@ -197,7 +197,7 @@ fn revoked(shared: &Shared, token: &ShortTermToken, outcome: Result<(), Error>) 
         shared.engine().live.forget(token);
     } // else the shutdown tries again, unless the token has ended by then
     shared.observers.tell(Happening::Revocation {
-        token_id: token.token_id().map(str::to_owned),
+        token_id: token.shown_id().map(str::to_owned),
         error: outcome.err(),
     });
 }

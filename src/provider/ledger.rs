@@ -215,7 +215,7 @@ impl Ledger {
             failures: 0,
         };
         self.entries.push(TokenReport {
-            token_id: doomed.bearer().token_id().map(str::to_owned),
+            token_id: doomed.bearer().shown_id().map(str::to_owned),
             tier: match doomed.token {
                 Token::ShortTerm(_) => Tier::ShortTerm,
                 Token::LongTerm(_) => Tier::LongTerm,

@@ -78,6 +78,10 @@ impl LiveTokens {
         }
     }
 
+    pub(super) fn tokens(&self) -> impl Iterator<Item = ShortTermToken> {
+        self.tokens.values().map(|minted| minted.token.clone())
+    }
+
     /// Returns the tokens of this lane.
     pub(super) fn of_lane(&self, lane: LaneId) -> Vec<Minted> {
         let is_of_lane = |minted: &&Minted| minted.lane == lane;

@@ -43,7 +43,9 @@ pub(super) async fn mint(
     let settings = &shared.settings;
     let (sent, asked_at) = (shared.now(), shared.wall());
     let exchange = settings.issuer.exchange(long_term, &lane.scopes);
-    let Exchanged { token, replacement } = exchange.await?;
+    let exchanged = exchange.await;
+    let Exchanged { token, replacement } =
+        exchanged.map_err(|error| shared.without_secrets(error))?;
     let Judgement {
         lifetime,
         left_out,

@@ -19,6 +19,7 @@ mod outage;
 mod recovery;
 mod report;
 mod rotation;
+mod secrets;
 mod shared;
 mod shutdown;
 mod status;
@@ -364,7 +365,7 @@ impl TokenProvider {
     /// store behind the caller's back; [`Happening::StoreFailed`] says if that fails.
     pub fn renew(&self, long_term: LongTermToken) {
         let now = self.shared.now();
-        let token_id = long_term.token_id().map(str::to_owned);
+        let token_id = long_term.shown_id().map(str::to_owned);
         // Whatever was due or asked for was so of the one before.
         let began = self.shared.began(&self.shared.handed_in(long_term.clone()));
         {

@@ -163,7 +163,7 @@ async fn obtain(
     // Whether or not it can be written down at the moment, it is good.
     let _ = keeper.keep_obtained(shared, &token, record).await;
     shared.observers.tell(Happening::LongTermObtained {
-        token_id: token.token_id().map(str::to_owned),
+        token_id: token.shown_id().map(str::to_owned),
     });
     let (is_running, in_use) = {
         let engine = shared.engine();

@@ -209,12 +209,16 @@ fn attempt(
     doomed: Doomed,
     pause: Duration,
 ) -> BoxFuture<'static, (Doomed, Result<(), Error>)> {
-    let issuer = Arc::clone(&shared.settings.issuer);
-    let token_id = doomed.bearer().token_id();
+    let shared = Arc::clone(shared);
+    let token_id = doomed.bearer().shown_id();
     let span = observe::revocation_span(&shared.settings.name, token_id);
     async move {
         tokio::time::sleep(pause).await;
-        let call = async { issuer.revoke(doomed.bearer()).await };
+        let issuer = &shared.settings.issuer;
+        let call = async {
+            let outcome = issuer.revoke(doomed.bearer()).await;
+            outcome.map_err(|error| shared.without_secrets_and(error, doomed.bearer()))
+        };
         let outcome = guarded_within(span, call).await;
         (doomed, outcome.unwrap_or_else(|| Err(panicked())))
     }

@@ -19,7 +19,7 @@ pub(super) fn of(shared: &Shared, lane: &Lane) -> Status {
     Status {
         state: state(machine, lane.id, window.is_some(), !usable_for.is_zero()),
         generation: window.map_or(0, |window| window.generation.0),
-        token_id: published.and_then(|it| it.token.token_id().map(str::to_owned)),
+        token_id: published.and_then(|it| it.token.shown_id().map(str::to_owned)),
         usable_for,
         expires_at: window.and_then(|window| wall.checked_add(window.ends_at.since(now))),
         next_exchange_in: machine
@@ -28,7 +28,7 @@ pub(super) fn of(shared: &Shared, lane: &Lane) -> Status {
         consecutive_failures: machine.failures(lane.id),
         last_error: engine.last_error(lane.id).cloned(),
         long_term: engine.long_term.as_ref().map(|held| LongTermStatus {
-            token_id: held.token.token_id().map(str::to_owned),
+            token_id: held.token.shown_id().map(str::to_owned),
             age: now.since(held.since),
             expires_at: held.token.expires_at(),
             rotates_in: machine.rotates_at().map(|at| at.since(now)),

@@ -11,6 +11,40 @@ use super::date::UnixMillis;
 use super::lifetime::{Judgement, Stated};
 use crate::error::Error;
 use crate::secret::BearerToken;
+use crate::text::{is_printable, without_line_breaks};
+
+/// The longest token ID that is kept, in bytes.
+pub(crate) const LONGEST_ID: usize = 4 * 1024;
+/// The longest text of the server's that is shown beside a token, in bytes.
+const LONGEST_SHOWN: usize = 256;
+
+/// The shortest opaque token that is a secret, in bytes.
+const SHORTEST_SECRET: usize = 16;
+
+/// Returns whether a text that the server sent with this token can be shown: if it is short, on one line, and
+/// does not contain the token.
+///
+/// A token that is neither a JWT nor of 16 bytes can be guessed (RFC 6749, section 10.10), so it is no secret: test
+/// servers use the ID as the token.
+pub(crate) fn is_fit_to_show(text: &str, token: &str) -> bool {
+    let is_secret = token.len() >= SHORTEST_SECRET || token.matches('.').count() == 2;
+    let has_token = is_secret && text.contains(token);
+    text.len() <= LONGEST_SHOWN && text.chars().all(is_printable) && !has_token
+}
+
+/// The scopes of a token as its `Debug` shows them.
+pub(crate) struct Scopes<'a>(pub(crate) &'a [String], pub(crate) &'a str);
+
+impl fmt::Debug for Scopes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(scopes, token) = self;
+        let shown = scopes.iter().map(|scope| {
+            let is_fit = is_fit_to_show(scope, token);
+            if is_fit { scope } else { "(withheld)" }
+        });
+        f.debug_list().entries(shown).finish()
+    }
+}
 
 /// How long at most a token that is not valid yet is held back.
 const LONGEST_NOT_VALID: Duration = Duration::from_secs(60);
@@ -27,7 +61,15 @@ pub(crate) struct Issued {
 
 impl Issued {
     pub(super) fn token_id(&self) -> Option<&str> {
-        self.token_id.as_deref().or(self.claims.jti.as_deref())
+        let ids = [&self.token_id, &self.claims.jti].into_iter().flatten();
+        let mut ids = ids.filter(|id| id.len() <= LONGEST_ID);
+        ids.next().map(String::as_str)
+    }
+
+    /// Returns the ID for logs, if it is fit to be shown.
+    pub(super) fn shown_id(&self) -> Option<&str> {
+        let token = self.bearer.expose();
+        self.token_id().filter(|id| is_fit_to_show(id, token))
     }
 
     /// The earlier of the two ends that are stated as a date.
@@ -61,8 +103,9 @@ impl Issued {
     }
 
     pub(super) fn describe(&self, mut out: fmt::DebugStruct<'_, '_>) -> fmt::Result {
-        out.field("token_id", &self.token_id())
-            .field("scopes", &self.scopes)
+        let token = self.bearer.expose();
+        out.field("token_id", &self.shown_id())
+            .field("scopes", &Scopes(&self.scopes, token))
             .field("expires_in", &self.expires_in)
             .field("expires_at", &self.expires_at())
             .finish_non_exhaustive()
@@ -89,7 +132,7 @@ pub struct TokenBuilder<T> {
 impl<T> TokenBuilder<T> {
     pub(crate) fn new(token: &str) -> Self {
         Self {
-            token: Zeroizing::new(token.to_owned()),
+            token: Zeroizing::new(without_line_breaks(token).to_owned()),
             token_id: None,
             scopes: Vec::new(),
             expires_in: None,
@@ -122,7 +165,8 @@ impl<T> TokenBuilder<T> {
         self
     }
 
-    /// The ID by which it can be revoked. Without one, a JWT's `jti` stands in.
+    /// The ID by which it can be revoked. Without one, a JWT's `jti` stands in. An ID of more than 4 KiB counts
+    /// as none.
     #[must_use]
     pub fn token_id(mut self, id: impl Into<String>) -> Self {
         self.token_id = Some(id.into());
@@ -163,9 +207,10 @@ impl<T: From<Issued>> TokenBuilder<T> {
 
 impl<T> fmt::Debug for TokenBuilder<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let id = self.token_id.as_deref();
         f.debug_struct("TokenBuilder")
-            .field("token_id", &self.token_id)
-            .field("scopes", &self.scopes)
+            .field("token_id", &id.filter(|id| is_fit_to_show(id, &self.token)))
+            .field("scopes", &Scopes(&self.scopes, &self.token))
             .finish_non_exhaustive()
     }
 }

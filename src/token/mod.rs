@@ -13,8 +13,8 @@ use http::HeaderValue;
 
 use date::UnixMillis;
 pub(crate) use date::duration_from_json;
-pub(crate) use issued::Issued;
 pub use issued::TokenBuilder;
+pub(crate) use issued::{Issued, LONGEST_ID, Scopes, is_fit_to_show};
 pub(crate) use lifetime::{Judgement, Lifetime};
 
 use crate::error::Error;
@@ -89,8 +89,16 @@ impl LongTermToken {
     }
 
     /// The ID by which it can be revoked, if the server gave one: `token_id`, or the JWT's `jti`.
+    ///
+    /// It is what the server sent. In logs, events and `Debug`, the provider leaves out an ID that contains the
+    /// token, is longer than 256 bytes or holds control characters.
     pub fn token_id(&self) -> Option<&str> {
         self.0.token_id()
+    }
+
+    /// Returns the ID for logs and events, if it is fit to be shown.
+    pub(crate) fn shown_id(&self) -> Option<&str> {
+        self.0.shown_id()
     }
 
     /// What it may be exchanged for, as far as the server said.
@@ -152,8 +160,16 @@ impl ShortTermToken {
     }
 
     /// The ID by which it can be revoked, if the server gave one: `token_id`, or the JWT's `jti`.
+    ///
+    /// It is what the server sent. In logs, events and `Debug`, the provider leaves out an ID that contains the
+    /// token, is longer than 256 bytes or holds control characters.
     pub fn token_id(&self) -> Option<&str> {
         self.0.token_id()
+    }
+
+    /// Returns the ID for logs and events, if it is fit to be shown.
+    pub(crate) fn shown_id(&self) -> Option<&str> {
+        self.0.shown_id()
     }
 
     /// What it is good for, as far as the server said.
@@ -238,6 +254,14 @@ impl<'a> Bearer<'a> {
         match self {
             Self::LongTerm(token) => token.token_id(),
             Self::ShortTerm(token) => token.token_id(),
+        }
+    }
+
+    /// Returns the ID for logs and events, if it is fit to be shown.
+    pub(crate) fn shown_id(self) -> Option<&'a str> {
+        match self {
+            Self::LongTerm(token) => token.shown_id(),
+            Self::ShortTerm(token) => token.shown_id(),
         }
     }
 

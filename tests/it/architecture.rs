@@ -6,16 +6,19 @@ use std::path::{Path, PathBuf};
 /// Which rooms each room may use. Nothing points up.
 const ARROWS: &[(&str, &[&str])] = &[
     ("unwind", &[]),
-    ("error", &["unwind"]),
+    ("text", &[]),
+    ("error", &["text", "unwind"]),
     ("policy", &[]),
     ("clock", &[]),
     ("origin", &["error"]),
     ("secret", &["error"]),
-    ("secret_source", &["error", "secret"]),
-    ("token", &["error", "policy", "secret"]),
+    ("secret_source", &["error", "observe", "secret", "text"]),
+    ("token", &["error", "policy", "secret", "text"]),
     (
         "api",
-        &["clock", "error", "origin", "secret", "token", "unwind"],
+        &[
+            "clock", "error", "origin", "secret", "text", "token", "unwind",
+        ],
     ),
     ("machine", &["clock", "policy"]),
     (
@@ -24,14 +27,16 @@ const ARROWS: &[(&str, &[&str])] = &[
             "api",
             "clock",
             "error",
+            "observe",
             "origin",
             "secret",
             "secret_source",
+            "text",
             "token",
         ],
     ),
-    ("store", &["error", "observe", "secret", "token"]),
-    ("observe", &["error", "unwind"]),
+    ("store", &["error", "observe", "secret", "text", "token"]),
+    ("observe", &["error", "text", "unwind"]),
     (
         "provider",
         &[
@@ -159,6 +164,15 @@ fn only_guarded_places_call_subscribers_recorders_and_clocks() {
         ["provider/time.rs"]
     );
     assert_eq!(files_with(&["catch_unwind("]), ["unwind.rs"]);
+}
+
+/// What the provider shows of a token is `shown_id`: an ID is what a server sent, and may contain the token.
+#[test]
+fn s8_the_provider_shows_no_id_as_it_is() {
+    let files = files_with(&[".token_id()"]);
+    let shows = |file: &&String| file.starts_with("provider") || file.starts_with("observe");
+    let shows: Vec<_> = files.iter().filter(shows).collect();
+    assert_eq!(shows, ["provider/live.rs"]);
 }
 
 #[test]

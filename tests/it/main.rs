@@ -21,6 +21,7 @@ mod daemon;
 mod denials;
 #[cfg(feature = "reqwest-middleware")]
 mod destinations;
+mod echoes;
 mod failing;
 #[cfg(unix)]
 mod file_store;
@@ -39,6 +40,8 @@ mod runtimes;
 mod scenarios;
 mod scopes;
 mod scripted_issuer;
+#[cfg(unix)]
+mod secret_files;
 mod shelf;
 mod shutting_down;
 #[cfg(all(target_os = "linux", feature = "reqwest-middleware"))]

@@ -270,6 +270,13 @@ impl Grant {
         self.source().is_some_and(SecretSource::is_new)
     }
 
+    /// Returns the secret, if the grant itself holds it.
+    pub(crate) fn held_secret(&self) -> Option<&str> {
+        self.source()
+            .and_then(SecretSource::held)
+            .map(Secret::expose)
+    }
+
     const fn source(&self) -> Option<&SecretSource> {
         match &self.mechanism {
             Mechanism::ClientSecret(source) | Mechanism::ShortTermToken(source) => Some(source),

@@ -69,7 +69,7 @@ impl Keeper {
         let token_id = self
             .record
             .as_ref()
-            .and_then(|record| record.current().token_id());
+            .and_then(|record| record.current().shown_id());
         shared.observers.tell(Happening::LongTermReloaded {
             token_id: token_id.map(str::to_owned),
         });

@@ -259,17 +259,17 @@ impl Shared {
 }
 
 /// A call of the store that is given up when it takes too long: sooner than an exchange, which may
-/// have to wait for it.
+/// have to wait for it. Its error repeats no secret.
 pub(super) async fn bounded<T>(
     shared: &Shared,
     call: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, Error> {
     let limit = shared.settings.policies.retry.exchange_timeout / 4;
-    let outcome = tokio::time::timeout(limit, call).await;
-    outcome.unwrap_or_else(|_| {
-        Err(Error::new(
+    match tokio::time::timeout(limit, call).await {
+        Ok(outcome) => outcome.map_err(|error| shared.without_secrets(error)),
+        Err(_) => Err(Error::new(
             ErrorKind::Store,
             format!("the token store has not answered within {limit:?}"),
-        ))
-    })
+        )),
+    }
 }

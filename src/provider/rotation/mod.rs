@@ -209,7 +209,7 @@ async fn make_current(shared: &Shared, keeper: &mut Keeper) -> Result<(), Error>
     };
     let token = next.token.clone();
     let superseded = std::mem::replace(&mut record.current, next).token;
-    let previous_id = superseded.token_id().map(str::to_owned);
+    let previous_id = superseded.shown_id().map(str::to_owned);
     let grace = shared.settings.policies.rotation.grace;
     let retiring = retiring(shared, superseded, grace);
     record.retiring.push(retiring);
@@ -218,7 +218,7 @@ async fn make_current(shared: &Shared, keeper: &mut Keeper) -> Result<(), Error>
     keeper.spent.extend(asked_with);
     shared.engine().is_rotating = false;
     shared.observers.tell(Happening::Rotated {
-        token_id: token.token_id().map(str::to_owned),
+        token_id: token.shown_id().map(str::to_owned),
         previous_id,
     });
     Ok(())

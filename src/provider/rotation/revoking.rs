@@ -19,7 +19,7 @@ pub(super) async fn revoke_spent(shared: &Shared, keeper: &mut Keeper) {
         if outcome.is_ok() {
             shared.engine().live.forget(&token);
         }
-        tell_revocation(shared, token.token_id(), outcome.err());
+        tell_revocation(shared, token.shown_id(), outcome.err());
     }
 }
 
@@ -51,7 +51,7 @@ pub(super) async fn revoke_retiring(shared: &Shared, keeper: &mut Keeper) {
                 outcome => outcome,
             };
             is_down = outcome.as_ref().is_err_and(Error::is_retryable);
-            tell_revocation(shared, token.token_id(), outcome.err());
+            tell_revocation(shared, token.shown_id(), outcome.err());
         }
         record
             .retiring
