@@ -1,5 +1,6 @@
 //! How a [`TokenProvider`] is configured.
 
+use std::fmt;
 use std::sync::Arc;
 
 use http::StatusCode;
@@ -17,7 +18,6 @@ use crate::policy::{RefreshPolicy, RetryPolicy, RotationPolicy, ScopePolicy, Shu
 use crate::store::{MemoryStore, TokenStore};
 
 /// Configures a [`TokenProvider`]. Everything has a default.
-#[derive(Debug)]
 #[must_use]
 pub struct TokenProviderBuilder {
     name: String,
@@ -303,6 +303,23 @@ impl TokenProviderBuilder {
             lane: root,
             shared,
         })
+    }
+}
+
+impl fmt::Debug for TokenProviderBuilder {
+    /// Without the issuer, the store and the clock, whose `Debug` is a user's, and without the origins, which are
+    /// not checked yet and may hold a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenProviderBuilder")
+            .field("name", &self.name)
+            .field("credential", &self.credential)
+            .field("scopes", &self.scopes)
+            .field("refusal_statuses", &self.refusals)
+            .field("policies", &self.policies)
+            .field("shutdown_policy", &self.shutdown)
+            .field("rotate_with", &self.rotate_with)
+            .field("recover_with", &self.recover_with)
+            .finish_non_exhaustive()
     }
 }
 

@@ -511,11 +511,11 @@ impl TokenProvider {
 }
 
 impl fmt::Debug for TokenProvider {
+    /// Without the issuer, whose `Debug` is a user's.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let status = self.status();
         f.debug_struct("TokenProvider")
             .field("name", &self.shared.settings.name)
-            .field("issuer", &self.shared.settings.issuer)
             .field("scopes", &self.lane.scopes)
             .field("state", &status.state)
             .field("generation", &status.generation)

@@ -43,6 +43,7 @@ mod scripted_issuer;
 #[cfg(unix)]
 mod secret_files;
 mod shelf;
+mod shown;
 mod shutting_down;
 #[cfg(all(target_os = "linux", feature = "reqwest-middleware"))]
 mod suspended;

@@ -65,11 +65,21 @@ pub trait AssertionSigner: fmt::Debug + Send + Sync + 'static {
 }
 
 /// All but the claims: a new JWT is made for each request.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Assertion {
     pub(super) signer: Arc<dyn AssertionSigner>,
     pub(super) audience: Option<String>,
     pub(super) key_id: Option<String>,
+}
+
+impl fmt::Debug for Assertion {
+    /// Without the signer, whose `Debug` may be a user's.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Assertion")
+            .field("audience", &self.audience)
+            .field("key_id", &self.key_id)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Assertion {
