@@ -10,7 +10,9 @@ use crate::error::{Error, ErrorKind};
 /// A scheme, a host and a port (RFC 6454): the unit in which tokens are allowed to go somewhere.
 ///
 /// Only https is accepted, and plain http to this machine itself (`localhost`, 127.0.0.0/8,
-/// `[::1]`): a token on plain http is a token for everyone on the way. `wss` and `ws` (RFC 6455, section 3)
+/// `[::1]`): a token on plain http is a token for everyone on the way.
+/// [`TokenProviderBuilder::allow_plain_http_to`](crate::TokenProviderBuilder::allow_plain_http_to) and
+/// [`AuthApiBuilder::allow_plain_http_to`](crate::AuthApiBuilder::allow_plain_http_to) make exceptions. `wss` and `ws` (RFC 6455, section 3)
 /// count as https and http, since a WebSocket begins with a request to that origin.
 ///
 /// # Examples
@@ -59,11 +61,12 @@ impl Origin {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`] if the URL is neither https nor loopback http, carries a user name or
-    /// password, or has a wildcard for a host.
-    pub(crate) fn of(url: &Url) -> Result<Self, Error> {
+    /// [`ErrorKind::Config`] if the URL is neither https nor loopback http nor http to a host for which that is
+    /// allowed, carries a user name or password, or has a wildcard for a host.
+    pub(crate) fn of(url: &Url, plain_http: &PlainHttp) -> Result<Self, Error> {
+        let host = url.host_str().unwrap_or_default();
         let refuse = |why: &str| {
-            let (scheme, host) = (url.scheme(), url.host_str().unwrap_or_default());
+            let scheme = url.scheme();
             Err(Error::new(
                 ErrorKind::Config,
                 format!("a token cannot go to {scheme}://{host}: {why}"),
@@ -71,12 +74,13 @@ impl Origin {
         };
         let scheme = match url.scheme() {
             "https" | "wss" => Scheme::Https,
-            "http" | "ws" if is_loopback(url) => Scheme::Http,
+            "http" | "ws" if is_loopback(host) || plain_http.allows(host) => Scheme::Http,
             "http" | "ws" => {
-                return refuse(
-                    "plain http is open to everyone on the way, and allowed for loopback \
-                     addresses only; use https",
-                );
+                return refuse(&format!(
+                    "plain http is open to everyone on the way, and allowed for loopback addresses only; use \
+                     https{}",
+                    plain_http.advice()
+                ));
             }
             _ => return refuse("use an https URL"),
         };
@@ -101,6 +105,16 @@ impl Origin {
         matches!(self.scheme, Scheme::Https)
     }
 
+    /// Returns whether a token may go there.
+    pub(crate) fn is_allowed(&self, plain_http: &PlainHttp) -> bool {
+        !self.is_exposed() || plain_http.allows(&self.host)
+    }
+
+    /// Returns whether others on the way can read what is sent there.
+    pub(crate) fn is_exposed(&self) -> bool {
+        !self.is_encrypted() && !is_loopback(&self.host)
+    }
+
     /// Whether the URL is of this origin.
     pub(crate) fn covers(&self, url: &Url) -> bool {
         self.scheme.is_of(url.scheme())
@@ -114,7 +128,63 @@ impl FromStr for Origin {
 
     /// Reads the origin of any URL; what follows the port is ignored.
     fn from_str(text: &str) -> Result<Self, Error> {
-        Self::of(&parse_url(text)?)
+        Self::of(&parse_url(text)?, &PlainHttp::default())
+    }
+}
+
+/// The hosts to which plain http is allowed.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct PlainHttp {
+    hosts: Vec<String>,
+    /// The method that allows a host, for error texts.
+    method: &'static str,
+}
+
+impl PlainHttp {
+    /// Allows no host yet. This method allows one.
+    pub(crate) const fn by(method: &'static str) -> Self {
+        Self {
+            hosts: Vec::new(),
+            method,
+        }
+    }
+
+    pub(crate) fn allow(&mut self, host: String) {
+        self.hosts.push(host);
+    }
+
+    /// Checks that each host is a host, in full and in the form that it has in a URL.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`] if one is not.
+    pub(crate) fn validate(&self) -> Result<(), Error> {
+        for host in &self.hosts {
+            let url = Url::parse(&format!("http://{host}"));
+            let is_host = url.is_ok_and(|url| url.host_str() == Some(host));
+            if !is_host || host.contains('*') {
+                return Err(Error::new(
+                    ErrorKind::Config,
+                    format!(
+                        "{}: that is no host; give it in full and in lower case, without a scheme, a port or a \
+                         path, such as `auth.internal`",
+                        self.method
+                    ),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn allows(&self, host: &str) -> bool {
+        self.hosts.iter().any(|allowed| allowed == host)
+    }
+
+    fn advice(&self) -> String {
+        match self.method {
+            "" => String::new(),
+            method => format!(", or allow it for this host with `{method}`"),
+        }
     }
 }
 
@@ -134,8 +204,7 @@ pub(crate) fn parse_url(text: &str) -> Result<Url, Error> {
     })
 }
 
-fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
+fn is_loopback(host: &str) -> bool {
     let address = host.trim_start_matches('[').trim_end_matches(']');
     host == "localhost"
         || address
@@ -180,6 +249,38 @@ mod tests {
             "ws://127.0.0.1:1",
         ] {
             assert!(origin(accepted).is_ok(), "{accepted}");
+        }
+    }
+
+    #[test]
+    fn s13_only_a_host_in_full_is_allowed() {
+        let validated = |host: &str| {
+            let mut plain_http = PlainHttp::by("allow");
+            plain_http.allow(host.to_owned());
+            plain_http.validate()
+        };
+        for host in ["auth", "auth.internal", "10.0.0.7", "[fd00::7]"] {
+            assert!(validated(host).is_ok(), "{host}");
+        }
+        for host in [
+            "",
+            "*",
+            "*.internal",
+            "Auth",
+            "auth:80",
+            "auth:8080",
+            "http://auth",
+            "auth/v1",
+            "user@auth",
+            "auth?",
+            "[fd00::7]:80",
+            "au th",
+        ] {
+            let error = validated(host).unwrap_err();
+            assert!(
+                error.to_string().contains("allow: that is no host"),
+                "{host}"
+            );
         }
     }
 

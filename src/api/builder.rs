@@ -8,7 +8,8 @@ use http::HeaderValue;
 
 use super::AuthApi;
 use crate::error::{Error, ErrorKind};
-use crate::origin::{Origin, parse_url};
+use crate::observe;
+use crate::origin::{Origin, PlainHttp, parse_url};
 use crate::unwind::caught;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -39,6 +40,7 @@ pub struct AuthApiBuilder {
     http: Option<reqwest::Client>,
     client_id: Option<String>,
     timeout: Duration,
+    plain_http: PlainHttp,
 }
 
 impl AuthApiBuilder {
@@ -48,7 +50,28 @@ impl AuthApiBuilder {
             http: None,
             client_id: None,
             timeout: TIMEOUT,
+            plain_http: PlainHttp::by("AuthApiBuilder::allow_plain_http_to"),
         }
+    }
+
+    /// Allows a base URL with plain http to this host, such as `auth.internal` in a service mesh or a compose
+    /// network: secrets are sent there unencrypted. The host must be named in full and in lower case, without
+    /// a port. Building the [`AuthApi`] logs a warning if its base URL makes use of this.
+    ///
+    /// This says nothing about where the short-term token may go: see
+    /// [`TokenProviderBuilder::allow_plain_http_to`](crate::TokenProviderBuilder::allow_plain_http_to).
+    ///
+    /// ```
+    /// # fn main() -> Result<(), everbearer::Error> {
+    /// let api = everbearer::AuthApi::builder("http://auth.internal:8080/v1")
+    ///     .allow_plain_http_to("auth.internal")
+    ///     .build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn allow_plain_http_to(mut self, host: impl Into<String>) -> Self {
+        self.plain_http.allow(host.into());
+        self
     }
 
     /// Goes through this client, with its proxy, its certificates and its connections, instead of
@@ -87,16 +110,17 @@ impl AuthApiBuilder {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`] if the base URL is none, is neither https nor loopback http, or
-    /// holds a user name, a password, a query or a fragment; if the client ID cannot stand in a
+    /// [`ErrorKind::Config`] if the base URL is none, is neither https nor http to a loopback address or to a
+    /// host that [`allow_plain_http_to`](Self::allow_plain_http_to) names, or holds a user name, a password, a query or a fragment; if the client ID cannot stand in a
     /// header; if the timeout is zero; or if the HTTP client cannot be built.
     ///
     /// With reqwest's feature `rustls-no-provider`, the client cannot be built until a process-wide
     /// rustls `CryptoProvider` is installed. reqwest then panics: the panic hook runs before the error
     /// is returned, and with `panic = "abort"` the process aborts.
     pub fn build(self) -> Result<AuthApi, Error> {
+        self.plain_http.validate()?;
         let base = parse_url(&self.base_url)?;
-        let origin = Origin::of(&base)?;
+        let origin = Origin::of(&base, &self.plain_http)?;
         if !matches!(base.scheme(), "http" | "https") {
             return Err(config("the base URL is not an https URL; use https"));
         }
@@ -117,6 +141,9 @@ impl AuthApiBuilder {
             Some(client) => (client.clone(), OnceLock::from(client)),
             None => (own_client(&origin, usize::MAX)?, OnceLock::new()),
         };
+        if origin.is_exposed() {
+            observe::log_exposed_auth_server(&origin.to_string());
+        }
         Ok(AuthApi {
             http,
             repeating: Arc::new(repeating),

@@ -66,6 +66,29 @@ pub(crate) fn log_left_out(provider: &str, statement: &str, life: Option<Duratio
     });
 }
 
+/// Logs that the auth server is on plain http.
+pub(crate) fn log_exposed_auth_server(origin: &str) {
+    caught(|| {
+        tracing::warn!(
+            target: TARGET,
+            origin,
+            "secrets go to the auth server on plain http, as AuthApiBuilder::allow_plain_http_to allows"
+        );
+    });
+}
+
+/// Logs that the token goes to an origin on plain http.
+pub(crate) fn log_exposed_origin(provider: &str, origin: &str) {
+    caught(|| {
+        tracing::warn!(
+            target: TARGET,
+            provider,
+            origin,
+            "the token goes to this origin on plain http, as TokenProviderBuilder::allow_plain_http_to allows"
+        );
+    });
+}
+
 /// Logs that a middleware has no origins.
 #[cfg(feature = "reqwest-middleware")]
 pub(crate) fn log_no_origin(provider: &str) {

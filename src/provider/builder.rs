@@ -13,7 +13,8 @@ use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, ErrorKind};
 use crate::issuer::{Credential, Grant, TokenIssuer};
 use crate::machine::{LaneId, Policies};
-use crate::origin::Origin;
+use crate::observe;
+use crate::origin::{Origin, PlainHttp, parse_url};
 use crate::policy::{RefreshPolicy, RetryPolicy, RotationPolicy, ScopePolicy, ShutdownPolicy};
 use crate::store::{MemoryStore, TokenStore};
 
@@ -25,6 +26,7 @@ pub struct TokenProviderBuilder {
     credential: Credential,
     scopes: Vec<String>,
     origins: Option<Vec<String>>,
+    plain_http: PlainHttp,
     refusals: Vec<u16>,
     clock: Arc<dyn Clock>,
     policies: Policies,
@@ -43,6 +45,7 @@ impl TokenProviderBuilder {
             credential,
             scopes: Vec::new(),
             origins: None,
+            plain_http: PlainHttp::by("TokenProviderBuilder::allow_plain_http_to"),
             refusals: vec![StatusCode::UNAUTHORIZED.as_u16()],
             clock: Arc::new(SystemClock),
             policies: Policies::default(),
@@ -85,6 +88,25 @@ impl TokenProviderBuilder {
     /// ```
     pub fn origins<S: Into<String>>(mut self, origins: impl IntoIterator<Item = S>) -> Self {
         self.origins = Some(origins.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Allows [`origins`](Self::origins) with plain http to this host, such as `jobs.internal` in a service mesh
+    /// or a compose network: the token is sent there unencrypted. The host must be named in full and in lower
+    /// case, without a port. Building the provider logs a warning for each origin that makes use of this.
+    ///
+    /// This says nothing about the auth server, and an auth server on plain http is no origin of the token by
+    /// default: see [`AuthApiBuilder::allow_plain_http_to`](crate::AuthApiBuilder::allow_plain_http_to).
+    ///
+    /// ```
+    /// # fn example(builder: everbearer::TokenProviderBuilder) {
+    /// let builder = builder
+    ///     .origins(["http://jobs.internal:8080", "https://api.example.com"])
+    ///     .allow_plain_http_to("jobs.internal");
+    /// # }
+    /// ```
+    pub fn allow_plain_http_to(mut self, host: impl Into<String>) -> Self {
+        self.plain_http.allow(host.into());
         self
     }
 
@@ -267,13 +289,12 @@ impl TokenProviderBuilder {
                  TokenProviderBuilder::rotate_with",
             ));
         }
-        let origins = match &self.origins {
-            Some(origins) => origins
-                .iter()
-                .map(|origin| origin.parse())
-                .collect::<Result<Arc<[Origin]>, Error>>()?,
-            None => self.issuer.origin().into_iter().collect(),
-        };
+        let origins = allowed(
+            self.origins.as_deref(),
+            &self.plain_http,
+            &*self.issuer,
+            &self.name,
+        )?;
         let refusals = self.refusals.iter().map(|&status| match status {
             400..=499 => StatusCode::from_u16(status).map_err(|_| not_a_refusal(status)),
             _ => Err(not_a_refusal(status)),
@@ -306,6 +327,32 @@ impl TokenProviderBuilder {
     }
 }
 
+/// Returns the origins to which the token may go, and logs those on plain http.
+fn allowed(
+    origins: Option<&[String]>,
+    plain_http: &PlainHttp,
+    issuer: &dyn TokenIssuer,
+    name: &str,
+) -> Result<Arc<[Origin]>, Error> {
+    plain_http.validate()?;
+    let origins: Arc<[Origin]> = match origins {
+        Some(origins) => {
+            let origins = origins
+                .iter()
+                .map(|origin| Origin::of(&parse_url(origin)?, plain_http));
+            origins.collect::<Result<_, Error>>()?
+        }
+        // That secrets may go to the auth server on plain http does not mean that the token may.
+        None => (issuer.origin().into_iter())
+            .filter(|origin| origin.is_allowed(plain_http))
+            .collect(),
+    };
+    for origin in origins.iter().filter(|origin| origin.is_exposed()) {
+        observe::log_exposed_origin(name, &origin.to_string());
+    }
+    Ok(origins)
+}
+
 impl fmt::Debug for TokenProviderBuilder {
     /// Without the issuer, the store and the clock, whose `Debug` is a user's, and without the origins, which are
     /// not checked yet and may hold a password.
@@ -314,6 +361,7 @@ impl fmt::Debug for TokenProviderBuilder {
             .field("name", &self.name)
             .field("credential", &self.credential)
             .field("scopes", &self.scopes)
+            .field("plain_http", &self.plain_http)
             .field("refusal_statuses", &self.refusals)
             .field("policies", &self.policies)
             .field("shutdown_policy", &self.shutdown)

@@ -17,7 +17,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "api",
         &[
-            "clock", "error", "origin", "secret", "text", "token", "unwind",
+            "clock", "error", "observe", "origin", "secret", "text", "token", "unwind",
         ],
     ),
     ("machine", &["clock", "policy"]),

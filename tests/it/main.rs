@@ -32,6 +32,7 @@ mod observing;
 mod one_flight;
 mod outages;
 mod panicking;
+mod plain_http;
 mod repeated;
 #[cfg(feature = "reqwest-middleware")]
 mod resending;
