@@ -152,14 +152,16 @@ impl BearerMiddleware {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if one is neither https nor loopback http.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if one is neither https nor http to a loopback address or to
+    /// a host that
+    /// [`TokenProviderBuilder::allow_plain_http_to`](crate::TokenProviderBuilder::allow_plain_http_to) names.
     pub fn origins<S: AsRef<str>>(
         mut self,
         origins: impl IntoIterator<Item = S>,
     ) -> Result<Self, Error> {
         self.rules.origins = origins
             .into_iter()
-            .map(|origin| origin.as_ref().parse())
+            .map(|origin| self.provider.allowed_origin(origin.as_ref()))
             .collect::<Result<_, Error>>()?;
         Ok(self)
     }

@@ -9,12 +9,26 @@ use super::{TokenProvider, flight};
 use crate::clock::Moment;
 use crate::error::Error;
 use crate::machine::{Event, Generation, Outlook, Window};
+#[cfg(feature = "reqwest-middleware")]
+use crate::observe;
 use crate::observe::Happening;
 use crate::origin::Origin;
+#[cfg(feature = "reqwest-middleware")]
+use crate::origin::parse_url;
 
 impl TokenProvider {
     pub(crate) fn shared_origins(&self) -> Arc<[Origin]> {
         Arc::clone(&self.shared.settings.origins)
+    }
+
+    /// Returns the origin of this URL, and logs it if it is on plain http.
+    #[cfg(feature = "reqwest-middleware")]
+    pub(crate) fn allowed_origin(&self, url: &str) -> Result<Origin, Error> {
+        let origin = Origin::of(&parse_url(url)?, &self.shared.settings.plain_http)?;
+        if origin.is_exposed() {
+            observe::log_exposed_origin(self.name(), &origin.to_string());
+        }
+        Ok(origin)
     }
 
     #[cfg(feature = "reqwest-middleware")]

@@ -309,6 +309,8 @@ impl TokenProviderBuilder {
             shares_store: self.store.is_some(),
             store: self.store.unwrap_or_else(|| Arc::new(MemoryStore::new())),
             origins,
+            #[cfg(feature = "reqwest-middleware")]
+            plain_http: self.plain_http,
             refusals,
             policies: self.policies,
             shutdown: self.shutdown,

@@ -17,6 +17,8 @@ use crate::issuer::{Grant, TokenIssuer};
 use crate::machine::{Event, Policies, Window};
 use crate::observe::{Metrics, Observers};
 use crate::origin::Origin;
+#[cfg(feature = "reqwest-middleware")]
+use crate::origin::PlainHttp;
 use crate::policy::ShutdownPolicy;
 use crate::store::TokenStore;
 use crate::token::LongTermToken;
@@ -34,6 +36,9 @@ pub(super) struct Settings {
     /// Whether others may know the store, too.
     pub(super) shares_store: bool,
     pub(super) origins: Arc<[Origin]>,
+    /// The hosts to which the token may go on plain http.
+    #[cfg(feature = "reqwest-middleware")]
+    pub(super) plain_http: PlainHttp,
     /// The statuses that refuse a token.
     pub(super) refusals: Arc<[StatusCode]>,
     pub(super) policies: Policies,

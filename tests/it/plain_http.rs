@@ -66,6 +66,18 @@ async fn s13_a_token_goes_on_plain_http_to_the_host_that_was_named_and_to_no_oth
         .collect();
     assert_eq!(sent, [true, false]);
 
+    #[cfg(feature = "reqwest-middleware")]
+    {
+        provider
+            .middleware()
+            .origins([format!("http://{other}")])
+            .unwrap_err();
+        provider
+            .middleware()
+            .origins(["http://127.0.0.1:1"])
+            .unwrap();
+    }
+
     let log = log.text();
     let lines: Vec<_> = log
         .lines()
