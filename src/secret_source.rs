@@ -110,9 +110,10 @@ impl SecretSource {
     ///
     /// On unix, a file that another user can replace is an [`ErrorKind::Secret`]: if neither the user of this
     /// process nor root owns the file or a directory or symlink on its path, if others may write to the file,
-    /// or if others may write in such a directory and it is not sticky. Membership in a group with the owner's
-    /// number does not count as others. A Kubernetes secret fits these rules. A file that others may read is
-    /// read, with one warning in the log.
+    /// or if others may write in such a directory and it is not sticky. Not others are the members of a group
+    /// with the owner's number, which is the owner's private group, and of the group that this process runs as.
+    /// A Kubernetes secret fits these rules; an `emptyDir`, which all may write, does not. A file that others
+    /// may read is read, with one warning in the log.
     ///
     /// A file that is missing, empty or unreadable when the secret is needed is an
     /// [`ErrorKind::Secret`], which is retryable: another process may be about to write the file. A file

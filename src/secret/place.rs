@@ -7,7 +7,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
 
-use rustix::process::geteuid;
+use rustix::process::{getegid, geteuid};
 
 use super::file::Unread;
 
@@ -127,14 +127,34 @@ fn check_owner(what: &str, path: &Path, metadata: &Metadata) -> Result<(), Unrea
     )))
 }
 
-/// Returns whether another user than the owner may write there. A group with the number of the owner is the
-/// owner's private group.
+/// Returns whether another user than the owner may write there.
 fn is_writable_by_others(metadata: &Metadata) -> bool {
-    let by_group = metadata.mode() & BY_GROUP != 0 && metadata.gid() != metadata.uid();
+    let own_group = getegid().as_raw();
+    let is_trusted = is_trusted_group(metadata.gid(), metadata.uid(), own_group);
+    let by_group = metadata.mode() & BY_GROUP != 0 && !is_trusted;
     by_group || metadata.mode() & BY_OTHERS != 0
+}
+
+/// Returns whether the members of a group are trusted like the owner: of the owner's private group, which has
+/// the owner's number, and of the group that this process runs as, which is the `fsGroup` of a pod.
+const fn is_trusted_group(group: u32, owner: u32, own_group: u32) -> bool {
+    group == owner || group == own_group
 }
 
 fn replaceable(why: &str, command: &str, metadata: &Metadata) -> Unread {
     let mode = metadata.mode() & 0o7777;
     Unread::Replaceable(format!("{why} (mode {mode:04o}); run `{command}`"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn s10_a_private_group_and_the_group_of_the_process_are_trusted() {
+        assert!(is_trusted_group(1000, 1000, 100), "a private group");
+        assert!(is_trusted_group(65532, 0, 65532), "an fsGroup");
+        assert!(!is_trusted_group(27, 0, 1000), "sudo");
+        assert!(!is_trusted_group(0, 1000, 1000), "root's");
+    }
 }

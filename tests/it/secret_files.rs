@@ -143,6 +143,21 @@ async fn s10_a_directory_that_others_may_write_is_refused_unless_it_is_sticky() 
     files.are_all_read().await;
 }
 
+#[tokio::test]
+async fn s10_a_directory_that_a_foreign_group_may_write_is_refused() {
+    if !is_root() {
+        return; // only root can give a directory to a foreign group
+    }
+    let files = Files::new().await;
+    set_mode(files.directory.path(), 0o770);
+    files.are_all_read().await;
+    chown(files.directory.path(), None, Some(STRANGER)).unwrap();
+    set_mode(files.directory.path(), 0o770);
+    files
+        .are_all_refused("which is not sticky (mode 0770)")
+        .await;
+}
+
 /// A directory above the one that holds the file can be put in another's place, too.
 #[tokio::test]
 async fn s10_so_is_one_that_is_further_up() {
