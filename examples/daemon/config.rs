@@ -31,6 +31,8 @@ pub(crate) struct Auth {
     /// Without it, the long-term token obtains the next one, and there must be one to begin with.
     pub(crate) client_secret: Option<Source>,
     pub(crate) scopes: Vec<String>,
+    /// The host that `base_url` may name on plain http.
+    pub(crate) allow_plain_http_to: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
@@ -39,6 +41,8 @@ pub(crate) struct Token {
     pub(crate) file: PathBuf,
     pub(crate) accept_group_readable: bool,
     pub(crate) sealing_key: Option<Source>,
+    /// Of the files of all secrets.
+    pub(crate) skip_permission_checks: bool,
 }
 
 #[derive(Clone, Debug, Deserialize, PartialEq)]
@@ -47,6 +51,8 @@ pub(crate) struct Job {
     pub(crate) url: String,
     pub(crate) every: Time,
     pub(crate) timeout: Time,
+    /// The host that `url` may name on plain http.
+    pub(crate) allow_plain_http_to: Option<String>,
 }
 
 impl Default for Job {
@@ -55,6 +61,7 @@ impl Default for Job {
             url: String::new(),
             every: Time::seconds(30),
             timeout: Time::seconds(10),
+            allow_plain_http_to: None,
         }
     }
 }
@@ -212,4 +219,67 @@ impl Config {
         let differs = differs.into_iter().filter(|(_, differs)| *differs);
         differs.map(|(name, _)| name).collect()
     }
+}
+
+/// The key, and what is wrong with its value, where the library names one of its policies.
+pub(crate) fn blamed(error: &str) -> Option<(String, String)> {
+    for (setting, key) in [
+        ("RetryPolicy::delays (first)", "retry.first_delay"),
+        ("RetryPolicy::delays (longest)", "retry.longest_delay"),
+        ("RetryPolicy::delays:", "retry.first_delay"),
+        (
+            "AuthApiBuilder::allow_plain_http_to:",
+            "auth.allow_plain_http_to",
+        ),
+        (
+            "TokenProviderBuilder::allow_plain_http_to:",
+            "job.allow_plain_http_to",
+        ),
+        ("the grant's client ID", "auth.client_id"),
+    ] {
+        if let Some(message) = error.strip_prefix(setting) {
+            let message = message.trim_start_matches("is ").trim_start();
+            return Some((key.to_owned(), message.to_owned()));
+        }
+    }
+    for section in ["refresh", "rotation", "retry", "shutdown"] {
+        let policy = format!("{}{}Policy::", &section[..1].to_uppercase(), &section[1..]);
+        if let Some((setting, message)) = error
+            .strip_prefix(&policy)
+            .and_then(|it| it.split_once(' '))
+        {
+            return Some((format!("{section}.{setting}"), message.to_owned()));
+        }
+    }
+    None
+}
+
+/// What the library advises, in the words of the config.
+pub(crate) fn in_keys(text: &str) -> String {
+    const SKIP: &str = "`skip_permission_checks = true` under [token]";
+
+    let mut text = text.to_owned();
+    for (setting, key) in [
+        ("`FileStore::skip_permission_checks`", SKIP),
+        ("`SecretSource::skip_permission_checks`", SKIP),
+        (
+            "read it yourself and use `SealingKey::parse`",
+            "accept it with `skip_permission_checks = true` under [token]",
+        ),
+        (
+            "`accept_group_readable`",
+            "`accept_group_readable = true` under [token]",
+        ),
+        (
+            "`AuthApiBuilder::allow_plain_http_to`",
+            "`allow_plain_http_to` under [auth]",
+        ),
+        (
+            "`TokenProviderBuilder::allow_plain_http_to`",
+            "`allow_plain_http_to` under [job]",
+        ),
+    ] {
+        text = text.replace(setting, key);
+    }
+    text
 }

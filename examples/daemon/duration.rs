@@ -30,10 +30,9 @@ impl Visitor<'_> for Text {
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Time, E> {
-        humantime::parse_duration(text).map(Time).map_err(|error| {
-            E::custom(format!(
-                "{text:?} is no duration ({error}); write one such as \"30s\", \"15m\" or \"30d\""
-            ))
+        // Without the text and the reason, which quotes it: it may be a secret in the wrong place.
+        humantime::parse_duration(text).map(Time).map_err(|_| {
+            E::custom("that is no duration; write one such as \"30s\", \"15m\" or \"30d\"")
         })
     }
 }

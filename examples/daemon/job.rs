@@ -8,8 +8,9 @@ use reqwest_middleware::ClientWithMiddleware;
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
-use crate::config::Job;
+use crate::config::{Job, in_keys};
 use crate::failure::{Failure, one_line};
+use crate::place::Places;
 
 const JOBS: &str = "daemon_jobs_total";
 
@@ -28,12 +29,15 @@ pub(crate) struct Work {
 
 impl Work {
     /// The token goes to the job's origin only, also after the job has moved to another one.
-    pub(crate) fn new(provider: &TokenProvider, job: Job) -> Result<Self, Failure> {
-        let refuse = |why: String| Failure::Config(format!("job.url: {why}"));
+    pub(crate) fn new(
+        provider: &TokenProvider,
+        job: Job,
+        places: &Places,
+    ) -> Result<Self, Failure> {
         let middleware = provider
             .middleware()
             .origins([&job.url])
-            .map_err(|error| refuse(one_line(&error)))?;
+            .map_err(|error| places.failure("job.url", &in_keys(&one_line(&error))))?;
         let client = reqwest_middleware::ClientBuilder::new(reqwest::Client::new())
             .with(middleware)
             .build();

@@ -16,15 +16,15 @@ use crate::{http, job, load, report, service};
 
 /// Whether every token is revoked that was to be.
 pub(crate) async fn run(path: &Path) -> Result<bool, Failure> {
-    let mut config = load::load(path)?;
+    let (mut config, places) = load::load(path)?;
     let mut signals = Signals::new()?;
     let metrics = http::recorder()?;
     job::describe();
     let listener = http::bind(config.http.listen).await?;
     let listening = listener.local_addr().unwrap_or(config.http.listen);
 
-    let provider = service::start(&config).await?;
-    let work = Arc::new(Work::new(&provider, config.job.clone())?);
+    let provider = service::start(&config, &places).await?;
+    let work = Arc::new(Work::new(&provider, config.job.clone(), &places)?);
     let (stop, stopping) = watch::channel(false);
     let (over, is_over) = watch::channel(false);
     let server = http::serve(
@@ -111,8 +111,8 @@ fn reload(
     provider: &TokenProvider,
     work: &watch::Sender<Arc<Work>>,
 ) {
-    let taken_up = load::load(path).and_then(|new| {
-        let work = Work::new(provider, new.job.clone())?;
+    let taken_up = load::load(path).and_then(|(new, places)| {
+        let work = Work::new(provider, new.job.clone(), &places)?;
         Ok((new, Arc::new(work)))
     });
     let (new, new_work) = match taken_up {

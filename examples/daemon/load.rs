@@ -11,21 +11,22 @@ use toml::{Table, Value};
 
 use crate::config::Config;
 use crate::failure::{Failure, one_line};
+use crate::place::{PREFIX, Places, is_like_a_key, key_at};
 
-const PREFIX: &str = "EVERBEARER_";
 const SECTIONS: [&str; 8] = [
     "AUTH", "TOKEN", "JOB", "HTTP", "REFRESH", "ROTATION", "RETRY", "SHUTDOWN",
 ];
-/// `accept_group_readable`.
-const LONGEST_KEY: usize = 21;
 
-pub(crate) fn load(path: &Path) -> Result<Config, Failure> {
+/// The config, and where its values stand.
+pub(crate) fn load(path: &Path) -> Result<(Config, Places), Failure> {
     let text = fs::read_to_string(path).map_err(|error| unreadable(path, &error))?;
     let config: Config = toml::from_str(&text).map_err(|error| located(path, &text, &error))?;
     let mut table = text.parse().unwrap_or_else(|_| Table::new());
     let config = override_by(&mut table, config, std::env::vars_os())?;
-    check(path, &config)?;
-    Ok(config)
+    let path = path.to_owned();
+    let places = Places { path, text };
+    check(&places, &config)?;
+    Ok((config, places))
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
@@ -67,6 +68,15 @@ fn without_values(message: &str) -> String {
     let names_a_value = ["invalid type: ", "invalid value: ", "invalid length "]
         .iter()
         .any(|start| message.starts_with(start));
+    // So may the name of a key be.
+    let unknown = ["unknown field `", "unknown variant `"].iter();
+    for rest in unknown.filter_map(|start| message.strip_prefix(start)) {
+        if let Some((key, rest)) = rest.split_once('`')
+            && !is_like_a_key(key)
+        {
+            return format!("that is not the name of a key{rest}");
+        }
+    }
     if message.starts_with("invalid socket address") {
         return format!("{message}; write one such as \"127.0.0.1:9464\"");
     }
@@ -80,25 +90,6 @@ fn without_values(message: &str) -> String {
         }
         _ => message,
     }
-}
-
-/// The key in this line, with its section; unless it looks like anything but a key: it may be a
-/// part of a value, and thus of a secret.
-fn key_at(text: &str, number: usize) -> Option<String> {
-    let line = text.lines().nth(number)?;
-    let (key, _) = line.split_once('=')?;
-    let key = key.trim();
-    let is_like_a_key = |char: char| char.is_ascii_lowercase() || char == '_';
-    if key.is_empty() || key.len() > LONGEST_KEY || !key.chars().all(is_like_a_key) {
-        return None;
-    }
-    let above: Vec<&str> = text.lines().take(number).map(str::trim).collect();
-    let mut headers = above.iter().rev().filter(|line| line.starts_with('['));
-    let section = headers.next().and_then(|line| line.split(']').next());
-    Some(match section {
-        Some(section) => format!("{}.{key}", section.trim_matches('[')),
-        None => key.to_owned(),
-    })
 }
 
 /// Each `EVERBEARER_SECTION__KEY` takes the place of what the file says, one after the other, so
@@ -177,7 +168,7 @@ fn set(table: &mut Table, keys: &[&str], value: Value) {
 }
 
 /// What is to be said about values that are well formed.
-fn check(path: &Path, config: &Config) -> Result<(), Failure> {
+fn check(places: &Places, config: &Config) -> Result<(), Failure> {
     let missing = [
         ("auth", "base_url", config.auth.base_url.is_empty()),
         ("token", "file", config.token.file.as_os_str().is_empty()),
@@ -188,21 +179,27 @@ fn check(path: &Path, config: &Config) -> Result<(), Failure> {
         let variable = format!("{PREFIX}{section}__{key}").to_uppercase();
         return Err(Failure::Config(format!(
             "{}: {section}.{key} is missing: add it under [{section}], or set {variable}",
-            path.display()
+            places.path.display()
         )));
     }
     if config.auth.client_secret.is_some() && config.auth.client_id.is_none() {
-        return Err(Failure::Config(
-            "auth.client_secret is of no use without auth.client_id: add the client's ID".into(),
-        ));
+        let message = "it is of no use without auth.client_id: add the client's ID";
+        return Err(places.failure("auth.client_secret", message));
     }
-    if config.job.every.0.is_zero() || config.shutdown.deadline.0.is_zero() {
-        return Err(Failure::Config(
-            "job.every and shutdown.deadline must be longer than zero".into(),
-        ));
+    for (key, time) in [
+        ("job.every", config.job.every),
+        ("job.timeout", config.job.timeout),
+        ("shutdown.deadline", config.shutdown.deadline),
+    ] {
+        if time.0.is_zero() {
+            return Err(places.failure(key, "it must be longer than zero"));
+        }
     }
-    if let Err(error) = config.job.url.parse::<Origin>() {
-        return Err(Failure::Config(format!("job.url: {}", one_line(&error))));
+    // Where plain http is allowed to a host, the provider checks it.
+    match config.job.url.parse::<Origin>() {
+        Err(error) if config.job.allow_plain_http_to.is_none() => {
+            Err(places.failure("job.url", &one_line(&error)))
+        }
+        _ => Ok(()),
     }
-    Ok(())
 }

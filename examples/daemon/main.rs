@@ -21,6 +21,8 @@ mod life;
 #[cfg(unix)]
 mod load;
 #[cfg(unix)]
+mod place;
+#[cfg(unix)]
 mod report;
 #[cfg(unix)]
 mod secret;

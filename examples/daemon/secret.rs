@@ -3,9 +3,12 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use everbearer::SecretSource;
+use everbearer::{SealingKey, SecretSource};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, IntoDeserializer, MapAccess, Visitor};
+
+use crate::config::in_keys;
+use crate::failure::one_line;
 
 #[derive(Clone, PartialEq)]
 pub(crate) enum Source {
@@ -26,28 +29,51 @@ impl fmt::Debug for Source {
 
 impl Source {
     /// The same for the library, which asks anew each time: a secret that was replaced is taken up.
-    pub(crate) fn source(&self) -> SecretSource {
+    pub(crate) fn source(&self, skip_permission_checks: bool) -> SecretSource {
         match self {
             Self::Text(text) => SecretSource::from(text.as_str()),
             Self::Env(name) => SecretSource::env(name),
+            Self::File(path) if skip_permission_checks => {
+                SecretSource::file(path).skip_permission_checks()
+            }
             Self::File(path) => SecretSource::file(path),
         }
     }
 
-    /// The secret as it is now; or why there is none, in a few words.
-    pub(crate) fn read(&self) -> Result<String, String> {
-        let text = match self {
-            Self::Text(text) => text.clone(),
-            Self::Env(name) => std::env::var(name)
-                .map_err(|_| format!("the environment variable {name} is not set"))?,
-            Self::File(path) => std::fs::read_to_string(path)
-                .map_err(|error| format!("{} cannot be read: {error}", path.display()))?,
+    /// Why there is no secret, in a few words.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let is_empty = match self {
+            Self::Text(text) => text.trim().is_empty(),
+            Self::Env(name) => std::env::var_os(name)
+                .ok_or_else(|| format!("the environment variable {name} is not set"))?
+                .is_empty(),
+            // Not opened: that could wait for ever.
+            Self::File(path) => {
+                let there = std::fs::metadata(path)
+                    .map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
+                there.is_file() && there.len() == 0
+            }
         };
-        let text = text.trim_end_matches(['\r', '\n']);
-        if text.is_empty() {
+        if is_empty {
             return Err(format!("{self:?} is empty"));
         }
-        Ok(text.to_owned())
+        Ok(())
+    }
+
+    pub(crate) fn sealing_key(&self, skip_permission_checks: bool) -> Result<SealingKey, String> {
+        self.check()?;
+        let key = match self {
+            Self::Text(text) => SealingKey::parse(text),
+            Self::Env(name) => SealingKey::parse(&std::env::var(name).unwrap_or_default()),
+            Self::File(path) if skip_permission_checks => {
+                let text = std::fs::read_to_string(path);
+                let text =
+                    text.map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
+                SealingKey::parse(&text)
+            }
+            Self::File(path) => SealingKey::from_file(path),
+        };
+        key.map_err(|error| in_keys(&one_line(&error)))
     }
 }
 
@@ -75,6 +101,13 @@ impl<'de> Visitor<'de> for TextOrTable {
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Source, E> {
+        if text.trim_start().starts_with('{') {
+            // A place whose quotes are in the wrong places is not to be sent as a secret.
+            return Err(E::custom(
+                "that looks like a place of the secret: write { file = \"PATH\" } or { env = \"NAME\" }, with \
+                 quotes around the path or the name only",
+            ));
+        }
         Ok(Source::Text(text.to_owned()))
     }
 

@@ -1,19 +1,25 @@
 //! The provider, as the config wants it.
 
 use everbearer::{
-    AuthApi, Credential, Error, ErrorKind, FileStore, Grant, SealingKey, TokenProvider, TokenStore,
+    AuthApi, Credential, Error, ErrorKind, FileStore, Grant, TokenProvider, TokenStore,
 };
 
-use crate::config::{Config, Token};
+use crate::config::{Config, Token, blamed, in_keys};
 use crate::failure::{Failure, one_line};
+use crate::place::Places;
 
 /// Starts the provider.
-pub(crate) async fn start(config: &Config) -> Result<TokenProvider, Failure> {
+pub(crate) async fn start(config: &Config, places: &Places) -> Result<TokenProvider, Failure> {
     let auth = &config.auth;
-    let api = AuthApi::new(&auth.base_url)
-        .map_err(|error| Failure::Config(format!("auth.base_url: {}", one_line(&error))))?;
-    let grant = grant(config)?;
-    let store = file_store(&config.token)?;
+    let mut api = AuthApi::builder(&auth.base_url);
+    if let Some(host) = &auth.allow_plain_http_to {
+        api = api.allow_plain_http_to(host);
+    }
+    let api = api
+        .build()
+        .map_err(|error| wrong(&error, "auth.base_url", places))?;
+    let grant = grant(config, places)?;
+    let store = file_store(&config.token, places)?;
     check(config, &store, grant.is_some()).await?;
 
     let credential = grant.map_or(Credential::Stored, Credential::Grant);
@@ -29,45 +35,57 @@ pub(crate) async fn start(config: &Config) -> Result<TokenProvider, Failure> {
     if let (Some(id), None) = (&auth.client_id, &auth.client_secret) {
         builder = builder.rotate_with(Grant::own_token(id));
     }
+    if let Some(host) = &config.job.allow_plain_http_to {
+        builder = builder.allow_plain_http_to(host);
+    }
     builder
         .build()
-        .map_err(|error| Failure::Config(one_line(&error)))
+        .map_err(|error| wrong(&error, "job.url", places))
+}
+
+/// What is wrong with the key that the library names in its words, or else with this one.
+fn wrong(error: &Error, key: &str, places: &Places) -> Failure {
+    let error = in_keys(&one_line(error));
+    match blamed(&error) {
+        Some((key, message)) => places.failure(&key, &message),
+        None => places.failure(key, &error),
+    }
 }
 
 /// How a long-term token is obtained when there is none, and how the next one is.
-fn grant(config: &Config) -> Result<Option<Grant>, Failure> {
+fn grant(config: &Config, places: &Places) -> Result<Option<Grant>, Failure> {
     let (Some(id), Some(secret)) = (&config.auth.client_id, &config.auth.client_secret) else {
         return Ok(None);
     };
     // Whether it is there is said now, even where it is not needed yet.
     secret
-        .read()
-        .map_err(|why| Failure::Config(format!("auth.client_secret: {why}")))?;
-    Ok(Some(Grant::client_secret(id, secret.source())))
+        .check()
+        .map_err(|why| places.failure("auth.client_secret", &why))?;
+    let secret = secret.source(config.token.skip_permission_checks);
+    Ok(Some(Grant::client_secret(id, secret)))
 }
 
-fn file_store(token: &Token) -> Result<FileStore, Failure> {
-    let store = FileStore::new(&token.file).accept_group_readable(token.accept_group_readable);
+fn file_store(token: &Token, places: &Places) -> Result<FileStore, Failure> {
+    let mut store = FileStore::new(&token.file).accept_group_readable(token.accept_group_readable);
+    if token.skip_permission_checks {
+        store = store.skip_permission_checks();
+    }
     let Some(key) = &token.sealing_key else {
         return Ok(store);
     };
-    let refuse = |why| Failure::Config(format!("token.sealing_key: {why}"));
-    let key = key.read().map_err(refuse)?;
-    let key = SealingKey::parse(&key).map_err(|error| refuse(one_line(&error)))?;
+    let key = key.sealing_key(token.skip_permission_checks);
+    let key = key.map_err(|why| places.failure("token.sealing_key", &why))?;
     Ok(store.sealed_with(key))
 }
 
 /// What a person can mend is said before anything begins. Later, the daemon goes on with the token
 /// that it has.
 async fn check(config: &Config, store: &FileStore, has_grant: bool) -> Result<(), Failure> {
-    let stored = store
-        .load()
-        .await
-        .map_err(|error| Failure::Start(format!("token.file: {}", one_line(&error))))?;
+    let stored = store.load().await.map_err(|error| unusable(&error))?;
     // Where something is to be written, that it can be is seen now and not in a month.
     if config.auth.client_id.is_some() {
         let lease = store.lease().await;
-        lease.map_err(|error| Failure::Start(format!("token.file: {}", one_line(&error))))?;
+        lease.map_err(|error| unusable(&error))?;
     }
     if stored.is_none() && !has_grant {
         return Err(Failure::Start(format!(
@@ -79,12 +97,16 @@ async fn check(config: &Config, store: &FileStore, has_grant: bool) -> Result<()
     Ok(())
 }
 
+fn unusable(error: &Error) -> Failure {
+    Failure::Start(format!("token.file: {}", in_keys(&one_line(error))))
+}
+
 /// Whether there is no use in going on after this error at the start.
 pub(crate) fn refusal(config: &Config, error: &Error) -> Option<Failure> {
     if error.is_retryable() {
         return None;
     }
-    let text = one_line(error);
+    let text = in_keys(&one_line(error));
     let what_to_do = match (error.kind(), &config.auth.client_secret) {
         (ErrorKind::Denied, None) => format!(
             "write a good long-term token into {}, or set auth.client_id and auth.client_secret",

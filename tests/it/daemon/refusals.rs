@@ -29,7 +29,7 @@ async fn it_says_in_one_line_what_is_wrong_and_what_to_do() {
             "\"50ms\"",
             "\"50 parsecs\"",
             2,
-            "daemon.toml:10: job.every: \"50 parsecs\" is no duration",
+            "daemon.toml:10: job.every: that is no duration; write one such as \"30s\"",
         ),
         ("\"50ms\"", "50", 2, "a duration in quotes, such as"),
         ("[http]", "[htp]", 2, "daemon.toml:12: unknown field `htp`"),
@@ -45,30 +45,55 @@ async fn it_says_in_one_line_what_is_wrong_and_what_to_do() {
             2,
             "auth.base_url is missing: add it under [auth], or set EVERBEARER_AUTH__BASE_URL",
         ),
-        (&base_url, "base_url = \"example\"", 2, "auth.base_url: "),
+        (
+            &base_url,
+            "base_url = \"example\"",
+            2,
+            "toml:2: auth.base_url: ",
+        ),
         (
             &base_url,
             "base_url = \"http://example.com\"",
             2,
-            "auth.base_url: ",
+            "daemon.toml:2: auth.base_url: a token cannot go to http://example.com: plain http is open \
+             to everyone on the way, and allowed for loopback addresses only; use https, or allow it \
+             for this host with `allow_plain_http_to` under [auth]",
+        ),
+        (
+            "[token]",
+            "allow_plain_http_to = \"http://a\"\n[token]",
+            2,
+            "daemon.toml:5: auth.allow_plain_http_to: that is no host",
+        ),
+        (
+            "[token]",
+            "client_secret = \"any\"\n[retry]\nfirst_delay = \"2m\"\n[token]",
+            2,
+            "daemon.toml:7: retry.first_delay: the first is longer than the longest",
+        ),
+        (
+            "\"50ms\"",
+            "\"0s\"",
+            2,
+            "daemon.toml:10: job.every: it must be longer than zero",
         ),
         (
             "/jobs\"",
             "/jobs\"\ntimeout = \"0ks\"",
             2,
-            "job.timeout: \"0ks\" is no duration",
+            "job.timeout: that is no duration",
         ),
         (
             "[token]",
             "client_secret = \"any\"\n[refresh]\nfraction = 7.0\n[token]",
             2,
-            "RefreshPolicy::fraction is 7",
+            "daemon.toml:7: refresh.fraction: is 7; it must lie between",
         ),
         (
             "[job]\nurl = \"http://127",
             "[job]\nurl = \"http://93",
             2,
-            "job.url: a token cannot go to",
+            "daemon.toml:9: job.url: a token cannot go to",
         ),
         ("[job]\nurl = \"http", "[job]\nurl = \"", 2, "job.url: "),
         (
@@ -81,13 +106,13 @@ async fn it_says_in_one_line_what_is_wrong_and_what_to_do() {
             "client_id",
             "client_secret = { env = \"NOWHERE\" }\nclient_id",
             2,
-            "NOWHERE is not set",
+            "toml:3: auth.client_secret: the environment variable NOWHERE is not set",
         ),
         (
             "client_id",
             "client_secret = { file = \"/nowhere\" }\nclient_id",
             2,
-            "/nowhere cannot be read",
+            "toml:3: auth.client_secret: /nowhere cannot be read",
         ),
         (
             "client_id",
@@ -117,9 +142,7 @@ async fn it_says_in_one_line_what_is_wrong_and_what_to_do() {
         daemon.refusal()
     };
     let (code, line) = env("EVERBEARER_JOB__EVERY", "often");
-    assert!(
-        code == 2 && line.contains("variable EVERBEARER_JOB__EVERY: job.every: \"often\" is no")
-    );
+    assert!(code == 2 && line.contains("variable EVERBEARER_JOB__EVERY: job.every: that is no"));
     let (code, line) = env("EVERBEARER_AUTH__SCOPES", "jobs:read");
     assert!(
         code == 2 && line.contains("write a list, such as"),
@@ -163,9 +186,11 @@ async fn it_says_what_is_wrong_with_the_token_file() {
     let mut daemon = Daemon::at(&server);
     daemon.put_token(long_term.expose());
 
-    fs::set_permissions(daemon.path("token"), fs::Permissions::from_mode(0o644)).unwrap();
+    fs::set_permissions(daemon.path("token"), fs::Permissions::from_mode(0o646)).unwrap();
     let (code, line) = daemon.refusal();
-    assert!(code == 1 && line.contains("chmod 600"), "{line}");
+    assert!(code == 1 && line.contains("chmod go-w"), "{line}");
+    let advice = "accept it with `skip_permission_checks = true` under [token]";
+    assert!(line.contains(advice), "{line}");
 
     daemon.put_token("two words");
     let (code, line) = daemon.refusal();
@@ -217,6 +242,11 @@ async fn s6_a_secret_in_the_wrong_place_is_not_shown() {
         "[auth]\nclient_secret = 1234567890123456789\n",
         "auth = \"c2VjcmV0LXNlY3JldA\"\n",
         "[auth]\nscopes = \"c2VjcmV0LXNlY3JldA\"\n",
+        "[job]\nevery = \"c2VjcmV0LXNlY3JldA\"\n",
+        "[job]\nc2VjcmV0LXNlY3JldA = 1\n",
+        "[http]\nlisten = \"c2VjcmV0LXNlY3JldA\"\n",
+        "[auth]\nclient_secret = { c2VjcmV0LXNlY3JldA = 1 }\n",
+        "[auth]\nclient_secret = \"{ file = c2VjcmV0LXNlY3JldA }\"\n",
     ] {
         let daemon = Daemon::at(&server);
         daemon.configure(config);
@@ -224,6 +254,41 @@ async fn s6_a_secret_in_the_wrong_place_is_not_shown() {
         assert_eq!(code, 2, "{line}");
         for secret in ["c2VjcmV0", "123456789", "18446744"] {
             assert!(!line.contains(secret), "{line}");
+        }
+    }
+}
+
+/// The text of a place is never sent as the secret.
+#[tokio::test]
+async fn a_place_in_the_environment_is_read_as_a_place_or_refused() {
+    let server = AuthServer::start().await.unwrap();
+    let daemon = Daemon::at(&server);
+    fs::write(daemon.path("secret"), server.client_secret()).unwrap();
+    let path = daemon.path("secret");
+    let path = path.display();
+    for (value, is_read) in [
+        (format!("{{ file = \"{path}\" }}"), true),
+        (format!("{{file='{path}'}}"), true),
+        (format!("{{ file = {path} }}"), false),
+        (format!("{{ path = \"{path}\" }}"), false),
+        (format!("{{ file = \"{path}\", env = \"X\" }}"), false),
+        (" { file: x }".to_owned(), false),
+    ] {
+        let mut daemon = Daemon::at(&server);
+        daemon
+            .env
+            .push(("EVERBEARER_AUTH__CLIENT_SECRET", value.clone()));
+        let before = server.counts().long_term.requests;
+        if is_read {
+            daemon.start();
+            daemon.until_it_answers("/readyz", 200, "ready").await;
+            assert_eq!(daemon.stop(), 0);
+        } else {
+            let (code, line) = daemon.refusal();
+            assert_eq!(code, 2, "{value}: {line}");
+            let variable = "variable EVERBEARER_AUTH__CLIENT_SECRET: auth.client_secret: ";
+            assert!(line.contains(variable), "{line}");
+            assert_eq!(server.counts().long_term.requests, before, "{value}");
         }
     }
 }
