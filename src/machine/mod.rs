@@ -50,6 +50,20 @@ pub(crate) struct Policies {
     pub(crate) rotation: RotationPolicy,
 }
 
+/// What decides whether a lane is in an outage.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Health {
+    pub(crate) has_valid_token: bool,
+    /// How many exchanges in a row have failed.
+    pub(crate) failures: u32,
+    /// When the outage begins unless an exchange succeeds, which may be in the past; `None` if the last
+    /// exchange succeeded.
+    pub(crate) outage_at: Option<Moment>,
+    /// Whether no caller has used the lane for [`ScopePolicy::idle`]. The root lane of an eager provider is
+    /// always in use.
+    pub(crate) is_idle: bool,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Running,
@@ -219,15 +233,18 @@ impl Machine {
         self.lanes.values().any(|lane| lane.in_flight)
     }
 
-    /// Returns when the lane's outage begins unless an exchange succeeds, which may be in the past; `None` if
-    /// its last exchange succeeded, or if no caller uses it.
-    pub(crate) fn outage_at(&self, lane: LaneId, now: Moment) -> Option<Moment> {
+    /// Returns what decides whether the lane is in an outage.
+    pub(crate) fn health(&self, lane: LaneId, now: Moment) -> Option<Health> {
+        let is_lazy = self.policies.refresh.lazy;
         let state = self.lanes.get(&lane)?;
-        let idle_at = state.idle_at(&self.policies);
-        let is_idle = lane != LaneId::ROOT && idle_at.is_some_and(|at| at <= now);
-        state
-            .outage_at(self.policies.refresh.lazy)
-            .filter(|_| !is_idle)
+        let is_always_used = lane == LaneId::ROOT && !is_lazy;
+        let idle_at = state.idle_for(self.policies.scopes.idle);
+        Some(Health {
+            has_valid_token: state.window.is_some_and(|window| now < window.usable_until),
+            failures: state.failures,
+            outage_at: state.outage_at(is_lazy),
+            is_idle: !is_always_used && idle_at.is_some_and(|at| at <= now),
+        })
     }
 
     /// Whether an exchange of the lane is under way.

@@ -135,7 +135,7 @@ pub(crate) fn log_exposed_file(path: &std::path::Path, mode: u32) {
             target: TARGET,
             path = %path.display(),
             mode = %format_args!("{mode:04o}"),
-            "others than its owner may read a file that holds a secret; make it 0400 or 0600"
+            "users other than the owner can read a file that holds a secret; set its mode to 0400 or 0600"
         );
     });
 }

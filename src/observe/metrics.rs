@@ -145,22 +145,28 @@ impl Metrics {
     }
 
     fn measure(&self, scopes: &Arc<[String]>, status: &Status, wall: SystemTime) {
-        counter!(EXCHANGES, self.ended(scopes, None)).increment(0);
-        counter!(ROTATIONS, self.with_outcome(None)).increment(0);
-        counter!(REVOCATIONS, self.with_outcome(None)).increment(0);
-        counter!(OUTAGES, self.of(scopes)).increment(0);
-        counter!(DENIALS, self.of(scopes)).increment(0);
-        counter!(RESENDS, self.of(scopes)).increment(0);
-        counter!(STORE_FAILURES, self.of_provider()).increment(0);
+        let (of_provider, of_set) = (self.of_provider(), self.of(scopes));
+        let successes = |labels: &[Label]| {
+            let mut labels = labels.to_vec();
+            labels.push(outcome(None));
+            labels
+        };
+        counter!(EXCHANGES, successes(&of_set)).increment(0);
+        counter!(ROTATIONS, successes(&of_provider)).increment(0);
+        counter!(REVOCATIONS, successes(&of_provider)).increment(0);
+        counter!(OUTAGES, of_set.clone()).increment(0);
+        counter!(DENIALS, of_set.clone()).increment(0);
+        counter!(RESENDS, of_set.clone()).increment(0);
+        counter!(STORE_FAILURES, of_provider.clone()).increment(0);
 
         let long_term = status.long_term.as_ref().and_then(|it| it.expires_at);
         let long_term = long_term.map_or(f64::NAN, timestamp);
-        gauge!(LONG_TERM_EXPIRY, self.of_provider()).set(long_term);
+        gauge!(LONG_TERM_EXPIRY, of_provider).set(long_term);
         if self.label(scopes).is_none() {
             return; // sets that share a label would overwrite each other
         }
-        gauge!(WAITING, self.of(scopes)).increment(0.0);
-        let in_outage = gauge!(IN_OUTAGE, self.of(scopes));
+        gauge!(WAITING, of_set.clone()).increment(0.0);
+        let in_outage = gauge!(IN_OUTAGE, of_set.clone());
         match status.state {
             State::ShuttingDown | State::ShutDown => in_outage.set(0.0),
             _ => in_outage.increment(0.0),
@@ -168,15 +174,15 @@ impl Metrics {
         let expires_at = status.expires_at.map_or(0.0, timestamp);
         let expires_in = status.expires_at.map(|at| at.duration_since(wall));
         let expires_in = expires_in.and_then(Result::ok).unwrap_or_default();
-        gauge!(EXPIRY, self.of(scopes)).set(expires_at);
-        gauge!(EXPIRES_IN, self.of(scopes)).set(expires_in.as_secs_f64());
-        gauge!(FAILURES, self.of(scopes)).set(f64::from(status.consecutive_failures));
-        gauge!(BACKOFF, self.of(scopes)).set(backoff(status));
+        gauge!(EXPIRY, of_set.clone()).set(expires_at);
+        gauge!(EXPIRES_IN, of_set.clone()).set(expires_in.as_secs_f64());
+        gauge!(FAILURES, of_set.clone()).set(f64::from(status.consecutive_failures));
+        gauge!(BACKOFF, of_set.clone()).set(backoff(status));
         #[allow(
             clippy::cast_precision_loss,
             reason = "it would take 2^53 exchanges to make a difference"
         )]
-        gauge!(GENERATION, self.of(scopes)).set(status.generation as f64);
+        gauge!(GENERATION, of_set).set(status.generation as f64);
     }
 
     fn set_outage(&self, scopes: &Arc<[String]>, is_out: bool) {
@@ -288,11 +294,7 @@ fn describe() {
         Unit::Seconds,
         "Pause before the next attempt after a failure; 0 when all is well"
     );
-    describe_counter!(
-        OUTAGES,
-        count,
-        "Times that an exchange failed while there was no valid token"
-    );
+    describe_counter!(OUTAGES, count, "Outages that have begun");
     describe_gauge!(
         IN_OUTAGE,
         count,

@@ -101,7 +101,9 @@ pub enum Happening {
         /// token brings it about.
         retry_in: Option<Duration>,
     },
-    /// An exchange has failed, and there is no valid token: callers cannot be served until one succeeds.
+    /// An exchange has failed, and there is no valid token: callers cannot be served until one succeeds. If the
+    /// scope set is retired or evicted, or the provider shuts down, no [`OutageEnded`](Self::OutageEnded)
+    /// follows.
     #[non_exhaustive]
     OutageBegan {
         /// The scopes that were asked for; empty if all.
@@ -115,7 +117,7 @@ pub enum Happening {
     /// pauses that double, up to 1 h.
     #[non_exhaustive]
     OutageContinues {
-        /// How many scope sets have no valid token.
+        /// How many scope sets that are in use have no valid token.
         scope_sets: usize,
         /// How long the longest outage has lasted.
         lasted: Duration,

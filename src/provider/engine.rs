@@ -310,6 +310,7 @@ impl Engine {
 
     fn close(&mut self, lane: LaneId, now: Moment) -> Option<Retired> {
         let open = self.open.remove(&lane)?;
+        self.outages.forget(lane);
         for token in open.tokens() {
             self.live.give(&token, lane);
         }
@@ -397,13 +398,13 @@ impl Engine {
             return (Vec::new(), None);
         }
         let machine = &self.machine;
-        let open = self.open.iter().map(|(&id, open)| Observed {
-            lane: &open.lane,
-            has_valid_token: (machine.window(id)).is_some_and(|window| now < window.usable_until),
-            outage_at: machine.outage_at(id, now),
-            attempts: open.attempts,
-            failures: machine.failures(id),
-            last_error: open.last_error.as_ref(),
+        let open = self.open.iter().filter_map(|(&id, open)| {
+            Some(Observed {
+                lane: &open.lane,
+                health: machine.health(id, now)?,
+                attempts: open.attempts,
+                last_error: open.last_error.as_ref(),
+            })
         });
         self.outages.observe(open, now)
     }

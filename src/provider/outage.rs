@@ -1,13 +1,14 @@
 //! Outages: an exchange of a scope set has failed, and the set has no valid token.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::lane::Lane;
 use crate::clock::Moment;
 use crate::error::Error;
-use crate::machine::LaneId;
+use crate::machine::{Health, LaneId};
 use crate::observe::Happening;
 
 /// How long after the first outage began the first reminder follows. Each later pause is twice as long.
@@ -27,6 +28,7 @@ struct Outage {
     /// How many exchanges of the set had ended before the first one that failed.
     attempts_before: u64,
     error: Error,
+    is_idle: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -39,14 +41,9 @@ struct Reminder {
 #[derive(Debug)]
 pub(super) struct Observed<'a> {
     pub(super) lane: &'a Lane,
-    pub(super) has_valid_token: bool,
-    /// When its outage begins unless an exchange succeeds, which may be in the past; `None` if the last
-    /// exchange succeeded.
-    pub(super) outage_at: Option<Moment>,
+    pub(super) health: Health,
     /// How many exchanges have ended.
     pub(super) attempts: u64,
-    /// How many exchanges in a row have failed.
-    pub(super) failures: u32,
     pub(super) last_error: Option<&'a Error>,
 }
 
@@ -59,27 +56,27 @@ impl Outages {
         now: Moment,
     ) -> (Vec<Happening>, Option<Moment>) {
         let (mut happenings, mut next) = (Vec::new(), None::<Moment>);
-        // The outages of sets that are closed by now are dropped with the old map.
-        let mut before = std::mem::take(&mut self.began);
-        for set in open {
-            let id = set.lane.id;
-            if let Some(outage) = before.remove(&id) {
-                if set.has_valid_token {
-                    happenings.push(outage.ended(&set, now));
-                } else {
-                    self.began.insert(id, outage.with_error(set.last_error));
+        // As long as exchanges succeed, there is nothing to compare.
+        let is_in_outage = !self.began.is_empty();
+        for set in open.filter(|set| is_in_outage || set.health.outage_at.is_some()) {
+            match self.began.entry(set.lane.id) {
+                Entry::Occupied(outage) if set.health.has_valid_token => {
+                    happenings.push(outage.remove().ended(&set, now));
                 }
-            } else if let Some((at, error)) = set.outage_at.zip(set.last_error) {
-                if at <= now {
-                    let outage = Outage {
-                        since: now,
-                        attempts_before: set.attempts.saturating_sub(set.failures.into()),
-                        error: error.clone(),
+                Entry::Occupied(mut outage) => outage.get_mut().update(&set),
+                Entry::Vacant(place) => {
+                    let (Some(at), Some(error)) = (set.health.outage_at, set.last_error) else {
+                        continue;
                     };
-                    happenings.push(outage.began(&set));
-                    self.began.insert(id, outage);
-                } else {
-                    next = Some(next.map_or(at, |next| next.min(at)));
+                    if set.health.is_idle {
+                        continue;
+                    }
+                    if at <= now {
+                        let outage = place.insert(Outage::of(&set, error, now));
+                        happenings.push(outage.began(&set));
+                    } else {
+                        next = Some(next.map_or(at, |next| next.min(at)));
+                    }
                 }
             }
         }
@@ -88,9 +85,16 @@ impl Outages {
         (happenings, next.into_iter().chain(remind_at).min())
     }
 
+    /// Forgets the outage of a set that is closed.
+    pub(super) fn forget(&mut self, lane: LaneId) {
+        self.began.remove(&lane);
+    }
+
     /// Returns the reminder that is due, and schedules the next one.
     fn remind(&mut self, now: Moment) -> Option<Happening> {
-        let Some(longest) = self.began.values().min_by_key(|outage| outage.since) else {
+        let used = self.began.values().filter(|outage| !outage.is_idle);
+        let scope_sets = used.clone().count();
+        let Some(longest) = used.min_by_key(|outage| outage.since) else {
             self.reminder = None;
             return None;
         };
@@ -101,7 +105,7 @@ impl Outages {
             self.reminder = Some(Reminder { at, pause });
         }
         due.map(|_| Happening::OutageContinues {
-            scope_sets: self.began.len(),
+            scope_sets,
             lasted: now.since(longest.since),
             error: longest.error.clone(),
         })
@@ -109,11 +113,27 @@ impl Outages {
 }
 
 impl Outage {
+    fn of(set: &Observed<'_>, error: &Error, now: Moment) -> Self {
+        Self {
+            since: now,
+            attempts_before: set.attempts.saturating_sub(set.health.failures.into()),
+            error: error.clone(),
+            is_idle: set.health.is_idle,
+        }
+    }
+
+    fn update(&mut self, set: &Observed<'_>) {
+        self.is_idle = set.health.is_idle;
+        if let Some(error) = set.last_error {
+            self.error = error.clone();
+        }
+    }
+
     fn began(&self, set: &Observed<'_>) -> Happening {
         Happening::OutageBegan {
             scopes: Arc::clone(&set.lane.scopes),
             error: self.error.clone(),
-            failures: set.failures,
+            failures: set.health.failures,
         }
     }
 
@@ -123,12 +143,5 @@ impl Outage {
             attempts: set.attempts.saturating_sub(self.attempts_before),
             lasted: now.since(self.since),
         }
-    }
-
-    fn with_error(mut self, error: Option<&Error>) -> Self {
-        if let Some(error) = error {
-            self.error = error.clone();
-        }
-        self
     }
 }

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use everbearer::testkit::{Answer, ManualClock, ScriptedIssuer};
-use everbearer::{Error, Happening, RefreshPolicy, ScopePolicy, Subscription, TokenProvider};
+use everbearer::{
+    Error, Happening, RefreshPolicy, RetryPolicy, ScopePolicy, Subscription, TokenProvider,
+};
 
 use crate::support::{Log, builder, secs, settle};
 
@@ -156,16 +158,134 @@ async fn v2_the_end_of_a_token_of_a_lazy_provider_is_no_outage() {
     assert!(matches!(&told[..], [Outage::Ended(_, 3, 20)]), "{told:?}");
 }
 
+/// The server requests a pause, in which the set becomes idle and its token ends.
 #[tokio::test(start_paused = true)]
 async fn v2_the_end_of_an_idle_scope_set_is_no_outage() {
+    for pause in [100, 400] {
+        let issuer = ScriptedIssuer::new();
+        let refusal = Error::terminal("locked out").with_retry_after(secs(pause));
+        issuer.script([
+            Answer::token(secs(90_000)),
+            Answer::token(secs(400)),
+            Answer::error(refusal.clone()),
+        ]);
+        issuer.otherwise(Answer::error(refusal));
+        let clock = ManualClock::new();
+        let builder = builder(&issuer).clock(clock.clone());
+        let builder = builder.retry_policy(RetryPolicy::default().longest_retry_after(secs(1_000)));
+        let builder = builder.scope_policy(ScopePolicy::default().idle(secs(350)));
+        let provider = builder.build().unwrap();
+        provider.token().await.unwrap();
+        provider.scoped(["a"]).token().await.unwrap();
+        let mut subscription = provider.subscribe();
+        pass(&clock, 1_000).await;
+        assert_eq!(told(&mut subscription).await, [], "a pause of {pause} s");
+        assert!(issuer.exchanges() > 2, "the refresh failed");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn v2_an_exchange_that_times_out_begins_an_outage_too() {
     let issuer = ScriptedIssuer::new();
+    issuer.script([Answer::token(secs(60)), Answer::hang(), Answer::hang()]);
     let (provider, clock) = provider(&issuer, RefreshPolicy::default());
     provider.token().await.unwrap();
-    provider.scoped(["a"]).token().await.unwrap();
     let mut subscription = provider.subscribe();
+    pass(&clock, 180).await;
+    let told = told(&mut subscription).await;
+    let [Outage::Began(_, 1), .., Outage::Ended(_, 3, _)] = &told[..] else {
+        panic!("{told:?}")
+    };
+}
+
+/// The outage goes on where another runtime takes over, and is over when its set is evicted.
+#[test]
+fn v2_an_outage_outlives_a_runtime() {
+    let issuer = ScriptedIssuer::new();
+    issuer.script([down(), down()]);
+    let clock = ManualClock::new();
+    let runtime = || {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .start_paused(true)
+            .build()
+            .unwrap()
+    };
+    let first = runtime();
+    let provider = first.block_on(async {
+        let provider = builder(&issuer).clock(clock.clone()).build().unwrap();
+        provider.token().await.unwrap_err();
+        settle().await;
+        provider
+    });
+    let mut subscription = provider.subscribe();
+    drop(first);
+    runtime().block_on(async {
+        clock.advance(secs(5)).await;
+        provider.token().await.unwrap_err();
+        settle().await;
+        clock.advance(secs(5)).await;
+        provider.token().await.unwrap();
+        settle().await;
+        let told = told(&mut subscription).await;
+        assert!(matches!(&told[..], [Outage::Ended(_, 3, _)]), "{told:?}");
+    });
+}
+
+#[tokio::test(start_paused = true)]
+async fn v2_a_scope_set_that_is_evicted_and_opened_again_begins_anew() {
+    let issuer = ScriptedIssuer::new();
+    issuer.script([Answer::token(secs(90_000)), down()]);
+    let clock = ManualClock::new();
+    let builder = builder(&issuer).clock(clock.clone());
+    let provider = builder.scope_policy(ScopePolicy::default().most(1).idle(IDLE));
+    let provider = provider.build().unwrap();
+    provider.token().await.unwrap();
+    let mut subscription = provider.subscribe();
+    let set = provider.scoped(["a"]);
+    issuer.otherwise(Answer::error(Error::terminal("no such scope")));
+    set.token().await.unwrap_err();
+    pass(&clock, 40).await;
+    issuer.otherwise(Answer::token(secs(900)));
+    provider.scoped(["b"]).token().await.unwrap();
+    pass(&clock, 40).await;
+    let before = told(&mut subscription).await;
+    assert_eq!(before[0], began(&["a"], 1));
+    assert!(
+        !before.iter().any(|it| matches!(it, Outage::Ended(..))),
+        "{before:?}"
+    );
+    issuer.script([down()]);
+    set.token().await.unwrap_err();
+    settle().await;
+    pass(&clock, 5).await;
+    set.token().await.unwrap();
+    settle().await;
+    let after = told(&mut subscription).await;
+    assert!(
+        after.len() == 2 && after[0] == began(&["a"], 1),
+        "{after:?}"
+    );
+    assert!(matches!(&after[1], Outage::Ended(_, 2, _)), "{after:?}");
+}
+
+/// Nothing is attempted, so there is nothing to remind of.
+#[tokio::test(start_paused = true)]
+async fn v2_a_lazy_provider_without_callers_is_not_reminded_of() {
+    let issuer = ScriptedIssuer::new();
+    issuer.script([down()]);
+    let (provider, clock) = provider(&issuer, RefreshPolicy::default().lazy(true));
+    let mut subscription = provider.subscribe();
+    provider.token().await.unwrap_err();
     clock.advance(IDLE).await;
-    pass(&clock, 2_000).await;
+    settle().await;
+    told(&mut subscription).await;
+    pass(&clock, 2 * 3600).await;
     assert_eq!(told(&mut subscription).await, []);
+    provider.token().await.unwrap();
+    settle().await;
+    let told = told(&mut subscription).await;
+    assert!(matches!(&told[..], [Outage::Ended(_, 2, _)]), "{told:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -215,8 +215,9 @@ impl Lane {
         if self.failures == 0 || (is_lazy && self.had_token) {
             return None;
         }
-        let never = Moment::from_origin(Duration::ZERO);
-        Some(self.window.map_or(never, |window| window.usable_until))
+        let from_the_start = Moment::from_origin(Duration::ZERO);
+        let usable_until = self.window.map(|window| window.usable_until);
+        Some(usable_until.unwrap_or(from_the_start))
     }
 
     /// When the next exchange begins, if nothing else happens. A next long-term token wants one at
