@@ -47,6 +47,8 @@ const LONGEST_FILE: usize = 64 * 1024;
 pub struct SecretSource {
     kind: Kind,
     known: Arc<Known>,
+    /// Whether it was logged that others can read the file.
+    is_exposure_logged: Arc<AtomicBool>,
 }
 
 type Callback = dyn Fn() -> BoxFuture<'static, Result<Secret, Error>> + Send + Sync;
@@ -72,8 +74,6 @@ struct Known {
     used: AtomicU64,
     /// The hash of the secret that [`SecretSource::is_new`] last reported.
     reported: AtomicU64,
-    /// Whether it was logged that others may read the file.
-    is_exposure_logged: AtomicBool,
 }
 
 impl Known {
@@ -93,6 +93,7 @@ impl From<Kind> for SecretSource {
         Self {
             kind,
             known: Arc::default(),
+            is_exposure_logged: Arc::default(),
         }
     }
 }
@@ -108,12 +109,16 @@ impl SecretSource {
 
     /// The file at this path: at most 64 KiB of UTF-8.
     ///
-    /// On unix, a file that another user can replace is an [`ErrorKind::Secret`]: if neither the user of this
-    /// process nor root owns the file or a directory or symlink on its path, if others may write to the file,
-    /// or if others may write in such a directory and it is not sticky. Not others are the members of a group
-    /// with the owner's number, which is the owner's private group, and of the group that this process runs as.
-    /// A Kubernetes secret fits these rules; an `emptyDir`, which all may write, does not. A file that others
-    /// may read is read, with one warning in the log.
+    /// On unix, a file that another user can replace is an [`ErrorKind::Secret`]:
+    ///
+    /// - if neither the user of this process nor root owns the file, or a directory or symlink on its path;
+    /// - if other users can write to the file;
+    /// - if other users can write to a directory on its path, and it is not sticky.
+    ///
+    /// Two groups are trusted: one with the owner's number, which is the owner's private group, and that of a
+    /// Kubernetes volume with an `fsGroup`. A Kubernetes secret fits these rules. An `emptyDir` does
+    /// not, since all users can write to it. A file that other users can read is read, with one
+    /// warning in the log.
     ///
     /// A file that is missing, empty or unreadable when the secret is needed is an
     /// [`ErrorKind::Secret`], which is retryable: another process may be about to write the file. A file
@@ -126,8 +131,8 @@ impl SecretSource {
         })
     }
 
-    /// Reads a file whoever may replace it: for file systems without modes, as under WSL, and for directories
-    /// that belong to another user who is trusted. Does nothing for other sources.
+    /// Skips the checks of owners and modes: for file systems without modes, as under WSL, and for files of
+    /// another user who is trusted. Does nothing for other sources.
     #[must_use]
     pub fn skip_permission_checks(mut self) -> Self {
         if let Kind::File { checked, .. } = &mut self.kind {
@@ -222,9 +227,9 @@ impl SecretSource {
     }
 
     /// Returns the secret, if this is a value.
-    pub(crate) const fn held(&self) -> Option<&Secret> {
+    pub(crate) fn held(&self) -> Option<&str> {
         match &self.kind {
-            Kind::Value(secret) => Some(secret),
+            Kind::Value(secret) => Some(without_line_breaks(secret.expose())),
             Kind::Env(_) | Kind::File { .. } | Kind::Callback(_) => None,
         }
     }
@@ -233,14 +238,17 @@ impl SecretSource {
     fn present(&self) -> Result<Secret, Error> {
         match &self.kind {
             Kind::Env(name) => from_env(name),
-            Kind::File { path, checked } => from_file(path, *checked, &self.known),
-            Kind::Value(_) | Kind::Callback(_) => Err(config("the secret comes from no file")),
+            Kind::File { path, checked } => from_file(path, *checked, &self.is_exposure_logged),
+            Kind::Value(_) | Kind::Callback(_) => Err(config(
+                "the secret comes from neither a file nor a variable",
+            )),
         }
     }
 
     /// Returns this source with a new record of the secret that was last used. Clones share that record.
-    pub(crate) fn unused(self) -> Self {
-        Self::from(self.kind)
+    pub(crate) fn unused(mut self) -> Self {
+        self.known = Arc::default();
+        self
     }
 }
 
@@ -289,14 +297,13 @@ fn from_env(name: &str) -> Result<Secret, Error> {
     }
 }
 
-fn from_file(path: &Path, checked: bool, known: &Known) -> Result<Secret, Error> {
+fn from_file(path: &Path, checked: bool, is_logged: &AtomicBool) -> Result<Secret, Error> {
     const WHAT: &str = "the secret's file";
     const UNCHECKED: &str = "accept it with `SecretSource::skip_permission_checks`";
 
     let content = file::read(path, LONGEST_FILE, checked)
         .map_err(|unread| unread.into_error(WHAT, path, ErrorKind::Secret, UNCHECKED))?;
-    let is_exposed = checked && file::is_readable_by_others(content.mode);
-    if is_exposed && !known.is_exposure_logged.swap(true, Ordering::Relaxed) {
+    if checked && content.is_exposed && !is_logged.swap(true, Ordering::Relaxed) {
         observe::log_exposed_file(path, content.mode);
     }
     let refuse = |kind, how: &str| {

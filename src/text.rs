@@ -42,8 +42,8 @@ impl Write for Line {
     }
 }
 
-/// Returns whether any stretch of a secret stands in the text, or the whole of one that is shorter. The time
-/// that it takes grows with the length of the text plus that of the secrets, of which there may be megabytes.
+/// Returns whether any stretch of a secret stands in the text, or a shorter secret as a word. The time that it
+/// takes grows with the length of the text plus that of the secrets, of which there may be megabytes.
 pub(crate) fn echoes<'a>(text: &str, secrets: impl IntoIterator<Item = &'a str>) -> bool {
     let stretches: HashSet<&[u8]> = text.as_bytes().windows(ECHO).collect();
     // Most stretches of a secret begin with a pair of bytes that begins none of the text. Without this look,
@@ -54,11 +54,23 @@ pub(crate) fn echoes<'a>(text: &str, secrets: impl IntoIterator<Item = &'a str>)
     }
     secrets.into_iter().any(|secret| {
         if secret.len() < ECHO {
-            return !secret.is_empty() && text.contains(secret);
+            return has_word(text, secret);
         }
         let mut windows = secret.as_bytes().windows(ECHO);
         windows.any(|stretch| is_set(&pairs, stretch) && stretches.contains(stretch))
     })
+}
+
+/// Returns whether the secret stands in the text, and is not a part of a longer word.
+fn has_word(text: &str, secret: &str) -> bool {
+    let is_part = |char: Option<char>| char.is_some_and(char::is_alphanumeric);
+    !secret.is_empty()
+        && text.match_indices(secret).any(|(at, _)| {
+            let (before, after) = (text.get(..at), text.get(at + secret.len()..));
+            let before = before.and_then(|text| text.chars().next_back());
+            let after = after.and_then(|text| text.chars().next());
+            !is_part(before) && !is_part(after)
+        })
 }
 
 fn set(pairs: &mut [bool], stretch: &[u8]) {
@@ -76,8 +88,8 @@ fn pair(stretch: &[u8]) -> Option<usize> {
     Some(usize::from(u16::from_ne_bytes(*pair)))
 }
 
-/// Error codes of OAuth 2.0 and its extensions, and of the contract. They are no secrets, whatever a secret
-/// looks like.
+/// Error codes of OAuth 2.0 and its extensions, and of the contract. They are shown even if a secret repeats
+/// one.
 const CODES: &[&str] = &[
     "access_denied",
     "authorization_pending",
@@ -110,9 +122,11 @@ const CODES: &[&str] = &[
 /// Returns whether an error code that is not a known one is a secret, or repeats a stretch of one. A short
 /// secret that is only a part of the code does not count.
 pub(crate) fn echoes_in_code(code: &str, secrets: &[&str]) -> bool {
-    let repeats =
-        |secret: &&&str| **secret == code || secret.len() >= ECHO && echoes(code, [**secret]);
-    !CODES.contains(&code) && secrets.iter().any(|secret| repeats(&secret))
+    if CODES.contains(&code) {
+        return false;
+    }
+    let long = secrets.iter().filter(|secret| secret.len() >= ECHO);
+    secrets.contains(&code) || echoes(code, long.copied())
 }
 
 /// The secret without the byte order mark and the line breaks that editors and tools add to files and
@@ -135,8 +149,12 @@ mod tests {
         for text in ["", "correct", "correct horse", "Correct-Horse"] {
             assert!(!echoes(text, [secret]), "{text}");
         }
-        assert!(echoes("it is abc", ["abc"]));
-        assert!(!echoes("it is", ["", "abc"]));
+        for text in ["it is abc", "abc", "(abc)", "abcd, but abc"] {
+            assert!(echoes(text, ["abc"]), "{text}");
+        }
+        for text in ["it is", "abcd", "xabc", "xabc abcx"] {
+            assert!(!echoes(text, ["", "abc"]), "{text}");
+        }
     }
 
     #[test]

@@ -14,8 +14,10 @@ use crate::error::{Error, ErrorKind};
 /// What a file holds.
 pub(crate) struct Content {
     pub(crate) bytes: Zeroizing<Vec<u8>>,
-    /// The permission bits of the file; 0 where the file system has none.
+    /// The permission bits of the file; 0 where the system has none.
     pub(crate) mode: u32,
+    /// Whether users other than root and the owner can read the file.
+    pub(crate) is_exposed: bool,
 }
 
 /// Why a file was not read.
@@ -37,8 +39,8 @@ impl From<io::Error> for Unread {
 }
 
 impl Unread {
-    /// Returns the error for a file that is described by `what`. If the file cannot be read now, the error
-    /// has the kind `unreadable`. `instead` is how to read it without the checks.
+    /// Returns the error for the file of this description. If the file cannot be read now, the error has the
+    /// kind `unreadable`. `instead` is how the file can be read without the checks.
     pub(crate) fn into_error(
         self,
         what: &str,
@@ -46,26 +48,27 @@ impl Unread {
         unreadable: ErrorKind,
         instead: &str,
     ) -> Error {
-        let shown = path.display();
+        let kind = match &self {
+            Self::Unsuitable(_) => ErrorKind::Config,
+            Self::Io(_) | Self::Replaceable(_) | Self::Changing => unreadable,
+        };
+        let text = format!("{what} {} {}", path.display(), self.reason(instead));
         match self {
-            Self::Io(error) => {
-                let text = format!(
-                    "{what} {shown} cannot be read; check that it exists and who may read it"
-                );
-                Error::new(unreadable, text).with_source(error)
-            }
-            Self::Unsuitable(why) => Error::new(ErrorKind::Config, format!("{what} {shown} {why}")),
-            Self::Replaceable(why) => Error::new(
-                unreadable,
-                format!(
-                    "{what} {shown} can be replaced by another user: {why}; where the file system has no \
-                     modes, as under WSL, or that user is trusted, {instead}"
-                ),
+            Self::Io(error) => Error::new(kind, text).with_source(error),
+            _ => Error::new(kind, text),
+        }
+    }
+
+    /// Returns why the file was not read, after its name.
+    pub(crate) fn reason(&self, instead: &str) -> String {
+        match self {
+            Self::Io(_) => "cannot be read; check that it exists and who may read it".to_owned(),
+            Self::Unsuitable(why) => why.clone(),
+            Self::Replaceable(why) => format!(
+                "can be replaced by another user: {why}; where the file system has no modes, as under WSL, or \
+                 that user is trusted, {instead}"
             ),
-            Self::Changing => Error::new(
-                unreadable,
-                format!("{what} {shown} is being written to; try again"),
-            ),
+            Self::Changing => "is being written to; try again".to_owned(),
         }
     }
 }
@@ -105,12 +108,8 @@ pub(crate) fn read(path: &Path, longest: usize, checked: bool) -> Result<Content
     Ok(Content {
         bytes,
         mode: mode(&before),
+        is_exposed: is_exposed(&before),
     })
-}
-
-/// Returns whether others than the owner may read a file of this mode.
-pub(crate) const fn is_readable_by_others(mode: u32) -> bool {
-    mode & 0o044 != 0
 }
 
 /// Opens the file, without waiting for a writer if it is a FIFO.
@@ -169,4 +168,18 @@ fn mode(file: &Metadata) -> u32 {
 #[cfg(not(unix))]
 fn mode(_: &Metadata) -> u32 {
     0
+}
+
+/// The mask of an access control list, as systemd sets one for a credential, looks like a right of root's group.
+#[cfg(unix)]
+fn is_exposed(file: &Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+
+    let is_private = place::is_private_group(file.gid(), file.uid());
+    file.mode() & 0o004 != 0 || (file.mode() & 0o040 != 0 && !is_private)
+}
+
+#[cfg(not(unix))]
+fn is_exposed(_: &Metadata) -> bool {
+    false
 }

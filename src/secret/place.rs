@@ -3,11 +3,10 @@
 
 use std::ffi::OsString;
 use std::fs::{self, Metadata};
-use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
 
-use rustix::process::{getegid, geteuid};
+use rustix::process::{getegid, geteuid, getgroups};
 
 use super::file::Unread;
 
@@ -15,12 +14,12 @@ use super::file::Unread;
 const MOST_LINKS: usize = 40;
 
 const ROOT: u32 = 0;
+const SET_GROUP: u32 = 0o2000;
 const STICKY: u32 = 0o1000;
 const BY_GROUP: u32 = 0o020;
 const BY_OTHERS: u32 = 0o002;
 
-/// Checks each directory and symlink on the way to the file. What is missing is left to whoever opens the
-/// file.
+/// Checks each directory and symlink on the way to the file, which must exist.
 pub(crate) fn check(path: &Path) -> Result<(), Unread> {
     let path = std::path::absolute(path)?;
     let (mut at, mut links) = (PathBuf::from("/"), 0);
@@ -32,11 +31,7 @@ pub(crate) fn check(path: &Path) -> Result<(), Unread> {
             continue;
         }
         let next = at.join(part);
-        let there = match fs::symlink_metadata(&next) {
-            Ok(there) => there,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(error.into()),
-        };
+        let there = fs::symlink_metadata(&next)?;
         if there.is_symlink() {
             links += 1;
             if links > MOST_LINKS {
@@ -62,29 +57,22 @@ pub(crate) fn check(path: &Path) -> Result<(), Unread> {
 pub(crate) fn check_file(path: &Path, file: &Metadata) -> Result<(), Unread> {
     check_owner("the file", path, file)?;
     if is_writable_by_others(file) {
-        return Err(replaceable(
-            "it may be written by others",
-            &format!("chmod go-w {}", path.display()),
-            file,
-        ));
+        let mode = shown_mode(file);
+        return Err(Unread::Replaceable(format!(
+            "other users can write to it (mode {mode}); run `chmod go-w {}`",
+            path.display()
+        )));
     }
     Ok(())
 }
 
-/// Checks that only the owner of the directory may create files in it.
+/// Checks that other users cannot create files in the directory.
 #[cfg(feature = "file-store")]
 pub(crate) fn check_own_directory(path: &Path) -> Result<(), Unread> {
     check(path)?;
     let directory = fs::metadata(path)?;
     if is_writable_by_others(&directory) {
-        return Err(replaceable(
-            &format!(
-                "others may create files in its directory {}",
-                path.display()
-            ),
-            &format!("chmod go-w {}", path.display()),
-            &directory,
-        ));
+        return Err(open_directory(path, &directory, ""));
     }
     Ok(())
 }
@@ -104,16 +92,18 @@ fn parts(path: &Path) -> Vec<OsString> {
 fn check_directory(path: &Path, directory: &Metadata) -> Result<(), Unread> {
     check_owner("the directory", path, directory)?;
     if is_writable_by_others(directory) && directory.mode() & STICKY == 0 {
-        return Err(replaceable(
-            &format!(
-                "others may write in the directory {}, which is not sticky",
-                path.display()
-            ),
-            &format!("chmod go-w {}", path.display()),
-            directory,
-        ));
+        return Err(open_directory(path, directory, ", which is not sticky"));
     }
     Ok(())
+}
+
+fn open_directory(path: &Path, metadata: &Metadata, more: &str) -> Unread {
+    let shown = path.display();
+    let bits = shown_mode(metadata);
+    Unread::Replaceable(format!(
+        "other users can write to the directory {shown}{more} (mode {bits}); move the file into a directory \
+         that only this user can write to"
+    ))
 }
 
 fn check_owner(what: &str, path: &Path, metadata: &Metadata) -> Result<(), Unread> {
@@ -121,40 +111,37 @@ fn check_owner(what: &str, path: &Path, metadata: &Metadata) -> Result<(), Unrea
     if owner == own || owner == ROOT {
         return Ok(());
     }
-    let path = path.display();
     Err(Unread::Replaceable(format!(
-        "the user {owner} owns {what} {path}, and this process runs as {own}; run `chown {own} {path}`"
+        "the user {owner} owns {what} {}, and this process runs as {own}; give the process a file of its own",
+        path.display()
     )))
 }
 
-/// Returns whether another user than the owner may write there.
+/// Returns whether other users than root and the owner can write there.
 fn is_writable_by_others(metadata: &Metadata) -> bool {
-    let own_group = getegid().as_raw();
-    let is_trusted = is_trusted_group(metadata.gid(), metadata.uid(), own_group);
-    let by_group = metadata.mode() & BY_GROUP != 0 && !is_trusted;
-    by_group || metadata.mode() & BY_OTHERS != 0
+    let mode = metadata.mode();
+    let by_group = mode & BY_GROUP != 0
+        && !is_private_group(metadata.gid(), metadata.uid())
+        && !is_volume(metadata);
+    by_group || mode & BY_OTHERS != 0
 }
 
-/// Returns whether the members of a group are trusted like the owner: of the owner's private group, which has
-/// the owner's number, and of the group that this process runs as, which is the `fsGroup` of a pod.
-const fn is_trusted_group(group: u32, owner: u32, own_group: u32) -> bool {
-    group == owner || group == own_group
+/// Returns whether the owner is the only member of the group: by convention, it has the owner's number.
+pub(super) const fn is_private_group(group: u32, owner: u32) -> bool {
+    group == owner
 }
 
-fn replaceable(why: &str, command: &str, metadata: &Metadata) -> Unread {
-    let mode = metadata.mode() & 0o7777;
-    Unread::Replaceable(format!("{why} (mode {mode:04o}); run `{command}`"))
+/// Returns whether this is a volume as Kubernetes sets it up for the `fsGroup` of a pod: a directory of root with
+/// the set-group-ID bit, whose group this process is in.
+fn is_volume(metadata: &Metadata) -> bool {
+    let is_set_up = metadata.is_dir() && metadata.uid() == ROOT && metadata.mode() & SET_GROUP != 0;
+    let is_member = |group: u32| {
+        let groups = getgroups().unwrap_or_default();
+        getegid().as_raw() == group || groups.iter().any(|own| own.as_raw() == group)
+    };
+    is_set_up && is_member(metadata.gid())
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn s10_a_private_group_and_the_group_of_the_process_are_trusted() {
-        assert!(is_trusted_group(1000, 1000, 100), "a private group");
-        assert!(is_trusted_group(65532, 0, 65532), "an fsGroup");
-        assert!(!is_trusted_group(27, 0, 1000), "sudo");
-        assert!(!is_trusted_group(0, 1000, 1000), "root's");
-    }
+fn shown_mode(metadata: &Metadata) -> String {
+    format!("{:04o}", metadata.mode() & 0o7777)
 }

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use everbearer::testkit::AuthServer;
 use everbearer::{
-    AuthApi, Error, FileStore, Grant, LongTermToken, SealingKey, SecretSource, SigningKey,
-    TokenIssuer as _, TokenStore as _,
+    AuthApi, Error, FileStore, Grant, LongTermToken, Record, SealingKey, SecretSource, SigningKey,
+    TokenIssuer as _, TokenProvider, TokenStore as _,
 };
 use tempfile::TempDir;
 
@@ -126,7 +126,7 @@ async fn s10_a_file_that_others_may_write_is_refused() {
         set_mode(&path, 0o602);
     }
     files
-        .are_all_refused("it may be written by others (mode 0602)")
+        .are_all_refused("other users can write to it (mode 0602)")
         .await;
 }
 
@@ -150,17 +150,52 @@ async fn s10_a_directory_that_a_foreign_group_may_write_is_refused() {
     }
     let files = Files::new().await;
     set_mode(files.directory.path(), 0o770);
-    files.are_all_read().await;
+    files.are_all_read().await; // root's group is root's own
     chown(files.directory.path(), None, Some(STRANGER)).unwrap();
-    set_mode(files.directory.path(), 0o770);
-    files
-        .are_all_refused("which is not sticky (mode 0770)")
-        .await;
+    for mode in [0o770, 0o2770] {
+        set_mode(files.directory.path(), mode);
+        let why = format!("which is not sticky (mode {mode:04o})");
+        files.are_all_refused(&why).await;
+    }
+}
+
+/// A volume with an `fsGroup` belongs to root and to a supplementary group of the process, with mode 2770.
+#[test]
+fn s10_a_volume_of_a_group_of_the_process_is_accepted() {
+    let name = "secret_files::s10_a_volume_of_a_group_of_the_process_is_accepted";
+    if std::env::var_os("EVERBEARER_FS_GROUP").is_none() {
+        if !is_root() {
+            return; // only root can join a group
+        }
+        let child = std::process::Command::new("setpriv")
+            .args([&format!("--groups={STRANGER}"), "--"])
+            .arg(std::env::current_exe().unwrap())
+            .args(["--exact", name])
+            .env("EVERBEARER_FS_GROUP", "1")
+            .output()
+            .expect("setpriv is of util-linux");
+        let printed = String::from_utf8_lossy(&child.stdout);
+        return assert!(printed.contains("1 passed"), "{child:#?}");
+    }
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let files = Files::new().await;
+        chown(files.directory.path(), None, Some(STRANGER)).unwrap();
+        set_mode(files.directory.path(), 0o2770);
+        files.are_all_read().await;
+        let store = FileStore::new(files.path("token"));
+        drop(store.lease().await.unwrap().unwrap());
+        // Without the bit that Kubernetes sets, it is any directory of a group.
+        set_mode(files.directory.path(), 0o770);
+        files
+            .are_all_refused("which is not sticky (mode 0770)")
+            .await;
+    });
 }
 
 /// A directory above the one that holds the file can be put in another's place, too.
 #[tokio::test]
-async fn s10_so_is_one_that_is_further_up() {
+async fn s10_an_ancestor_directory_that_others_may_write_is_refused() {
     let files = Files::new().await;
     let below = files.path("below");
     fs::create_dir(&below).unwrap();
@@ -212,6 +247,9 @@ async fn s10_a_symlink_that_another_user_has_planted_is_refused() {
         let text = outcome.unwrap_err().to_string();
         assert!(text.contains("owns the symlink"), "{text}");
     }
+    let store = FileStore::new(files.path("token"));
+    let text = store.lease().await.unwrap_err().to_string();
+    assert!(text.contains("owns the symlink"), "{text}");
 }
 
 #[tokio::test]
@@ -245,13 +283,7 @@ async fn s10_a_fifo_is_refused_at_once() {
 /// The mount of a Kubernetes secret: 0644 in a sticky directory of root, swapped by a symlink.
 #[tokio::test]
 async fn s10_a_kubernetes_secret_is_read_with_one_warning_also_after_it_was_swapped() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_ansi(false)
-        .with_writer(move || writer.clone());
-    let _logging = tracing::subscriber::set_default(subscriber.finish());
-
+    let (log, _logging) = log();
     let server = AuthServer::start().await.unwrap();
     let mount = tempfile::tempdir().unwrap();
     let publish = |version: &str, secret: &str| {
@@ -288,6 +320,79 @@ async fn s10_a_kubernetes_secret_is_read_with_one_warning_also_after_it_was_swap
     }
 }
 
+/// Logs what the provider and the readers log, as text.
+fn log() -> (Log, tracing::subscriber::DefaultGuard) {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_writer(move || writer.clone());
+    (log, tracing::subscriber::set_default(subscriber.finish()))
+}
+
+#[tokio::test]
+async fn s10_a_provider_warns_of_a_file_that_others_can_read_once() {
+    let (log, _logging) = log();
+    let files = Files::new().await;
+    set_mode(&files.path("secret"), 0o644);
+    let api = AuthApi::new(files.server.base_url()).unwrap();
+    let source = SecretSource::file(files.path("secret"));
+    let grant = Grant::client_secret(files.server.client_id(), source);
+    let provider = TokenProvider::builder(api, grant).name("billing");
+    let provider = provider.build().unwrap();
+    provider.ready().await.unwrap();
+    provider.rotate().await.unwrap();
+    let log = log.text();
+    let lines: Vec<_> = log
+        .lines()
+        .filter(|line| line.contains("can read a file"))
+        .collect();
+    assert_eq!(lines.len(), 1, "{log}");
+    assert!(lines[0].contains("provider=\"billing\""), "{log}");
+}
+
+#[tokio::test]
+async fn s10_a_key_in_a_file_that_others_can_read_is_read_with_a_warning() {
+    let (log, _logging) = log();
+    let files = Files::new().await;
+    for (mode, warnings) in [(0o600, 0), (0o400, 0), (0o440, 0), (0o644, 2)] {
+        for name in ["key", "key.pem"] {
+            set_mode(&files.path(name), mode);
+        }
+        let before = log.text().matches("can read a file").count();
+        SealingKey::from_file(files.path("key")).unwrap();
+        SigningKey::from_pem_file(files.path("key.pem")).unwrap();
+        let logged = log.text().matches("can read a file").count() - before;
+        assert_eq!(logged, warnings, "{mode:o}");
+    }
+}
+
+#[tokio::test]
+async fn s12_a_record_with_a_byte_order_mark_is_a_record() {
+    let files = Files::new().await;
+    let key = SealingKey::parse(KEY).unwrap();
+    let store = FileStore::new(files.path("sealed"));
+    let record = Record::from(LongTermToken::new("lt_secret").unwrap());
+    let sealed = FileStore::new(files.path("sealed")).sealed_with(key);
+    sealed.store(&record, None).await.unwrap();
+    for name in ["sealed", "token"] {
+        let path = files.path(name);
+        if name == "token" {
+            fs::write(&path, record.encode().expose()).unwrap();
+        }
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(&path, with_additions(&text)).unwrap();
+    }
+    let error = store.load().await.unwrap_err();
+    assert!(error.to_string().contains("is sealed"), "{error}");
+    set_mode(&files.path("token"), 0o644);
+    let error = FileStore::new(files.path("token"))
+        .load()
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains("`chmod 600 "), "{error}");
+}
+
 #[tokio::test]
 async fn s10_a_store_writes_only_where_others_cannot_create_files() {
     let files = Files::new().await;
@@ -304,7 +409,7 @@ async fn s10_a_store_writes_only_where_others_cannot_create_files() {
         ] {
             let text = error.to_string();
             assert!(text.contains(&format!("mode {mode:04o}")), "{text}");
-            assert!(text.contains("`chmod go-w "), "{text}");
+            assert!(text.contains("move the file into a directory"), "{text}");
         }
     }
     assert!(!files.path("token.lock").exists());
@@ -357,8 +462,8 @@ async fn s12_line_breaks_and_a_byte_order_mark_are_left_out_wherever_a_secret_co
 }
 
 #[test]
-fn s12_so_are_those_of_a_variable() {
-    let name = "secret_files::s12_so_are_those_of_a_variable";
+fn s12_line_breaks_of_a_variable_are_left_out() {
+    let name = "secret_files::s12_line_breaks_of_a_variable_are_left_out";
     if std::env::var_os("EVERBEARER_S12").is_none() {
         let child = std::process::Command::new(std::env::current_exe().unwrap())
             .args(["--exact", name])

@@ -272,9 +272,7 @@ impl Grant {
 
     /// Returns the secret, if the grant itself holds it.
     pub(crate) fn held_secret(&self) -> Option<&str> {
-        self.source()
-            .and_then(SecretSource::held)
-            .map(Secret::expose)
+        self.source().and_then(SecretSource::held)
     }
 
     const fn source(&self) -> Option<&SecretSource> {

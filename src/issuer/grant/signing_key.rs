@@ -64,19 +64,21 @@ impl SigningKey {
         parse(pem.as_ref()).map_err(|why| refused(&format!("the signing key {why}")))
     }
 
-    /// The private key in this file, which is read once, now.
+    /// The private key in this file, which is read once, now. Logs a warning if users other than the owner can
+    /// read the file.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`] if the file cannot be read, is no regular file or longer than 64 KiB,
-    /// and as [`from_pem`](Self::from_pem) does.
+    /// [`ErrorKind::Config`] if the file cannot be read, is no regular file or longer than 64 KiB, if another
+    /// user can replace it, by the rules of [`SecretSource::file`](crate::SecretSource::file), and as
+    /// [`from_pem`](Self::from_pem) does.
     pub fn from_pem_file(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
         let pem = file::read(path, LONGEST_FILE, true).map_err(|unread| {
             let instead = "read it yourself and use `SigningKey::from_pem`";
             unread.into_error("the signing key", path, ErrorKind::Config, instead)
         })?;
-        if file::is_readable_by_others(pem.mode) {
+        if pem.is_exposed {
             observe::log_exposed_file(path, pem.mode);
         }
         parse(&pem.bytes)

@@ -45,8 +45,8 @@ use crate::observe;
 ///
 /// **What is written.** A new file of mode 0600 that takes the old one's place in one step, once it
 /// is on the disk: whenever the process or the machine dies, the old or the new record is there as a
-/// whole. Behind a symlink, the file that it points at is replaced. Only the user of the process and root may
-/// be able to create files in the directory: give the store a directory of its own, such as systemd's
+/// whole. Behind a symlink, the file that it points at is replaced. The directory must be
+/// one in which other users cannot create files: give the store a directory of its own, such as systemd's
 /// `StateDirectory=`.
 ///
 /// **Beside it** lie `<name>.lock`, which is locked for the length of a write, and `<name>.lease`,
@@ -110,8 +110,8 @@ impl FileStore {
     }
 
     /// Whether to read a record that its group may read, too. A volume of Kubernetes needs this: for a pod
-    /// with an `fsGroup`, Kubernetes gives the group a right to all files. A record that others may read, or
-    /// anybody but the owner may write, is refused all the same, and what is written has mode 0600.
+    /// with an `fsGroup`, Kubernetes gives the group a right to all files. The store still refuses a record that other
+    /// users can read, or that the group can write, and writes with mode 0600.
     /// Default: false.
     #[must_use]
     pub fn accept_group_readable(mut self, accept: bool) -> Self {
@@ -119,8 +119,8 @@ impl FileStore {
         self
     }
 
-    /// Reads and writes the file whoever may read or replace it: for file systems without modes, as under WSL,
-    /// and for directories that belong to another user who is trusted.
+    /// Skips the checks of owners and modes: for file systems without modes, as under WSL, and for directories of
+    /// another user who is trusted.
     #[must_use]
     pub fn skip_permission_checks(mut self) -> Self {
         self.file.checked = false;

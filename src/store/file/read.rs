@@ -34,27 +34,27 @@ pub(super) fn read(path: &Path, checked: bool) -> Result<Option<Content>, Error>
 pub(super) fn cannot_use(path: &Path, unread: Unread) -> Error {
     match unread {
         Unread::Io(error) => cannot_read(path, error),
-        Unread::Unsuitable(why) => refused(path, &why),
-        Unread::Replaceable(why) => refused(
-            path,
-            &format!(
-                "can be replaced by another user: {why}; where the file system has no modes, as under WSL, or \
-                 that user is trusted, accept it with `FileStore::skip_permission_checks`"
-            ),
-        ),
-        Unread::Changing => refused(path, "is being written to: try again"),
+        unread => {
+            let instead = "accept it with `FileStore::skip_permission_checks`";
+            refused(path, &unread.reason(instead))
+        }
     }
 }
 
-/// Checks the mode of a file that the store wrote: only its owner has a right to it, or also its group to read
-/// it.
-pub(super) fn check_own_mode(path: &Path, mode: u32, group_may_read: bool) -> Result<(), Error> {
+/// Returns whether only those users have a right to a file of this mode who may read a record: the owner, or
+/// also its group.
+pub(super) const fn is_own_mode(mode: u32, group_may_read: bool) -> bool {
     let accepted = if group_may_read { 0o040 } else { 0 };
-    if mode & 0o077 & !accepted == 0 {
+    mode & 0o077 & !accepted == 0
+}
+
+/// Checks the mode of a file that the store wrote.
+pub(super) fn check_own_mode(path: &Path, mode: u32, group_may_read: bool) -> Result<(), Error> {
+    if is_own_mode(mode, group_may_read) {
         return Ok(());
     }
     let mut text = format!(
-        "may be used by others than its owner (mode {mode:04o}): run `chmod 600 {}`",
+        "users other than the owner have a right to it (mode {mode:04o}): run `chmod 600 {}`",
         path.display()
     );
     if mode & !0o740 == 0 {

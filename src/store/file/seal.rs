@@ -82,7 +82,8 @@ impl SealingKey {
     }
 
     /// The key in this file: its 32 bytes as they are, or a text as for [`parse`](Self::parse).
-    /// Reads it at once, and blocks for that. Logs a warning if others may read the file.
+    /// Reads it at once, and blocks for that. Logs a warning if users other than the owner can read the
+    /// file.
     ///
     /// # Errors
     ///
@@ -94,7 +95,7 @@ impl SealingKey {
         let path = path.as_ref();
         let content =
             file::read(path, LONGEST_FILE, true).map_err(|unread| not_read(path, unread))?;
-        if file::is_readable_by_others(content.mode) {
+        if content.is_exposed {
             observe::log_exposed_file(path, content.mode);
         }
         Self::from_content(&content.bytes).map_err(|error| error.at(path.display()))
@@ -184,10 +185,9 @@ fn not_read(path: &Path, unread: Unread) -> Error {
             Error::new(ErrorKind::Config, text).at(path.display())
         }
         Unread::Io(error) => cannot_read(path, error),
-        Unread::Unsuitable(why) => refused(path, &why),
         unread => {
             let instead = "read it yourself and use `SealingKey::parse`";
-            unread.into_error("the sealing key", path, ErrorKind::Store, instead)
+            refused(path, &unread.reason(instead))
         }
     }
 }

@@ -1,19 +1,21 @@
 //! What can be done with the file: all that blocks.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use super::failure::refused;
-use super::read::{MOST, cannot_use, check_own_mode, read};
+use super::failure::{cannot_write, refused};
+use super::read::{MOST, cannot_use, check_own_mode, is_own_mode, read};
 use super::seal::{SealingKey, open, seal};
 use super::seen::{Content, Seen, version};
 use super::target::Target;
 use super::{lock, write};
 use crate::error::Error;
-use crate::secret::file::{Content as Read, Unread, is_readable_by_others};
+use crate::secret::file::{Content as Read, Unread};
 use crate::secret::{Secret, place};
 use crate::store::{Lease, Record, Stored, Version};
+use crate::text::without_line_breaks;
 
 /// How each sealed file begins, whatever its format.
 pub(super) const SEALED: &str = "everbearer-sealed-";
@@ -60,16 +62,11 @@ impl TokenFile {
         let record = self
             .decode(&content.bytes)
             .map_err(|error| error.at(self.path.display()))?;
-        let is_exposed = is_readable_by_others(content.mode) && !self.accepts(content.mode);
+        let is_exposed = content.is_exposed && !is_own_mode(content.mode, self.group_may_read);
         Ok(Loaded {
             stored: Some(Stored::new(record, version(&content.bytes))),
             exposed: (self.checked && is_exposed).then_some(content.mode),
         })
-    }
-
-    /// Returns whether only those may read a file of this mode that may read a record of the store's own.
-    fn accepts(&self, mode: u32) -> bool {
-        check_own_mode(&self.path, mode, self.group_may_read).is_ok()
     }
 
     pub(super) fn replace(
@@ -108,30 +105,40 @@ impl TokenFile {
         let Some(content) = read(&self.path, self.checked)? else {
             return Ok(None);
         };
-        // Another program wrote a bare token; its mode is that program's business.
+        // A bare token was written by another program, which sets its mode.
         if self.checked && is_own(&content.bytes) {
             check_own_mode(&self.path, content.mode, self.group_may_read)?;
         }
         Ok(Some(content))
     }
 
-    /// Returns the file to write, if only its owner may create files beside it.
+    /// Returns the file to write. Other users must not be able to replace it or to create files beside it.
     fn target(&self) -> Result<Target, Error> {
         let target = Target::of(&self.path)?;
         if self.checked {
-            match place::check_own_directory(target.directory()) {
-                // What writes there says so in its own words.
-                Err(Unread::Io(_)) => {}
-                checked => checked.map_err(|unread| cannot_use(&self.path, unread))?,
+            let is_missing = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+            match place::check(&self.path) {
+                Err(Unread::Io(error)) if is_missing(&error) => {} // it is about to be created
+                checked => checked.map_err(|unread| self.cannot_write(unread))?,
             }
+            place::check_own_directory(target.directory())
+                .map_err(|unread| self.cannot_write(unread))?;
         }
         Ok(target)
+    }
+
+    fn cannot_write(&self, unread: Unread) -> Error {
+        match unread {
+            Unread::Io(error) => cannot_write(&self.path, error),
+            unread => cannot_use(&self.path, unread),
+        }
     }
 
     fn decode(&self, content: &[u8]) -> Result<Record, Error> {
         let text = std::str::from_utf8(content).map_err(|_| {
             Error::unreadable("holds bytes that are no text: replace it with a token")
         })?;
+        let text = without_line_breaks(text);
         if !text.trim_start().starts_with(SEALED) {
             return Record::decode(text);
         }
@@ -155,6 +162,8 @@ impl TokenFile {
 
 /// Returns whether the store wrote this: a record, or a sealed one.
 fn is_own(content: &[u8]) -> bool {
+    let mark = "\u{feff}".as_bytes();
+    let content = content.strip_prefix(mark).unwrap_or(content);
     let content = content.trim_ascii_start();
     content.starts_with(b"{") || content.starts_with(SEALED.as_bytes())
 }
