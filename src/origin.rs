@@ -9,11 +9,12 @@ use crate::error::{Error, ErrorKind};
 
 /// A scheme, a host and a port (RFC 6454): the unit in which tokens are allowed to go somewhere.
 ///
-/// Only https is accepted, and plain http to this machine itself (`localhost`, 127.0.0.0/8,
-/// `[::1]`): a token on plain http is a token for everyone on the way.
+/// Only https is accepted, and plain http to a loopback address (`localhost`, 127.0.0.0/8, `[::1]`): on plain
+/// http, others on the network can read the token.
 /// [`TokenProviderBuilder::allow_plain_http_to`](crate::TokenProviderBuilder::allow_plain_http_to) and
-/// [`AuthApiBuilder::allow_plain_http_to`](crate::AuthApiBuilder::allow_plain_http_to) make exceptions. `wss` and `ws` (RFC 6455, section 3)
-/// count as https and http, since a WebSocket begins with a request to that origin.
+/// [`AuthApiBuilder::allow_plain_http_to`](crate::AuthApiBuilder::allow_plain_http_to) make exceptions. `wss`
+/// and `ws` (RFC 6455, section 3) count as https and http, since a WebSocket begins with a request to that
+/// origin.
 ///
 /// # Examples
 ///
@@ -77,8 +78,7 @@ impl Origin {
             "http" | "ws" if is_loopback(host) || plain_http.allows(host) => Scheme::Http,
             "http" | "ws" => {
                 return refuse(&format!(
-                    "plain http is open to everyone on the way, and allowed for loopback addresses only; use \
-                     https{}",
+                    "plain http is not encrypted, and allowed for loopback addresses only; use https{}",
                     plain_http.advice()
                 ));
             }
@@ -166,7 +166,7 @@ impl PlainHttp {
                 return Err(Error::new(
                     ErrorKind::Config,
                     format!(
-                        "{}: that is no host; give it in full and in lower case, without a scheme, a port or a \
+                        "{}: the argument is not a host; give it in full and in lower case, without a scheme, a port or a \
                          path, such as `auth.internal`",
                         self.method
                     ),
@@ -278,7 +278,9 @@ mod tests {
         ] {
             let error = validated(host).unwrap_err();
             assert!(
-                error.to_string().contains("allow: that is no host"),
+                error
+                    .to_string()
+                    .contains("allow: the argument is not a host"),
                 "{host}"
             );
         }

@@ -80,8 +80,9 @@ impl AuthApiBuilder {
     /// Build it with [`redirect::Policy::none`](reqwest::redirect::Policy::none). One that follows
     /// redirects takes no secret elsewhere, since bodies are sent in a way that it cannot send
     /// again, and it drops credentials when it changes the origin; an answer from another URL than
-    /// the one that was asked is refused. If it has a proxy, calls to a loopback address go there
-    /// in the clear; a client of its own takes no proxy for those.
+    /// the one that was asked is refused. If it has a proxy, calls on plain http, to a loopback address
+    /// or to a host that [`allow_plain_http_to`](Self::allow_plain_http_to) names, go there in the clear; a client
+    /// of its own takes no proxy for those.
     ///
     /// Set its [`pool_idle_timeout`](reqwest::ClientBuilder::pool_idle_timeout) to a few seconds: servers
     /// and middleboxes close idle connections, often silently, and a call on such a connection may fail or
@@ -166,7 +167,7 @@ impl AuthApi {
 
 fn own_client(origin: &Origin, most_idle: usize) -> Result<reqwest::Client, Error> {
     let client = reqwest::Client::builder();
-    // Plain http is for this machine only: not for a proxy that the environment names.
+    // Plain http is not for a proxy that the environment names.
     let client = if origin.is_encrypted() {
         client
     } else {

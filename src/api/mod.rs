@@ -249,14 +249,14 @@ impl fmt::Debug for AuthApi {
     }
 }
 
-/// Returns the ID in the body, or else in the header. One that contains a secret of the request counts as none:
+/// Returns the ID in the body, or else in the header. One that contains a secret of the request does not count:
 /// to revoke the token, it would be sent in a URL.
 fn token_id(in_body: Option<String>, answer: &Answer<'_>) -> Option<String> {
-    in_body
-        .filter(|id| !id.is_empty())
-        .or_else(|| answer.header("x-token-id").map(str::to_owned))
-        .filter(|id| {
-            let mut secrets = answer.secrets.iter();
-            !secrets.any(|secret| secret.len() >= ECHO && id.contains(secret))
-        })
+    let has_secret = |id: &str| {
+        let mut secrets = answer.secrets.iter();
+        secrets.any(|secret| secret.len() >= ECHO && id.contains(secret))
+    };
+    let in_header = answer.header("x-token-id").map(str::to_owned);
+    let mut ids = [in_body, in_header].into_iter().flatten();
+    ids.find(|id| !id.is_empty() && !has_secret(id))
 }

@@ -217,7 +217,7 @@ impl AuthError {
 }
 
 impl<T> fmt::Debug for TokenResponse<T> {
-    /// Without what contains the token.
+    /// Leaves out the fields and scopes that contain the token.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let token = self.access_token.expose();
         let shown = |text: &str| is_fit_to_show(text, token).then(|| text.to_owned());

@@ -31,12 +31,12 @@ pub enum ErrorKind {
     Issuer,
     /// The caller waited as long as the policy allows; its source is the last failure, if any.
     WaitTimeout,
-    /// The file of a [`SecretSource`](crate::SecretSource) is missing, empty or unreadable; the text
-    /// names the path. The next attempt may succeed.
+    /// The file of a [`SecretSource`](crate::SecretSource) is missing, empty or unreadable, or another user can
+    /// replace it; the text names the path. The next attempt may succeed.
     Secret,
     /// A [`TokenStore`](crate::TokenStore) cannot be read or written, or holds no whole record.
     Store,
-    /// Somebody else has changed what a [`TokenStore`](crate::TokenStore) holds.
+    /// Another process has changed what a [`TokenStore`](crate::TokenStore) holds.
     Conflict,
     /// As many sets of scopes have tokens as the policy allows.
     TooManyScopeSets,

@@ -1,4 +1,4 @@
-//! Leaving out of an error what repeats a secret.
+//! Withholds the parts of an error that repeat a secret.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -6,62 +6,117 @@ use std::sync::Arc;
 
 use super::Error;
 use crate::text::{echoes, echoes_in_code, on_one_line};
+use crate::unwind::caught;
 
-/// How many causes are searched, and how many characters of each.
+/// How many causes are searched, and how many characters of each. Longer ones are cut to this.
 const MOST_CAUSES: usize = 16;
-const LONGEST_CAUSE: usize = 4_096;
+const LONGEST_CAUSE: usize = 16_384;
 
 const WITHHELD: &str = "(withheld: it repeats a secret)";
 
 impl Error {
     /// Replaces what repeats one of these secrets: the server's message, its code, the source with its causes.
+    /// A source that is too long to be searched is replaced by the beginning of its text.
     pub(crate) fn without(self, secrets: &[&str]) -> Self {
         let repeats = |text: &str| echoes(text, secrets.iter().copied());
-        let is_message_withheld = self.inner.message.as_deref().is_some_and(repeats);
-        let is_code_withheld = (self.code()).is_some_and(|code| echoes_in_code(code, secrets));
-        let is_source_withheld = causes(&self).any(|cause| repeats(&cause));
-        if !(is_message_withheld || is_code_withheld || is_source_withheld) {
+        let causes = Causes::of(&self);
+        let code = self.code().filter(|code| echoes_in_code(code, secrets));
+        let is_code_withheld = code.is_some();
+        // Secrets may be many, so they are searched for in all texts at once.
+        let message = self.inner.message.as_deref().unwrap_or_default();
+        let is_text_clean = !repeats(&format!("{message}\n{}", causes.searched));
+        if is_text_clean && !is_code_withheld && !causes.is_cut {
             return self;
         }
+        let is_message_withheld = !is_text_clean && repeats(message);
+        let is_source_withheld = !is_text_clean && repeats(&causes.searched);
         let mut error = self;
         let inner = Arc::make_mut(&mut error.inner);
         if is_message_withheld {
             inner.message = Some(WITHHELD.to_owned());
         }
         if let Some(code) = inner.code.as_mut().filter(|_| is_code_withheld) {
-            inner.text = inner.text.replace(code.as_str(), WITHHELD);
+            if let Some(text) = inner.text.strip_suffix(code.as_str()) {
+                inner.text = format!("{text}{WITHHELD}");
+            }
             WITHHELD.clone_into(code);
         }
         if is_source_withheld {
-            return error.with_source(Withheld);
+            return error.with_source(Replacement(WITHHELD.to_owned()));
+        }
+        if causes.is_cut {
+            return error.with_source(Replacement(causes.shown));
         }
         error
     }
 }
 
-/// Each cause as it is shown, in both ways.
-fn causes(error: &Error) -> impl Iterator<Item = String> {
-    let first = error.source();
-    let chain = std::iter::successors(first, |cause: &&dyn StdError| (*cause).source());
-    chain.take(MOST_CAUSES).flat_map(|cause| {
-        [
-            on_one_line(&cause, LONGEST_CAUSE),
-            on_one_line(&format_args!("{cause:?}"), LONGEST_CAUSE),
-        ]
-    })
+/// The causes of an error as text.
+struct Causes {
+    /// As `Display` shows them.
+    shown: String,
+    /// As `Display` and as `Debug` show them.
+    searched: String,
+    /// Whether there is more than was searched.
+    is_cut: bool,
 }
 
-/// In the place of a source that repeats a secret.
-#[derive(Debug)]
-struct Withheld;
-
-impl fmt::Display for Withheld {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(WITHHELD)
+impl Causes {
+    fn of(error: &Error) -> Self {
+        let (mut shown, mut searched, mut is_cut) = (String::new(), String::new(), false);
+        let mut cause = error.source();
+        for number in 0.. {
+            let Some(present) = cause else { break };
+            if number == MOST_CAUSES {
+                is_cut = true;
+                break;
+            }
+            // A user's code, which may panic.
+            let texts = caught(|| {
+                let debug = format_args!("{present:?}");
+                [
+                    on_one_line(&present, LONGEST_CAUSE + 1),
+                    on_one_line(&debug, LONGEST_CAUSE + 1),
+                ]
+            });
+            let [display, debug] = texts.unwrap_or_else(|| {
+                is_cut = true;
+                ["its text cannot be formatted".to_owned(), String::new()]
+            });
+            is_cut |= [&display, &debug]
+                .iter()
+                .any(|text| text.chars().count() > LONGEST_CAUSE);
+            if !shown.ends_with(&display) {
+                let separator = if shown.is_empty() { "" } else { ": " };
+                shown = format!("{shown}{separator}{display}");
+            }
+            searched = format!("{searched}\n{display}\n{debug}");
+            cause = caught(|| present.source()).flatten();
+        }
+        Self {
+            shown: on_one_line(&shown, LONGEST_CAUSE),
+            searched,
+            is_cut,
+        }
     }
 }
 
-impl StdError for Withheld {}
+/// The text in the place of a source.
+struct Replacement(String);
+
+impl fmt::Debug for Replacement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for Replacement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl StdError for Replacement {}
 
 #[cfg(test)]
 mod tests {
@@ -90,6 +145,10 @@ mod tests {
                 "the server answers x: (withheld: it repeats a secret)",
             ),
             (
+                new("an").with_code("an").with_message("no".to_owned()),
+                "the server answers an: no",
+            ),
+            (
                 new("hunter2").with_code("hunter2"),
                 "the server answers (withheld: it repeats a secret)",
             ),
@@ -111,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn s9_of_a_cause_that_never_ends_only_the_beginning_is_searched() {
+    fn s9_a_cause_that_is_too_long_to_be_searched_is_replaced_by_its_beginning() {
         #[derive(Debug)]
         struct Endless;
 
@@ -125,8 +184,32 @@ mod tests {
 
         impl StdError for Endless {}
 
-        let error = Error::transient(Endless).without(SECRETS);
-        let source = error.source().unwrap();
-        assert!(source.downcast_ref::<Endless>().is_some());
+        let text = format!("{}correct-horse", "x".repeat(LONGEST_CAUSE));
+        for error in [Error::transient(Endless), Error::transient(text)] {
+            let error = error.without(SECRETS);
+            let shown = format!("{error:?}");
+            assert!(
+                shown.len() < 2 * LONGEST_CAUSE && !shown.contains("correct-"),
+                "{shown}"
+            );
+        }
+    }
+
+    #[test]
+    fn e17_a_cause_whose_text_panics_is_replaced() {
+        #[derive(Debug)]
+        struct Panics;
+
+        impl fmt::Display for Panics {
+            fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+                panic!("no text")
+            }
+        }
+
+        impl StdError for Panics {}
+
+        let error = Error::terminal(Panics).without(SECRETS);
+        assert_eq!(error.kind(), ErrorKind::Denied);
+        assert!(format!("{error:?}").contains("its text cannot be formatted"));
     }
 }

@@ -25,7 +25,8 @@ impl TokenProvider {
     #[cfg(feature = "reqwest-middleware")]
     pub(crate) fn allowed_origin(&self, url: &str) -> Result<Origin, Error> {
         let origin = Origin::of(&parse_url(url)?, &self.shared.settings.plain_http)?;
-        if origin.is_exposed() {
+        // Those of the provider were logged when it was built.
+        if origin.is_exposed() && !self.shared.settings.origins.contains(&origin) {
             observe::log_exposed_origin(self.name(), &origin.to_string());
         }
         Ok(origin)

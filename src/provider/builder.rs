@@ -356,14 +356,13 @@ fn allowed(
 }
 
 impl fmt::Debug for TokenProviderBuilder {
-    /// Without the issuer, the store and the clock, whose `Debug` is a user's, and without the origins, which are
-    /// not checked yet and may hold a password.
+    /// Without the issuer, the store and the clock, whose `Debug` is a user's, and without the origins and hosts,
+    /// which are not checked yet and may hold a password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TokenProviderBuilder")
             .field("name", &self.name)
             .field("credential", &self.credential)
             .field("scopes", &self.scopes)
-            .field("plain_http", &self.plain_http)
             .field("refusal_statuses", &self.refusals)
             .field("policies", &self.policies)
             .field("shutdown_policy", &self.shutdown)

@@ -200,7 +200,7 @@ fn revoke(shared: &Arc<Shared>, tasks: &mut Tasks, Retired { left, .. }: Retired
         let (shared, revoked) = (Arc::clone(shared), token.clone());
         let revocation = async move {
             let call = shared.settings.issuer.revoke(Bearer::ShortTerm(&token));
-            bounded_call(&shared, call).await
+            bounded_call(&shared, &[token.expose()], call).await
         };
         tasks.start(span, revocation, |outcome| {
             Ended::Revocation(revoked, outcome)

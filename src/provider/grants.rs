@@ -9,7 +9,7 @@ use crate::clock::Moment;
 use crate::error::{Error, ErrorKind};
 use crate::issuer::Grant;
 use crate::machine::Event;
-use crate::token::LongTermToken;
+use crate::token::{Bearer, LongTermToken};
 
 /// A pause that the server requested for the grant. It applies to all scope sets.
 #[derive(Debug)]
@@ -32,11 +32,13 @@ impl GrantPause {
 pub(super) async fn obtain(shared: &Shared, grant: &Grant) -> Result<LongTermToken, Error> {
     check_pause(shared)?;
     let issuer = &shared.settings.issuer;
-    let mut outcome = bounded_call(shared, issuer.obtain(grant)).await;
+    let mut outcome = bounded_call(shared, &[], issuer.obtain(grant)).await;
     if outcome.as_ref().is_err_and(is_plain_refusal) && grant.is_replaced() {
-        outcome = bounded_call(shared, issuer.obtain(grant)).await;
+        outcome = bounded_call(shared, &[], issuer.obtain(grant)).await;
     }
-    outcome.inspect_err(|error| note_pause(shared, error, None))
+    outcome
+        .inspect(|token| shared.check_id(Bearer::from(token)))
+        .inspect_err(|error| note_pause(shared, error, None))
 }
 
 fn is_plain_refusal(error: &Error) -> bool {

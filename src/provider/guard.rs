@@ -42,14 +42,16 @@ pub(super) fn panicked() -> Error {
     )
 }
 
-/// Runs a call of the issuer with `RetryPolicy::exchange_timeout`. Its error repeats no secret.
+/// Runs a call of the issuer, which sends these tokens, with `RetryPolicy::exchange_timeout`. Its error repeats
+/// no secret.
 pub(super) async fn bounded_call<T>(
     shared: &Shared,
+    sent: &[&str],
     call: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, Error> {
     let limit = shared.settings.policies.retry.exchange_timeout;
     match tokio::time::timeout(limit, call).await {
-        Ok(outcome) => outcome.map_err(|error| shared.without_secrets(error)),
+        Ok(outcome) => outcome.map_err(|error| shared.without_secrets(error, sent)),
         Err(_) => Err(Error::new(
             ErrorKind::Timeout,
             format!("the auth server has not answered within {limit:?}"),

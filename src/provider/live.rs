@@ -78,8 +78,13 @@ impl LiveTokens {
         }
     }
 
-    pub(super) fn tokens(&self) -> impl Iterator<Item = ShortTermToken> {
-        self.tokens.values().map(|minted| minted.token.clone())
+    /// Returns the newest tokens, up to this number of bytes of text.
+    pub(super) fn newest(&self, most: usize) -> impl Iterator<Item = ShortTermToken> {
+        let newest = self.tokens.values().rev().map(|minted| &minted.token);
+        newest.scan(most, |left, token| {
+            *left = left.checked_sub(token.expose().len())?;
+            Some(token.clone())
+        })
     }
 
     /// Returns the tokens of this lane.

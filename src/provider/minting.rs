@@ -10,7 +10,7 @@ use crate::clock::Moment;
 use crate::error::Error;
 use crate::issuer::Exchanged;
 use crate::observe;
-use crate::token::{Judgement, Lifetime, LongTermToken, ShortTermToken};
+use crate::token::{Bearer, Judgement, Lifetime, LongTermToken, ShortTermToken};
 
 /// The short-term token that a successful exchange brought.
 #[derive(Debug)]
@@ -45,7 +45,8 @@ pub(super) async fn mint(
     let exchange = settings.issuer.exchange(long_term, &lane.scopes);
     let exchanged = exchange.await;
     let Exchanged { token, replacement } =
-        exchanged.map_err(|error| shared.without_secrets(error))?;
+        exchanged.map_err(|error| shared.without_secrets(error, &[long_term.expose()]))?;
+    shared.check_id(Bearer::from(&token));
     let Judgement {
         lifetime,
         left_out,

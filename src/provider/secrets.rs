@@ -1,51 +1,58 @@
-//! What the provider holds that no error may repeat.
+//! Keeps the secrets of the provider out of errors and of shown token IDs.
 
 use super::shared::Shared;
 use crate::error::Error;
 use crate::issuer::Grant;
 use crate::token::{Bearer, LongTermToken, ShortTermToken};
 
+/// How many bytes of short-term tokens are searched for, the newest tokens first.
+const MOST_SEARCHED: usize = 16 * 1024 * 1024;
+/// The same in a shutdown, in which thousands of revocations may fail at the same time.
+const MOST_SEARCHED_IN_SHUTDOWN: usize = 128 * 1024;
+/// The shortest secret that an ID is searched for, in bytes: a shorter one may be a part of any ID.
+const SHORTEST_IN_ID: usize = 8;
+
 impl Shared {
-    /// Returns an error of the issuer or the store without what repeats a secret that the provider holds: a
-    /// token of either tier, or the secret of a grant.
-    pub(super) fn without_secrets(&self, error: Error) -> Error {
-        let (long_term, short_term): (_, Vec<_>) = {
+    /// Withholds the parts of an error of the issuer or the store that repeat a secret: a token of either tier,
+    /// the secret of a grant, or one of those that the call has `sent`.
+    pub(super) fn without_secrets(&self, error: Error, sent: &[&str]) -> Error {
+        let (long_term, short_term) = {
             let engine = self.engine();
-            let used_or_live = engine.tokens_in_use().chain(engine.live.tokens());
-            (engine.long_term_tokens(), used_or_live.collect())
+            let most = if engine.machine.is_running() {
+                MOST_SEARCHED
+            } else {
+                MOST_SEARCHED_IN_SHUTDOWN
+            };
+            let mut short_term: Vec<ShortTermToken> = engine.tokens_in_use().collect();
+            short_term.extend(engine.live.newest(most));
+            (engine.long_term_tokens(), short_term)
         };
-        self.without(error, &long_term, &short_term)
-    }
-
-    /// Like [`without_secrets`](Self::without_secrets), after a revocation of this token at shutdown. Of the
-    /// tokens that are not in use, it looks for this one only: a shutdown may revoke thousands.
-    pub(super) fn without_secrets_and(&self, error: Error, revoked: Bearer<'_>) -> Error {
-        let (mut long_term, mut short_term) = {
-            let engine = self.engine();
-            let used: Vec<ShortTermToken> = engine.tokens_in_use().collect();
-            (engine.long_term_tokens(), used)
-        };
-        match revoked {
-            Bearer::LongTerm(token) => long_term.push(token.clone()),
-            Bearer::ShortTerm(token) => short_term.push(token.clone()),
-        }
-        self.without(error, &long_term, &short_term)
-    }
-
-    fn without(
-        &self,
-        error: Error,
-        long_term: &[LongTermToken],
-        short_term: &[ShortTermToken],
-    ) -> Error {
-        let settings = &self.settings;
-        let grants = settings.recover_with.iter().chain(&settings.rotate_with);
-        let secrets: Vec<&str> = grants
-            .filter_map(Grant::held_secret)
+        let secrets: Vec<&str> = (self.grants().filter_map(Grant::held_secret))
+            .chain(sent.iter().copied())
             .chain(long_term.iter().map(LongTermToken::expose))
             .chain(short_term.iter().map(ShortTermToken::expose))
             .collect();
-        // Outside the engine's lock: the texts of causes are user code.
+        // Outside the engine's lock, since the texts of causes are user code.
         error.without(&secrets)
+    }
+
+    /// Hides the ID of a token that was just obtained if it contains another secret of the provider.
+    pub(super) fn check_id(&self, token: Bearer<'_>) {
+        let Some(id) = token.shown_id() else { return };
+        let long_term = self.engine().long_term_tokens();
+        let mut secrets = (self.grants().filter_map(Grant::held_secret))
+            .chain(long_term.iter().map(LongTermToken::expose));
+        if secrets.any(|secret| {
+            secret.len() >= SHORTEST_IN_ID
+                && secret != token.token().expose()
+                && id.contains(secret)
+        }) {
+            token.hide_id();
+        }
+    }
+
+    fn grants(&self) -> impl Iterator<Item = &Grant> {
+        let settings = &self.settings;
+        settings.recover_with.iter().chain(&settings.rotate_with)
     }
 }

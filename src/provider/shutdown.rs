@@ -217,7 +217,8 @@ fn attempt(
         let issuer = &shared.settings.issuer;
         let call = async {
             let outcome = issuer.revoke(doomed.bearer()).await;
-            outcome.map_err(|error| shared.without_secrets_and(error, doomed.bearer()))
+            outcome
+                .map_err(|error| shared.without_secrets(error, &[doomed.bearer().token().expose()]))
         };
         let outcome = guarded_within(span, call).await;
         (doomed, outcome.unwrap_or_else(|| Err(panicked())))

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use zeroize::Zeroizing;
@@ -54,6 +55,8 @@ pub(crate) struct Issued {
     pub(super) claims: Claims,
     pub(super) scopes: Vec<String>,
     token_id: Option<String>,
+    /// Whether the ID contains a secret and is not shown.
+    is_id_hidden: AtomicBool,
     expires_in: Option<Duration>,
     expires_at: Option<UnixMillis>,
     server_time: Option<UnixMillis>,
@@ -68,8 +71,15 @@ impl Issued {
 
     /// Returns the ID for logs, if it is fit to be shown.
     pub(super) fn shown_id(&self) -> Option<&str> {
+        if self.is_id_hidden.load(Ordering::Relaxed) {
+            return None;
+        }
         let token = self.bearer.expose();
         self.token_id().filter(|id| is_fit_to_show(id, token))
+    }
+
+    pub(super) fn hide_id(&self) {
+        self.is_id_hidden.store(true, Ordering::Relaxed);
     }
 
     /// The earlier of the two ends that are stated as a date.
@@ -198,6 +208,7 @@ impl<T: From<Issued>> TokenBuilder<T> {
             claims: Claims::decode(&self.token),
             scopes: self.scopes,
             token_id: self.token_id,
+            is_id_hidden: AtomicBool::new(false),
             expires_in: self.expires_in,
             expires_at: self.expires_at,
             server_time: self.server_time,

@@ -68,7 +68,8 @@ pub struct LongTermToken(Arc<Issued>);
 pub struct ShortTermToken(Arc<Issued>);
 
 impl LongTermToken {
-    /// A long-term token of which nothing else is known. If it is a JWT, its claims are decoded.
+    /// A long-term token of which nothing else is known. If it is a JWT, its claims are decoded. A byte order mark
+    /// at the start and line breaks at the end are left out.
     ///
     /// # Errors
     ///
@@ -78,7 +79,8 @@ impl LongTermToken {
         Self::builder(token.as_ref()).build()
     }
 
-    /// A long-term token together with what the server said about it.
+    /// A long-term token together with what the server said about it. A byte order mark at the start and line
+    /// breaks at the end are left out.
     pub fn builder(token: &str) -> TokenBuilder<Self> {
         TokenBuilder::new(token)
     }
@@ -90,8 +92,8 @@ impl LongTermToken {
 
     /// The ID by which it can be revoked, if the server gave one: `token_id`, or the JWT's `jti`.
     ///
-    /// It is what the server sent. In logs, events and `Debug`, the provider leaves out an ID that contains the
-    /// token, is longer than 256 bytes or holds control characters.
+    /// It is what the server sent. Logs, events and `Debug` leave out an ID that is longer than 256 bytes, holds
+    /// control characters, or contains the token, unless that is an opaque one of less than 16 bytes.
     pub fn token_id(&self) -> Option<&str> {
         self.0.token_id()
     }
@@ -161,8 +163,8 @@ impl ShortTermToken {
 
     /// The ID by which it can be revoked, if the server gave one: `token_id`, or the JWT's `jti`.
     ///
-    /// It is what the server sent. In logs, events and `Debug`, the provider leaves out an ID that contains the
-    /// token, is longer than 256 bytes or holds control characters.
+    /// It is what the server sent. Logs, events and `Debug` leave out an ID that is longer than 256 bytes, holds
+    /// control characters, or contains the token, unless that is an opaque one of less than 16 bytes.
     pub fn token_id(&self) -> Option<&str> {
         self.0.token_id()
     }
@@ -262,6 +264,14 @@ impl<'a> Bearer<'a> {
         match self {
             Self::LongTerm(token) => token.shown_id(),
             Self::ShortTerm(token) => token.shown_id(),
+        }
+    }
+
+    /// Leaves the ID out of logs and events.
+    pub(crate) fn hide_id(self) {
+        match self {
+            Self::LongTerm(token) => token.0.hide_id(),
+            Self::ShortTerm(token) => token.0.hide_id(),
         }
     }
 

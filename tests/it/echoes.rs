@@ -317,3 +317,68 @@ async fn s9_an_error_of_an_issuer_is_searched_for_each_secret_of_the_provider() 
     assert!(!shown.contains(&LONG_TERM[..8]), "{shown}");
     assert!(shown.contains("(withheld: it repeats a secret)"), "{shown}");
 }
+
+/// A server that answers a revocation with another token.
+#[tokio::test(start_paused = true)]
+async fn s9_a_report_of_a_shutdown_repeats_no_token() {
+    let tokens = ["st_9f3d2c7b51e0a8d4", "st_2b6e8d0f4a1c3e57"];
+    let (log, _logging) = log_everything();
+    let issuer = ScriptedIssuer::new();
+    issuer.script(tokens.map(|token| {
+        Answer::from_fn(move |_| {
+            let builder = ShortTermToken::builder(token).expires_in(secs(900));
+            builder.token_id(format!("id-{}", &token[..5])).build()
+        })
+    }));
+    for token in tokens {
+        issuer.script_revocations([Answer::error(Error::terminal(format!("not {token}")))]);
+    }
+    let provider = builder(&issuer).build().unwrap();
+    provider.token().await.unwrap();
+    provider.scoped(["a"]).token().await.unwrap();
+    let report = provider.shutdown().await;
+    assert!(!report.is_clean());
+    let shown = format!("{report:?} {report} {}", log.text());
+    for token in tokens {
+        assert!(!shown.contains(&token[..10]), "{shown}");
+    }
+}
+
+/// The long-term token that a call has sent may have been replaced meanwhile.
+#[tokio::test(start_paused = true)]
+async fn s9_an_error_repeats_no_token_that_was_replaced_during_the_call() {
+    let issuer = ScriptedIssuer::new();
+    let quoting = Error::transient(format!("not with {LONG_TERM}"));
+    issuer.script([Answer::error(quoting).after(secs(1))]);
+    let long_term = LongTermToken::new(LONG_TERM).unwrap();
+    let provider = TokenProvider::builder(issuer.clone(), long_term)
+        .clock(everbearer::testkit::ManualClock::new());
+    let provider = provider.build().unwrap();
+    let waiting = tokio::spawn({
+        let provider = provider.clone();
+        async move { provider.token().await }
+    });
+    settle().await;
+    provider.renew(LongTermToken::new("lt_2b6e8d0f4a1c3e57").unwrap());
+    let error = waiting.await.unwrap().unwrap_err();
+    assert!(!format!("{error:?}").contains(LONG_TERM), "{error:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn s8_an_id_that_contains_the_long_term_token_is_not_shown() {
+    let (log, _logging) = log_everything();
+    let issuer = ScriptedIssuer::new();
+    issuer.otherwise(Answer::from_fn(|_| {
+        let builder = ShortTermToken::builder("a.b.c").expires_in(secs(900));
+        builder.token_id(format!("of-{LONG_TERM}")).build()
+    }));
+    let long_term = LongTermToken::new(LONG_TERM).unwrap();
+    let provider = TokenProvider::builder(issuer.clone(), long_term)
+        .clock(everbearer::testkit::ManualClock::new());
+    let provider = provider.build().unwrap();
+    provider.token().await.unwrap();
+    let report = provider.shutdown().await;
+    let shown = format!("{report:?} {}", log.text());
+    assert!(!shown.contains(LONG_TERM), "{shown}");
+    assert_eq!(issuer.revoked(), [format!("of-{LONG_TERM}")]);
+}

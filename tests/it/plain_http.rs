@@ -72,10 +72,13 @@ async fn s13_a_token_goes_on_plain_http_to_the_host_that_was_named_and_to_no_oth
             .middleware()
             .origins([format!("http://{other}")])
             .unwrap_err();
-        provider
-            .middleware()
-            .origins(["http://127.0.0.1:1"])
-            .unwrap();
+        let middleware = provider.middleware().origins([&origins[0]]).unwrap();
+        let client = reqwest_middleware::ClientBuilder::new(client.clone());
+        let client = client.with(middleware).build();
+        client.get(&origins[0]).send().await.unwrap();
+        let requests = server.received_requests().await.unwrap();
+        let last = requests.last().unwrap();
+        assert!(last.headers.contains_key("authorization"), "{last:?}");
     }
 
     let log = log.text();
@@ -115,7 +118,10 @@ fn s13_without_the_permission_the_error_names_it() {
             .build()
             .unwrap_err(),
     ] {
-        assert!(error.to_string().contains("that is no host"), "{error}");
+        assert!(
+            error.to_string().contains("the argument is not a host"),
+            "{error}"
+        );
     }
 }
 

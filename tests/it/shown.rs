@@ -102,8 +102,9 @@ fn s11_a_builder_shows_no_password_of_a_url() {
         ScriptedIssuer::new(),
         LongTermToken::new("lt_0d51e9bd2f6449cf").unwrap(),
     )
-    .origins([url.as_str()]);
-    let api = everbearer::AuthApi::builder(&url);
+    .origins([url.as_str()])
+    .allow_plain_http_to(url.as_str());
+    let api = everbearer::AuthApi::builder(&url).allow_plain_http_to(&url);
     let mut shown = format!("{builder:?} {api:?}");
     shown += &format!("{:?} {:?}", builder.build(), api.build());
     assert!(!shown.contains(SECRET), "{shown}");

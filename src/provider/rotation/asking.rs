@@ -49,10 +49,21 @@ async fn ask_now(shared: &Shared, keeper: &mut Keeper) -> Result<LongTermToken, 
             Some(authority) => (authority.clone(), true),
             None => (authorize(shared, keeper).await?, false),
         };
-        match bounded_call(shared, issuer.rotate(&grant, &authority)).await {
+        match bounded_call(
+            shared,
+            &[authority.expose()],
+            issuer.rotate(&grant, &authority),
+        )
+        .await
+        {
             Err(error) if is_old && is_refused(&error) => {
                 let authority = authorize(shared, keeper).await?;
-                bounded_call(shared, issuer.rotate(&grant, &authority)).await?
+                bounded_call(
+                    shared,
+                    &[authority.expose()],
+                    issuer.rotate(&grant, &authority),
+                )
+                .await?
             }
             outcome => outcome?,
         }
@@ -99,7 +110,7 @@ async fn authorize(shared: &Shared, keeper: &mut Keeper) -> Result<ShortTermToke
     let (current, scopes) = (record.current().clone(), [TOKENS_WRITE.to_owned()]);
     let asked_at = shared.wall();
     let exchange = shared.settings.issuer.exchange(&current, &scopes);
-    let exchanged = bounded_call(shared, exchange).await?;
+    let exchanged = bounded_call(shared, &[current.expose()], exchange).await?;
     note_minted(shared, &exchanged.token);
     let Some(mut record) = keeper.record().cloned() else {
         return Ok(exchanged.token);

@@ -73,7 +73,12 @@ fn lives(shared: &Shared, token: &LongTermToken) -> bool {
 }
 
 async fn revoke(shared: &Shared, token: Bearer<'_>) -> Result<(), Error> {
-    bounded_call(shared, shared.settings.issuer.revoke(token)).await
+    bounded_call(
+        shared,
+        &[token.token().expose()],
+        shared.settings.issuer.revoke(token),
+    )
+    .await
 }
 
 fn tell_revocation(shared: &Shared, token_id: Option<&str>, error: Option<Error>) {
