@@ -7,6 +7,7 @@ use everbearer::{RefreshPolicy, RetryPolicy, RotationPolicy, ShutdownPolicy};
 use serde::Deserialize;
 
 use crate::duration::Time;
+use crate::place::Places;
 use crate::secret::Source;
 
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
@@ -41,7 +42,7 @@ pub(crate) struct Token {
     pub(crate) file: PathBuf,
     pub(crate) accept_group_readable: bool,
     pub(crate) sealing_key: Option<Source>,
-    /// Of the files of all secrets.
+    /// Skips the permission checks of the token file and of all secret files.
     pub(crate) skip_permission_checks: bool,
 }
 
@@ -205,7 +206,7 @@ impl Shutdown {
 }
 
 impl Config {
-    /// The sections that differ and are only looked at when the daemon starts.
+    /// The sections that differ and are only read when the daemon starts.
     pub(crate) fn needs_restart(&self, other: &Self) -> Vec<&'static str> {
         let differs = [
             ("auth", self.auth != other.auth),
@@ -221,40 +222,62 @@ impl Config {
     }
 }
 
-/// The key, and what is wrong with its value, where the library names one of its policies.
-pub(crate) fn blamed(error: &str) -> Option<(String, String)> {
-    for (setting, key) in [
-        ("RetryPolicy::delays (first)", "retry.first_delay"),
-        ("RetryPolicy::delays (longest)", "retry.longest_delay"),
-        ("RetryPolicy::delays:", "retry.first_delay"),
-        (
-            "AuthApiBuilder::allow_plain_http_to:",
-            "auth.allow_plain_http_to",
-        ),
-        (
-            "TokenProviderBuilder::allow_plain_http_to:",
-            "job.allow_plain_http_to",
-        ),
-        ("the grant's client ID", "auth.client_id"),
-    ] {
-        if let Some(message) = error.strip_prefix(setting) {
-            let message = message.trim_start_matches("is ").trim_start();
-            return Some((key.to_owned(), message.to_owned()));
+/// The keys that set what the library calls by this name at the start of an error.
+const SETTINGS: [(&str, &[&str]); 8] = [
+    ("RetryPolicy::delays (first)", &["retry.first_delay"]),
+    ("RetryPolicy::delays (longest)", &["retry.longest_delay"]),
+    (
+        "RetryPolicy::delays:",
+        &["retry.first_delay", "retry.longest_delay"],
+    ),
+    (
+        "AuthApiBuilder::allow_plain_http_to:",
+        &["auth.allow_plain_http_to"],
+    ),
+    (
+        "TokenProviderBuilder::allow_plain_http_to:",
+        &["job.allow_plain_http_to"],
+    ),
+    ("the grant's client ID", &["auth.client_id"]),
+    ("the grant's client secret", &["auth.client_secret"]),
+    ("the environment variable", &["auth.client_secret"]),
+];
+
+/// The key that an error of the library is about, and the error without the value, which may be a secret in the
+/// wrong place.
+pub(crate) fn blamed(error: &str, places: &Places) -> Option<(String, String)> {
+    let advice = |error: &str| {
+        let advice = error.split_once("; ").map_or(error, |(_, advice)| advice);
+        advice.trim_start_matches(':').trim().to_owned()
+    };
+    if error.starts_with("the secret's file") {
+        return Some(("auth.client_secret".to_owned(), error.to_owned()));
+    }
+    for (name, keys) in SETTINGS {
+        if let Some(rest) = error.strip_prefix(name) {
+            let set = keys.iter().find(|key| places.sets(key));
+            let key = set.or(keys.first())?;
+            let message = if name.ends_with(':') {
+                rest.trim().to_owned()
+            } else {
+                advice(error)
+            };
+            return Some(((*key).to_owned(), message));
         }
     }
     for section in ["refresh", "rotation", "retry", "shutdown"] {
         let policy = format!("{}{}Policy::", &section[..1].to_uppercase(), &section[1..]);
-        if let Some((setting, message)) = error
+        if let Some((setting, rest)) = error
             .strip_prefix(&policy)
             .and_then(|it| it.split_once(' '))
         {
-            return Some((format!("{section}.{setting}"), message.to_owned()));
+            return Some((format!("{section}.{setting}"), advice(rest)));
         }
     }
     None
 }
 
-/// What the library advises, in the words of the config.
+/// Replaces the methods that the library advises to call by keys of the config.
 pub(crate) fn in_keys(text: &str) -> String {
     const SKIP: &str = "`skip_permission_checks = true` under [token]";
 

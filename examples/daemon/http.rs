@@ -13,6 +13,7 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use crate::config::in_keys;
 use crate::duration::show;
 use crate::failure::{Failure, one_line};
 
@@ -100,7 +101,10 @@ async fn readyz(Extract(shown): Extract<Shown>) -> (StatusCode, String) {
             format!("ready: {state}, token good for {left}\n"),
         );
     }
-    let reason = status.last_error.as_ref().map(|error| one_line(error));
+    let reason = status
+        .last_error
+        .as_ref()
+        .map(|error| in_keys(&one_line(error)));
     let reason = reason.unwrap_or_else(|| "no token yet".to_owned());
     (
         StatusCode::SERVICE_UNAVAILABLE,

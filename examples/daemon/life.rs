@@ -9,9 +9,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::config::Config;
+use crate::config::{Config, in_keys};
 use crate::failure::{Failure, one_line};
 use crate::job::Work;
+use crate::place::Places;
 use crate::{http, job, load, report, service};
 
 /// Whether every token is revoked that was to be.
@@ -39,7 +40,7 @@ pub(crate) async fn run(path: &Path) -> Result<bool, Failure> {
 
     let (work, to_do) = watch::channel(work);
     let mut jobs = JoinSet::new();
-    if begin(&config, &provider, &mut signals).await? {
+    if begin(&config, &places, &provider, &mut signals).await? {
         jobs.spawn(job::run(to_do, stopping));
         tell_supervisor(&NotifyState::Ready);
         while signals.next().await == Asked::Reload {
@@ -52,7 +53,7 @@ pub(crate) async fn run(path: &Path) -> Result<bool, Failure> {
             match reloaded {
                 Ok(()) => tracing::info!("read the token file again"),
                 Err(error) => {
-                    let error = one_line(&error);
+                    let error = in_keys(&one_line(&error));
                     tracing::error!(error, "the long-term token stays as it was");
                 }
             }
@@ -85,6 +86,7 @@ pub(crate) async fn run(path: &Path) -> Result<bool, Failure> {
 /// stops the daemon meanwhile.
 async fn begin(
     config: &Config,
+    places: &Places,
     provider: &TokenProvider,
     signals: &mut Signals,
 ) -> Result<bool, Failure> {
@@ -95,11 +97,11 @@ async fn begin(
     let Err(error) = outcome else {
         return Ok(true);
     };
-    if let Some(failure) = service::refusal(config, &error) {
+    if let Some(failure) = service::refusal(config, places, &error) {
         provider.shutdown().await;
         return Err(failure);
     }
-    let error = one_line(&error);
+    let error = in_keys(&one_line(&error));
     tracing::warn!(error, "there is no token yet; the attempts go on");
     Ok(true)
 }
@@ -112,6 +114,11 @@ fn reload(
     work: &watch::Sender<Arc<Work>>,
 ) {
     let taken_up = load::load(path).and_then(|(new, places)| {
+        // The provider keeps what it was started with.
+        if config.job.allow_plain_http_to != new.job.allow_plain_http_to {
+            let message = "it is read at the start only: restart the daemon";
+            return Err(places.failure("job.allow_plain_http_to", message));
+        }
         let work = Work::new(provider, new.job.clone(), &places)?;
         Ok((new, Arc::new(work)))
     });

@@ -11,7 +11,7 @@ use toml::{Table, Value};
 
 use crate::config::Config;
 use crate::failure::{Failure, one_line};
-use crate::place::{PREFIX, Places, is_like_a_key, key_at};
+use crate::place::{PREFIX, Places, is_like_a_key, key_at, line_at};
 
 const SECTIONS: [&str; 8] = [
     "AUTH", "TOKEN", "JOB", "HTTP", "REFRESH", "ROTATION", "RETRY", "SHUTDOWN",
@@ -55,10 +55,9 @@ fn located(path: &Path, text: &str, error: &toml::de::Error) -> Failure {
     let Some(span) = error.span() else {
         return Failure::Config(format!("{place}: {message}"));
     };
-    let before = text.get(..span.start).unwrap_or(text);
-    let number = before.matches('\n').count();
-    let key = key_at(text, number).map_or_else(String::new, |key| format!("{key}: "));
-    Failure::Config(format!("{place}:{}: {key}{message}", number + 1))
+    let key = key_at(text, span.start).map_or_else(String::new, |key| format!("{key}: "));
+    let line = line_at(text, span.start);
+    Failure::Config(format!("{place}:{line}: {key}{message}"))
 }
 
 /// What TOML says, in one line. Where a value is of the wrong kind it would show the value, which
@@ -68,7 +67,7 @@ fn without_values(message: &str) -> String {
     let names_a_value = ["invalid type: ", "invalid value: ", "invalid length "]
         .iter()
         .any(|start| message.starts_with(start));
-    // So may the name of a key be.
+    // The name of a key may be a secret in the wrong place, too.
     let unknown = ["unknown field `", "unknown variant `"].iter();
     for rest in unknown.filter_map(|start| message.strip_prefix(start)) {
         if let Some((key, rest)) = rest.split_once('`')
@@ -86,6 +85,10 @@ fn without_values(message: &str) -> String {
             "that is a section of keys, and no single value".to_owned()
         }
         Some((_, expected)) if names_a_value => {
+            let expected = match expected {
+                "f64" => "a number",
+                expected => expected,
+            };
             format!("that is the wrong kind of value: write {expected}")
         }
         _ => message,
@@ -198,7 +201,10 @@ fn check(places: &Places, config: &Config) -> Result<(), Failure> {
     // Where plain http is allowed to a host, the provider checks it.
     match config.job.url.parse::<Origin>() {
         Err(error) if config.job.allow_plain_http_to.is_none() => {
-            Err(places.failure("job.url", &one_line(&error)))
+            let allow =
+                "use https, or allow it for this host with `allow_plain_http_to` under [job]";
+            let message = one_line(&error).replace("only; use https", &format!("only; {allow}"));
+            Err(places.failure("job.url", &message))
         }
         _ => Ok(()),
     }

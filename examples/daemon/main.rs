@@ -62,12 +62,21 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    let format = std::env::var("LOG_FORMAT").unwrap_or_default();
+    let is_json = match format.as_str() {
+        "" | "text" => false,
+        "json" => true,
+        _ => {
+            eprintln!("error: LOG_FORMAT is neither `json` nor `text`");
+            return ExitCode::from(2);
+        }
+    };
     let filter = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into());
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter.from_env_lossy())
         .with_writer(std::io::stderr)
         .with_ansi(false);
-    if std::env::var_os("LOG_FORMAT").is_some_and(|format| format == "json") {
+    if is_json {
         log.json().init();
     } else {
         log.init();
@@ -86,7 +95,11 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(3),
         Err(failure) => {
-            eprintln!("error: {failure}");
+            if is_json {
+                tracing::error!(%failure, "the daemon does not run");
+            } else {
+                eprintln!("error: {failure}");
+            }
             failure.exit_code()
         }
     }

@@ -42,22 +42,40 @@ impl Source {
 
     /// Why there is no secret, in a few words.
     pub(crate) fn check(&self) -> Result<(), String> {
-        let is_empty = match self {
-            Self::Text(text) => text.trim().is_empty(),
-            Self::Env(name) => std::env::var_os(name)
-                .ok_or_else(|| format!("the environment variable {name} is not set"))?
-                .is_empty(),
-            // Not opened: that could wait for ever.
-            Self::File(path) => {
-                let there = std::fs::metadata(path)
-                    .map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
-                there.is_file() && there.len() == 0
+        match self {
+            Self::Text(text) if text.trim().is_empty() => Err("it is empty".to_owned()),
+            Self::Text(_) => Ok(()),
+            Self::Env(name) => {
+                // The name may be the secret, in the wrong place.
+                let is_name =
+                    |char: char| char.is_ascii_uppercase() || char.is_ascii_digit() || char == '_';
+                let shown = if name.chars().all(is_name) {
+                    name
+                } else {
+                    "that it names"
+                };
+                match std::env::var_os(name) {
+                    None => Err(format!("the environment variable {shown} is not set")),
+                    Some(text) if text.is_empty() => {
+                        Err(format!("the environment variable {shown} is empty"))
+                    }
+                    Some(_) => Ok(()),
+                }
             }
-        };
-        if is_empty {
-            return Err(format!("{self:?} is empty"));
+            Self::File(path) => {
+                let shown = path.display();
+                // Not opened: a FIFO would wait for a writer.
+                let there = std::fs::metadata(path)
+                    .map_err(|error| format!("{shown} cannot be read: {error}"))?;
+                if !there.is_file() {
+                    return Err(format!("{shown} is no regular file"));
+                }
+                if there.len() == 0 {
+                    return Err(format!("{shown} is empty"));
+                }
+                Ok(())
+            }
         }
-        Ok(())
     }
 
     pub(crate) fn sealing_key(&self, skip_permission_checks: bool) -> Result<SealingKey, String> {
@@ -101,11 +119,13 @@ impl<'de> Visitor<'de> for TextOrTable {
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Source, E> {
-        if text.trim_start().starts_with('{') {
-            // A place whose quotes are in the wrong places is not to be sent as a secret.
+        // Docker's env files keep quotes around a value.
+        let is_around =
+            |char: char| char.is_whitespace() || matches!(char, '\'' | '"' | '\u{feff}');
+        if text.trim_start_matches(is_around).starts_with('{') {
             return Err(E::custom(
-                "that looks like a place of the secret: write { file = \"PATH\" } or { env = \"NAME\" }, with \
-                 quotes around the path or the name only",
+                "this looks like { file = \"PATH\" } or { env = \"NAME\" } with wrong quotes: write them around the \
+                 path or the name only; a secret that begins with { must be in a file",
             ));
         }
         Ok(Source::Text(text.to_owned()))

@@ -46,7 +46,7 @@ pub(crate) async fn start(config: &Config, places: &Places) -> Result<TokenProvi
 /// What is wrong with the key that the library names in its words, or else with this one.
 fn wrong(error: &Error, key: &str, places: &Places) -> Failure {
     let error = in_keys(&one_line(error));
-    match blamed(&error) {
+    match blamed(&error, places) {
         Some((key, message)) => places.failure(&key, &message),
         None => places.failure(key, &error),
     }
@@ -102,7 +102,10 @@ fn unusable(error: &Error) -> Failure {
 }
 
 /// Whether there is no use in going on after this error at the start.
-pub(crate) fn refusal(config: &Config, error: &Error) -> Option<Failure> {
+pub(crate) fn refusal(config: &Config, places: &Places, error: &Error) -> Option<Failure> {
+    if error.kind() == ErrorKind::Secret {
+        return Some(wrong(error, "auth.client_secret", places));
+    }
     if error.is_retryable() {
         return None;
     }
@@ -116,7 +119,7 @@ pub(crate) fn refusal(config: &Config, error: &Error) -> Option<Failure> {
             "correct auth.client_id and auth.client_secret, or ask whoever runs the auth server"
                 .to_owned()
         }
-        (ErrorKind::Config, _) => return Some(Failure::Config(text)),
+        (ErrorKind::Config, _) => return Some(wrong(error, "auth.client_secret", places)),
         _ => "see whether auth.base_url and auth.scopes are right".to_owned(),
     };
     Some(Failure::Start(format!(

@@ -109,6 +109,37 @@ async fn it_logs_in_json_and_as_much_as_it_is_told() {
 }
 
 #[tokio::test]
+async fn it_shows_debug_lines_of_the_library_alone() {
+    let server = AuthServer::start().await.unwrap();
+    let mut daemon = Daemon::at(&server);
+    daemon.env.push(("RUST_LOG", "everbearer=debug".to_owned()));
+    daemon.put_token(long_term_token(&server).await.expose());
+    daemon.start();
+    daemon
+        .until_it_logs("DEBUG everbearer: exchange began")
+        .await;
+    daemon.until_it_logs("swapped in a new token").await;
+    assert_eq!(daemon.stop(), 0);
+    assert!(!daemon.read("err").contains("did the job"));
+}
+
+#[tokio::test]
+async fn it_says_why_it_does_not_run_in_the_format_of_the_log() {
+    let server = AuthServer::start().await.unwrap();
+    let mut daemon = Daemon::at(&server);
+    daemon.env.push(("LOG_FORMAT", "json".to_owned()));
+    daemon.change("every", "evry");
+    assert_eq!(daemon.command().status().unwrap().code(), Some(2));
+    let line: serde_json::Value = serde_json::from_str(&daemon.read("err")).unwrap();
+    let failure = line["fields"]["failure"].as_str().unwrap();
+    assert!(failure.contains("job.evry: unknown field"), "{failure}");
+    daemon.env.pop();
+    daemon.env.push(("LOG_FORMAT", "jsno".to_owned()));
+    let (code, line) = daemon.refusal();
+    assert!(code == 2 && line.contains("LOG_FORMAT"), "{line}");
+}
+
+#[tokio::test]
 async fn it_is_not_ready_while_there_is_no_token_and_stops_in_time() {
     let server = AuthServer::start().await.unwrap();
     server.fault_always(Endpoint::ShortTerm, Fault::status(503));

@@ -55,21 +55,44 @@ async fn it_says_in_one_line_what_is_wrong_and_what_to_do() {
             &base_url,
             "base_url = \"http://example.com\"",
             2,
-            "daemon.toml:2: auth.base_url: a token cannot go to http://example.com: plain http is open \
-             to everyone on the way, and allowed for loopback addresses only; use https, or allow it \
-             for this host with `allow_plain_http_to` under [auth]",
+            "daemon.toml:2: auth.base_url: a token cannot go to http://example.com: plain http is \
+             not encrypted, and allowed for loopback addresses only; use https, or allow it for this host with `allow_plain_http_to` under [auth]",
         ),
         (
             "[token]",
             "allow_plain_http_to = \"http://a\"\n[token]",
             2,
-            "daemon.toml:5: auth.allow_plain_http_to: that is no host",
+            "daemon.toml:5: auth.allow_plain_http_to: the argument is not a host",
         ),
         (
             "[token]",
             "client_secret = \"any\"\n[retry]\nfirst_delay = \"2m\"\n[token]",
             2,
             "daemon.toml:7: retry.first_delay: the first is longer than the longest",
+        ),
+        (
+            "[token]",
+            "client_secret = \"any\"\n[retry]\nlongest_delay = \"500ms\"\n[token]",
+            2,
+            "daemon.toml:7: retry.longest_delay: the first is longer than the longest",
+        ),
+        (
+            "[job]\nurl = \"http://127.0.0.1",
+            "[job]\nurl = \"http://jobs",
+            2,
+            "or allow it for this host with `allow_plain_http_to` under [job]",
+        ),
+        (
+            "client_id",
+            "client_secret = { file = \"/dev/null\" }\nclient_id",
+            2,
+            "toml:3: auth.client_secret: /dev/null is no regular file",
+        ),
+        (
+            "every = \"50ms\"",
+            "\"every\" = 50",
+            2,
+            "toml:10: job.every: ",
         ),
         (
             "\"50ms\"",
@@ -87,7 +110,7 @@ async fn it_says_in_one_line_what_is_wrong_and_what_to_do() {
             "[token]",
             "client_secret = \"any\"\n[refresh]\nfraction = 7.0\n[token]",
             2,
-            "daemon.toml:7: refresh.fraction: is 7; it must lie between",
+            "daemon.toml:7: refresh.fraction: it must lie between",
         ),
         (
             "[job]\nurl = \"http://127",
@@ -143,6 +166,11 @@ async fn it_says_in_one_line_what_is_wrong_and_what_to_do() {
     };
     let (code, line) = env("EVERBEARER_JOB__EVERY", "often");
     assert!(code == 2 && line.contains("variable EVERBEARER_JOB__EVERY: job.every: that is no"));
+    let (code, line) = env("EVERBEARER_Job__Every", "0s");
+    assert!(
+        code == 2 && line.contains("variable EVERBEARER_Job__Every: job.every: it must be"),
+        "{line}"
+    );
     let (code, line) = env("EVERBEARER_AUTH__SCOPES", "jobs:read");
     assert!(
         code == 2 && line.contains("write a list, such as"),
@@ -247,6 +275,10 @@ async fn s6_a_secret_in_the_wrong_place_is_not_shown() {
         "[http]\nlisten = \"c2VjcmV0LXNlY3JldA\"\n",
         "[auth]\nclient_secret = { c2VjcmV0LXNlY3JldA = 1 }\n",
         "[auth]\nclient_secret = \"{ file = c2VjcmV0LXNlY3JldA }\"\n",
+        "[token]\nsealing_key = \"\"\"\n[c2VjcmV0]\n\"\"\"\n[auth]\nscopes = 5\n",
+        "[token]\nfile = \"/t\"\n[auth]\nbase_url = \"https://a\"\nclient_id = \"a\"\n\
+         client_secret = { env = \"c2VjcmV0LXNlY3JldA\" }\n[job]\nurl = \"https://a\"\n",
+        "[refresh]\nfraction = \"123456789\"\n",
     ] {
         let daemon = Daemon::at(&server);
         daemon.configure(config);
@@ -273,6 +305,8 @@ async fn a_place_in_the_environment_is_read_as_a_place_or_refused() {
         (format!("{{ path = \"{path}\" }}"), false),
         (format!("{{ file = \"{path}\", env = \"X\" }}"), false),
         (" { file: x }".to_owned(), false),
+        (format!("'{{ file = \"{path}\" }}'"), false),
+        (format!("\"{{ file = '{path}' }}\""), false),
     ] {
         let mut daemon = Daemon::at(&server);
         daemon
@@ -291,4 +325,41 @@ async fn a_place_in_the_environment_is_read_as_a_place_or_refused() {
             assert_eq!(server.counts().long_term.requests, before, "{value}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_secret_file_that_is_of_no_use_is_blamed_on_its_key() {
+    let server = AuthServer::start().await.unwrap();
+    let mut daemon = Daemon::at(&server);
+    let path = daemon.path("secret");
+    daemon.change(
+        "client_id",
+        &format!("client_secret = {{ file = {path:?} }}\nclient_id"),
+    );
+    fs::write(&path, b"hunter2\xff").unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    let (code, line) = daemon.refusal();
+    let key = "daemon.toml:3: auth.client_secret: the secret's file ";
+    assert!(
+        code == 2 && line.contains(key) && line.contains("UTF-8"),
+        "{line}"
+    );
+
+    fs::write(&path, server.client_secret()).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o602)).unwrap();
+    let (code, line) = daemon.refusal();
+    assert!(code == 2 && line.contains(key), "{line}");
+    assert!(
+        line.contains("`skip_permission_checks = true` under [token]"),
+        "{line}"
+    );
+
+    let skip = (
+        "EVERBEARER_TOKEN__SKIP_PERMISSION_CHECKS",
+        "true".to_owned(),
+    );
+    daemon.env.push(skip);
+    daemon.start();
+    daemon.until_it_answers("/readyz", 200, "ready").await;
+    assert_eq!(daemon.stop(), 0);
 }
