@@ -1,7 +1,7 @@
 //! Outages: an exchange of a scope set has failed, and the set has no valid token.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 /// The outages of a provider, one for each scope set, and when the next reminder of them is due.
 #[derive(Debug, Default)]
 pub(super) struct Outages {
-    began: HashMap<LaneId, Outage>,
+    began: BTreeMap<LaneId, Outage>,
     reminder: Option<Reminder>,
 }
 
@@ -80,8 +80,8 @@ impl Outages {
                 }
             }
         }
-        happenings.extend(self.remind(now));
-        let remind_at = self.reminder.map(|reminder| reminder.at);
+        let (reminder, remind_at) = self.remind(now);
+        happenings.extend(reminder);
         (happenings, next.into_iter().chain(remind_at).min())
     }
 
@@ -90,25 +90,32 @@ impl Outages {
         self.began.remove(&lane);
     }
 
-    /// Returns the reminder that is due, and schedules the next one.
-    fn remind(&mut self, now: Moment) -> Option<Happening> {
+    /// Returns the reminder that is due, and when the next one is, as long as a set that is in an outage is used.
+    fn remind(&mut self, now: Moment) -> (Option<Happening>, Option<Moment>) {
+        if self.began.is_empty() {
+            self.reminder = None;
+        }
         let used = self.began.values().filter(|outage| !outage.is_idle);
         let scope_sets = used.clone().count();
         let Some(longest) = used.min_by_key(|outage| outage.since) else {
-            self.reminder = None;
-            return None;
+            return (None, None);
         };
         let due = self.reminder.filter(|reminder| reminder.at <= now);
-        if due.is_some() || self.reminder.is_none() {
-            let pause = due.map_or(FIRST_REMINDER, |due| (due.pause * 2).min(LONGEST_PAUSE));
-            let at = now + pause;
-            self.reminder = Some(Reminder { at, pause });
-        }
-        due.map(|_| Happening::OutageContinues {
+        let next = match (self.reminder, due) {
+            (Some(reminder), None) => reminder,
+            (_, due) => {
+                let pause = due.map_or(FIRST_REMINDER, |due| (due.pause * 2).min(LONGEST_PAUSE));
+                let at = now + pause;
+                Reminder { at, pause }
+            }
+        };
+        self.reminder = Some(next);
+        let told = due.map(|_| Happening::OutageContinues {
             scope_sets,
             lasted: now.since(longest.since),
             error: longest.error.clone(),
-        })
+        });
+        (told, Some(next.at))
     }
 }
 

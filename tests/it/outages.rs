@@ -198,7 +198,6 @@ async fn v2_an_exchange_that_times_out_begins_an_outage_too() {
     };
 }
 
-/// The outage goes on where another runtime takes over, and is over when its set is evicted.
 #[test]
 fn v2_an_outage_outlives_a_runtime() {
     let issuer = ScriptedIssuer::new();
@@ -285,7 +284,37 @@ async fn v2_a_lazy_provider_without_callers_is_not_reminded_of() {
     provider.token().await.unwrap();
     settle().await;
     let told = told(&mut subscription).await;
-    assert!(matches!(&told[..], [Outage::Ended(_, 2, _)]), "{told:?}");
+    // This caller has to wait, so the reminder that is due comes first.
+    let [Outage::Continues(1, _), Outage::Ended(_, 2, _)] = &told[..] else {
+        panic!("{told:?}")
+    };
+}
+
+/// While no caller comes, the pause goes on growing.
+#[tokio::test(start_paused = true)]
+async fn v2_callers_that_come_and_go_do_not_make_reminders_more_frequent() {
+    let issuer = ScriptedIssuer::new();
+    issuer.otherwise(down());
+    let clock = ManualClock::new();
+    let provider = builder(&issuer)
+        .clock(clock.clone())
+        .refresh_policy(RefreshPolicy::default().lazy(true))
+        .scope_policy(ScopePolicy::default().idle(secs(60)))
+        .build()
+        .unwrap();
+    let mut subscription = provider.subscribe();
+    let mut reminders = 0;
+    for _ in 0..100 {
+        provider.token().await.unwrap_err();
+        pass(&clock, 120).await;
+        let told = told(&mut subscription).await;
+        reminders += told
+            .iter()
+            .filter(|it| matches!(it, Outage::Continues(..)))
+            .count();
+    }
+    // 30 s, and then at most so many doublings within 12,000 s.
+    assert!((3..=9).contains(&reminders), "{reminders}");
 }
 
 #[tokio::test(start_paused = true)]
