@@ -116,7 +116,8 @@ impl SecretSource {
     /// - if other users can write to a directory on its path, and it is not sticky.
     ///
     /// Two groups are trusted: one with the owner's number, which is the owner's private group, and that of a
-    /// Kubernetes volume with an `fsGroup`. A Kubernetes secret fits these rules. An `emptyDir` does
+    /// directory with the set-group-ID bit, as Kubernetes sets it for an `fsGroup`, if this process is in that
+    /// group. A Kubernetes secret fits these rules. An `emptyDir` does
     /// not, since all users can write to it. A file that other users can read is read, with one
     /// warning in the log.
     ///

@@ -128,14 +128,15 @@ pub(super) fn log_refused_without_token(provider: &str, origin: &str) {
     });
 }
 
-/// Logs that others may read a file that holds a secret. The span names the provider.
+/// Logs that other users can read a file that holds a secret. The span names the provider.
 pub(crate) fn log_exposed_file(path: &std::path::Path, mode: u32) {
     caught(|| {
         tracing::warn!(
             target: TARGET,
             path = %path.display(),
             mode = %format_args!("{mode:04o}"),
-            "users other than the owner can read a file that holds a secret; set its mode to 0400 or 0600"
+            "other users can read a file that holds a secret; set its mode so that only this process and its \
+             groups can"
         );
     });
 }

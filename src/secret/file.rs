@@ -16,7 +16,7 @@ pub(crate) struct Content {
     pub(crate) bytes: Zeroizing<Vec<u8>>,
     /// The permission bits of the file; 0 where the system has none.
     pub(crate) mode: u32,
-    /// Whether users other than root and the owner can read the file.
+    /// Whether users can read the file who are neither root nor the owner, nor in a group of this process.
     pub(crate) is_exposed: bool,
 }
 
@@ -175,8 +175,9 @@ fn mode(_: &Metadata) -> u32 {
 fn is_exposed(file: &Metadata) -> bool {
     use std::os::unix::fs::MetadataExt as _;
 
-    let is_private = place::is_private_group(file.gid(), file.uid());
-    file.mode() & 0o004 != 0 || (file.mode() & 0o040 != 0 && !is_private)
+    let is_trusted =
+        place::is_private_group(file.gid(), file.uid()) || place::is_own_group(file.gid());
+    file.mode() & 0o004 != 0 || (file.mode() & 0o040 != 0 && !is_trusted)
 }
 
 #[cfg(not(unix))]

@@ -31,7 +31,11 @@ pub(crate) fn check(path: &Path) -> Result<(), Unread> {
             continue;
         }
         let next = at.join(part);
-        let there = fs::symlink_metadata(&next)?;
+        let there = match fs::symlink_metadata(&next) {
+            // The links to open files, such as `/proc/self/fd/3`, have no path. They are the process's own.
+            Err(_) if at.starts_with("/proc") => return Ok(()),
+            there => there?,
+        };
         if there.is_symlink() {
             links += 1;
             if links > MOST_LINKS {
@@ -122,7 +126,7 @@ fn is_writable_by_others(metadata: &Metadata) -> bool {
     let mode = metadata.mode();
     let by_group = mode & BY_GROUP != 0
         && !is_private_group(metadata.gid(), metadata.uid())
-        && !is_volume(metadata);
+        && !is_shared_on_purpose(metadata);
     by_group || mode & BY_OTHERS != 0
 }
 
@@ -131,15 +135,16 @@ pub(super) const fn is_private_group(group: u32, owner: u32) -> bool {
     group == owner
 }
 
-/// Returns whether this is a volume as Kubernetes sets it up for the `fsGroup` of a pod: a directory of root with
-/// the set-group-ID bit, whose group this process is in.
-fn is_volume(metadata: &Metadata) -> bool {
-    let is_set_up = metadata.is_dir() && metadata.uid() == ROOT && metadata.mode() & SET_GROUP != 0;
-    let is_member = |group: u32| {
-        let groups = getgroups().unwrap_or_default();
-        getegid().as_raw() == group || groups.iter().any(|own| own.as_raw() == group)
-    };
-    is_set_up && is_member(metadata.gid())
+/// Returns whether this is a directory with the set-group-ID bit, as Kubernetes sets it for the `fsGroup` of a pod,
+/// and this process is in its group.
+fn is_shared_on_purpose(metadata: &Metadata) -> bool {
+    metadata.is_dir() && metadata.mode() & SET_GROUP != 0 && is_own_group(metadata.gid())
+}
+
+/// Returns whether this process is in the group.
+pub(super) fn is_own_group(group: u32) -> bool {
+    let groups = getgroups().unwrap_or_default();
+    getegid().as_raw() == group || groups.iter().any(|own| own.as_raw() == group)
 }
 
 fn shown_mode(metadata: &Metadata) -> String {

@@ -345,7 +345,7 @@ async fn s10_a_provider_warns_of_a_file_that_others_can_read_once() {
     let log = log.text();
     let lines: Vec<_> = log
         .lines()
-        .filter(|line| line.contains("can read a file"))
+        .filter(|line| line.contains("other users can read a file"))
         .collect();
     assert_eq!(lines.len(), 1, "{log}");
     assert!(lines[0].contains("provider=\"billing\""), "{log}");
@@ -359,10 +359,10 @@ async fn s10_a_key_in_a_file_that_others_can_read_is_read_with_a_warning() {
         for name in ["key", "key.pem"] {
             set_mode(&files.path(name), mode);
         }
-        let before = log.text().matches("can read a file").count();
+        let before = log.text().matches("other users can read a file").count();
         SealingKey::from_file(files.path("key")).unwrap();
         SigningKey::from_pem_file(files.path("key.pem")).unwrap();
-        let logged = log.text().matches("can read a file").count() - before;
+        let logged = log.text().matches("other users can read a file").count() - before;
         assert_eq!(logged, warnings, "{mode:o}");
     }
 }

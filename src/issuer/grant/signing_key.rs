@@ -64,8 +64,7 @@ impl SigningKey {
         parse(pem.as_ref()).map_err(|why| refused(&format!("the signing key {why}")))
     }
 
-    /// The private key in this file, which is read once, now. Logs a warning if users other than the owner can
-    /// read the file.
+    /// The private key in this file, which is read once, now. Logs a warning if other users can read the file.
     ///
     /// # Errors
     ///

@@ -82,8 +82,7 @@ impl SealingKey {
     }
 
     /// The key in this file: its 32 bytes as they are, or a text as for [`parse`](Self::parse).
-    /// Reads it at once, and blocks for that. Logs a warning if users other than the owner can read the
-    /// file.
+    /// Reads it at once, and blocks for that. Logs a warning if other users can read the file.
     ///
     /// # Errors
     ///
