@@ -223,7 +223,7 @@ impl Config {
 }
 
 /// The keys that set what the library calls by this name at the start of an error.
-const SETTINGS: [(&str, &[&str]); 8] = [
+const SETTINGS: [(&str, &[&str]); 7] = [
     ("RetryPolicy::delays (first)", &["retry.first_delay"]),
     ("RetryPolicy::delays (longest)", &["retry.longest_delay"]),
     (
@@ -240,7 +240,6 @@ const SETTINGS: [(&str, &[&str]); 8] = [
     ),
     ("the grant's client ID", &["auth.client_id"]),
     ("the grant's client secret", &["auth.client_secret"]),
-    ("the environment variable", &["auth.client_secret"]),
 ];
 
 /// The key that an error of the library is about, and the error without the value, which may be a secret in the
@@ -250,8 +249,14 @@ pub(crate) fn blamed(error: &str, places: &Places) -> Option<(String, String)> {
         let advice = error.split_once("; ").map_or(error, |(_, advice)| advice);
         advice.trim_start_matches(':').trim().to_owned()
     };
+    let client_secret = "auth.client_secret".to_owned();
     if error.starts_with("the secret's file") {
-        return Some(("auth.client_secret".to_owned(), error.to_owned()));
+        return Some((client_secret, error.to_owned()));
+    }
+    if let Some(rest) = error.strip_prefix("the environment variable ") {
+        // Without its name, which may be the secret in the wrong place.
+        let (_, message) = rest.split_once(' ')?;
+        return Some((client_secret, format!("the environment variable {message}")));
     }
     for (name, keys) in SETTINGS {
         if let Some(rest) = error.strip_prefix(name) {

@@ -95,7 +95,8 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(3),
         Err(failure) => {
-            if is_json {
+            // Unless RUST_LOG leaves out errors.
+            if is_json && tracing::enabled!(tracing::Level::ERROR) {
                 tracing::error!(%failure, "the daemon does not run");
             } else {
                 eprintln!("error: {failure}");

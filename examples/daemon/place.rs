@@ -68,10 +68,13 @@ pub(crate) fn is_like_a_key(key: &str) -> bool {
 
 /// The environment variable that sets this key. `…__FILE` and `…__ENV` set the place of a secret.
 fn variable(key: &str) -> Option<String> {
-    let variable = format!("{PREFIX}{}", key.replace('.', "__"));
-    let names = ["", "__FILE", "__ENV"].map(|place| format!("{variable}{place}"));
+    let rest = key.replace('.', "__");
+    let rests = ["", "__FILE", "__ENV"].map(|place| format!("{rest}{place}"));
     let variables = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
-    let mut set = variables.filter(|set| names.iter().any(|name| name.eq_ignore_ascii_case(set)));
+    let mut set = variables.filter(|name| {
+        let rest = name.strip_prefix(PREFIX);
+        rest.is_some_and(|rest| rests.iter().any(|it| it.eq_ignore_ascii_case(rest)))
+    });
     set.next()
 }
 
@@ -84,12 +87,10 @@ struct Key {
     is_section: bool,
 }
 
-/// All keys of the text, if it is TOML.
+/// All keys of the text, as far as it is TOML.
 fn keys(text: &str) -> Vec<Key> {
-    let mut keys = Vec::new();
-    if let Ok(table) = DeTable::parse(text) {
-        collect(table.get_ref(), "", 0, &mut keys);
-    }
+    let (mut keys, (table, _)) = (Vec::new(), DeTable::parse_recoverable(text));
+    collect(table.get_ref(), "", 0, &mut keys);
     keys
 }
 

@@ -104,7 +104,9 @@ fn unusable(error: &Error) -> Failure {
 /// Whether there is no use in going on after this error at the start.
 pub(crate) fn refusal(config: &Config, places: &Places, error: &Error) -> Option<Failure> {
     if error.kind() == ErrorKind::Secret {
-        return Some(wrong(error, "auth.client_secret", places));
+        // Another process may be about to mend it, so starting again is of use.
+        let failure = wrong(error, "auth.client_secret", places);
+        return Some(Failure::Start(failure.to_string()));
     }
     if error.is_retryable() {
         return None;
@@ -119,7 +121,12 @@ pub(crate) fn refusal(config: &Config, places: &Places, error: &Error) -> Option
             "correct auth.client_id and auth.client_secret, or ask whoever runs the auth server"
                 .to_owned()
         }
-        (ErrorKind::Config, _) => return Some(wrong(error, "auth.client_secret", places)),
+        (ErrorKind::Config, _) => {
+            return Some(match blamed(&text, places) {
+                Some((key, message)) => places.failure(&key, &message),
+                None => Failure::Config(text),
+            });
+        }
         _ => "see whether auth.base_url and auth.scopes are right".to_owned(),
     };
     Some(Failure::Start(format!(

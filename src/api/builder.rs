@@ -131,7 +131,9 @@ impl AuthApiBuilder {
             ));
         }
         if self.timeout.is_zero() {
-            return Err(config("the timeout of AuthApi is zero; it must be longer"));
+            return Err(config(
+                "the timeout of AuthApi is zero; it must be longer than zero",
+            ));
         }
         let client_id = self
             .client_id

@@ -34,7 +34,7 @@ fn within(name: &str, value: f64, least: f64, most: f64) -> Result<(), String> {
 
 fn positive(name: &str, value: Duration) -> Result<(), String> {
     if value.is_zero() {
-        return Err(format!("{name} is zero; it must be longer"));
+        return Err(format!("{name} is zero; it must be longer than zero"));
     }
     at_most(name, value)
 }

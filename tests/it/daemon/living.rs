@@ -133,7 +133,10 @@ async fn it_says_why_it_does_not_run_in_the_format_of_the_log() {
     let line: serde_json::Value = serde_json::from_str(&daemon.read("err")).unwrap();
     let failure = line["fields"]["failure"].as_str().unwrap();
     assert!(failure.contains("job.evry: unknown field"), "{failure}");
-    daemon.env.pop();
+    daemon.env.push(("RUST_LOG", "everbearer=debug".to_owned()));
+    let (_, line) = daemon.refusal();
+    assert!(line.contains("job.evry: unknown field"), "{line}");
+    daemon.env.clear();
     daemon.env.push(("LOG_FORMAT", "jsno".to_owned()));
     let (code, line) = daemon.refusal();
     assert!(code == 2 && line.contains("LOG_FORMAT"), "{line}");

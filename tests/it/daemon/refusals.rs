@@ -348,7 +348,7 @@ async fn a_secret_file_that_is_of_no_use_is_blamed_on_its_key() {
     fs::write(&path, server.client_secret()).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o602)).unwrap();
     let (code, line) = daemon.refusal();
-    assert!(code == 2 && line.contains(key), "{line}");
+    assert!(code == 1 && line.contains(key), "{line}");
     assert!(
         line.contains("`skip_permission_checks = true` under [token]"),
         "{line}"
