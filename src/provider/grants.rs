@@ -9,7 +9,7 @@ use crate::clock::Moment;
 use crate::error::{Error, ErrorKind};
 use crate::issuer::Grant;
 use crate::machine::Event;
-use crate::token::{Bearer, LongTermToken};
+use crate::token::LongTermToken;
 
 /// A pause that the server requested for the grant. It applies to all scope sets.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ pub(super) async fn obtain(shared: &Shared, grant: &Grant) -> Result<LongTermTok
         outcome = bounded_call(shared, &[], issuer.obtain(grant)).await;
     }
     outcome
-        .inspect(|token| shared.check_id(Bearer::from(token)))
+        .inspect(|token| shared.check_id(token, &[]))
         .inspect_err(|error| note_pause(shared, error, None))
 }
 

@@ -10,7 +10,7 @@ use crate::clock::Moment;
 use crate::error::Error;
 use crate::issuer::Exchanged;
 use crate::observe;
-use crate::token::{Bearer, Judgement, Lifetime, LongTermToken, ShortTermToken};
+use crate::token::{Judgement, Lifetime, LongTermToken, ShortTermToken};
 
 /// The short-term token that a successful exchange brought.
 #[derive(Debug)]
@@ -46,7 +46,10 @@ pub(super) async fn mint(
     let exchanged = exchange.await;
     let Exchanged { token, replacement } =
         exchanged.map_err(|error| shared.without_secrets(error, &[long_term.expose()]))?;
-    shared.check_id(Bearer::from(&token));
+    shared.check_id(&token, &[long_term.expose()]);
+    if let Some(replacement) = &replacement {
+        shared.check_id(replacement, &[long_term.expose()]);
+    }
     let Judgement {
         lifetime,
         left_out,

@@ -36,17 +36,18 @@ impl Shared {
         error.without(&secrets)
     }
 
-    /// Hides the ID of a token that was just obtained if it contains another secret of the provider.
-    pub(super) fn check_id(&self, token: Bearer<'_>) {
+    /// Hides the ID of a token that has just arrived if it contains another secret of the provider, or one of
+    /// those that the call has `sent`.
+    pub(super) fn check_id<'a>(&self, token: impl Into<Bearer<'a>>, sent: &[&str]) {
+        let token = token.into();
         let Some(id) = token.shown_id() else { return };
         let long_term = self.engine().long_term_tokens();
-        let mut secrets = (self.grants().filter_map(Grant::held_secret))
+        let secrets = (self.grants().filter_map(Grant::held_secret))
+            .chain(sent.iter().copied())
             .chain(long_term.iter().map(LongTermToken::expose));
-        if secrets.any(|secret| {
-            secret.len() >= SHORTEST_IN_ID
-                && secret != token.token().expose()
-                && id.contains(secret)
-        }) {
+        let own = token.token().expose();
+        let mut others = secrets.filter(|secret| secret.len() >= SHORTEST_IN_ID && *secret != own);
+        if others.any(|secret| id.contains(secret)) {
             token.hide_id();
         }
     }

@@ -11,6 +11,9 @@ impl Keeper {
     /// - a token that only we know of is not forgotten.
     pub(super) fn take_up(&mut self, shared: &Shared, theirs: Stored) {
         let Stored { record, version } = theirs;
+        for token in record.tokens() {
+            shared.check_id(token, &[]);
+        }
         let is_known = self.version.as_ref() == Some(&version);
         self.version = Some(version);
         let Some(ours) = self.record.take() else {

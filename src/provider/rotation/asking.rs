@@ -70,6 +70,7 @@ async fn ask_now(shared: &Shared, keeper: &mut Keeper) -> Result<LongTermToken, 
     } else {
         grants::obtain(shared, grant).await?
     };
+    shared.check_id(&token, &[present.expose()]);
     keeper.take_handed_in(shared);
     let Some(mut record) = keeper.record().cloned() else {
         return Ok(token);
@@ -111,6 +112,7 @@ async fn authorize(shared: &Shared, keeper: &mut Keeper) -> Result<ShortTermToke
     let asked_at = shared.wall();
     let exchange = shared.settings.issuer.exchange(&current, &scopes);
     let exchanged = bounded_call(shared, &[current.expose()], exchange).await?;
+    shared.check_id(&exchanged.token, &[current.expose()]);
     note_minted(shared, &exchanged.token);
     let Some(mut record) = keeper.record().cloned() else {
         return Ok(exchanged.token);
