@@ -166,7 +166,7 @@ fn reject_of_one_token_by_many(bencher: Bencher, callers: usize) {
             at_once(&runtime, callers, || {
                 let (provider, refused) = (provider.clone(), refused.clone());
                 async move {
-                    black_box(provider.reject(&refused).await.unwrap());
+                    black_box(provider.invalidate(&refused).await.unwrap());
                 }
             });
             assert_eq!(issuer.exchanges(), 2);

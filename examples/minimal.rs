@@ -23,6 +23,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("{}: {}", response.status(), response.text().await?);
 
     let report = provider.shutdown().await;
-    println!("revoked all that was to be revoked: {}", report.is_clean());
+    println!("all tokens revoked: {}", report.all_revoked());
     Ok(())
 }

@@ -82,7 +82,7 @@ impl Add<Duration> for Moment {
     }
 }
 
-/// By so much [`Clock::now_or_just_before`] may lag: a tick of a kernel that counts 100 a second.
+/// By so much [`Clock::coarse_now`] may lag: a tick of a kernel that counts 100 a second.
 pub(crate) const TICK: Duration = Duration::from_millis(10);
 
 /// Where the crate learns what time it is.
@@ -108,11 +108,11 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
     ///
     /// let clock = SystemClock::default();
     /// let before = clock.now();
-    /// let reading = clock.now_or_just_before();
+    /// let reading = clock.coarse_now();
     /// assert!(reading <= clock.now());
     /// assert!(before.since(reading) < Duration::from_secs(1));
     /// ```
-    fn now_or_just_before(&self) -> Moment {
+    fn coarse_now(&self) -> Moment {
         self.now()
     }
 
@@ -136,7 +136,7 @@ impl Clock for SystemClock {
     }
 
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    fn now_or_just_before(&self) -> Moment {
+    fn coarse_now(&self) -> Moment {
         coarse::now()
     }
 
@@ -247,7 +247,7 @@ mod tests {
     fn the_hot_path_s_clock_lags_by_no_more_than_a_tick() {
         for _ in 0..1_000 {
             let before = SystemClock.now();
-            let reading = SystemClock.now_or_just_before();
+            let reading = SystemClock.coarse_now();
             // A tick is 10 ms at most, unless the machine is kept from counting it.
             assert!(before.since(reading) <= Duration::from_secs(1));
             assert!(reading <= SystemClock.now());

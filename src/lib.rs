@@ -31,14 +31,16 @@ pub use clock::{Clock, Moment, SystemClock};
 pub use error::{Error, ErrorKind};
 #[cfg(feature = "assertion")]
 pub use issuer::SigningKey;
-pub use issuer::{AssertionSigner, Credential, Exchanged, Grant, TokenIssuer};
+pub use issuer::{AssertionSigner, Credential, ExchangeResponse, Grant, TokenIssuer};
 #[cfg(feature = "reqwest-middleware")]
 pub use middleware::BearerMiddleware;
 pub use middleware::{RequestBuilderExt, SendError};
-pub use observe::{Happening, LongTermStatus, State, Status, Subscription};
+pub use observe::{Event, LongTermStatus, State, Status, Subscription};
 pub use origin::Origin;
 pub use policy::{RefreshPolicy, RetryPolicy, RotationPolicy, ScopePolicy, ShutdownPolicy};
-pub use provider::{Fate, ShutdownReport, Tier, TokenProvider, TokenProviderBuilder, TokenReport};
+pub use provider::{
+    RevocationOutcome, ShutdownReport, TokenKind, TokenProvider, TokenProviderBuilder, TokenReport,
+};
 pub use secret::Secret;
 pub use secret_source::SecretSource;
 #[cfg(all(unix, feature = "file-store"))]
@@ -46,4 +48,4 @@ pub use store::FileStore;
 #[cfg(all(unix, feature = "sealed"))]
 pub use store::SealingKey;
 pub use store::{Lease, MemoryStore, Record, Stored, TokenStore, Version};
-pub use token::{Bearer, LongTermToken, ShortTermToken, TokenBuilder};
+pub use token::{LongTermToken, ShortTermToken, TokenBuilder, TokenRef};

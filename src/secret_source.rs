@@ -155,14 +155,14 @@ impl SecretSource {
     /// ```
     /// use everbearer::{Error, Grant, Secret, SecretSource};
     ///
-    /// let secret = SecretSource::callback(|| async {
+    /// let secret = SecretSource::from_fn(|| async {
     ///     let answer = ask_the_vault().await.map_err(Error::transient)?;
     ///     Ok(Secret::from(answer))
     /// });
     /// let grant = Grant::client_secret("client_abc123", secret);
     /// # async fn ask_the_vault() -> Result<String, std::io::Error> { Ok("hunter2".to_owned()) }
     /// ```
-    pub fn callback<F, A>(callback: F) -> Self
+    pub fn from_fn<F, A>(callback: F) -> Self
     where
         F: Fn() -> A + Send + Sync + 'static,
         A: Future<Output = Result<Secret, Error>> + Send + 'static,

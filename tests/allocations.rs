@@ -12,7 +12,7 @@ use std::time::Duration;
 use allocation_counter::measure;
 use async_trait::async_trait;
 use everbearer::{
-    Bearer, Error, Exchanged, LongTermToken, ShortTermToken, TokenIssuer, TokenProvider,
+    Error, ExchangeResponse, LongTermToken, ShortTermToken, TokenIssuer, TokenProvider, TokenRef,
 };
 use futures_util::FutureExt;
 use http::Extensions;
@@ -25,12 +25,12 @@ struct Minting;
 
 #[async_trait]
 impl TokenIssuer for Minting {
-    async fn exchange(&self, _: &LongTermToken, _: &[String]) -> Result<Exchanged, Error> {
+    async fn exchange(&self, _: &LongTermToken, _: &[String]) -> Result<ExchangeResponse, Error> {
         let token = ShortTermToken::builder("a.b.c").expires_in(Duration::from_secs(3_600));
-        token.build().map(Exchanged::from)
+        token.build().map(ExchangeResponse::from)
     }
 
-    async fn revoke(&self, _: Bearer<'_>) -> Result<(), Error> {
+    async fn revoke(&self, _: TokenRef<'_>) -> Result<(), Error> {
         Ok(())
     }
 }

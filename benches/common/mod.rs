@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use everbearer::{
-    Bearer, Error, Exchanged, LongTermToken, ShortTermToken, TokenIssuer, TokenProvider,
+    Error, ExchangeResponse, LongTermToken, ShortTermToken, TokenIssuer, TokenProvider, TokenRef,
 };
 use tokio::runtime::Runtime;
 
@@ -27,15 +27,15 @@ pub(crate) struct Minting(AtomicU64);
 
 #[async_trait]
 impl TokenIssuer for Minting {
-    async fn exchange(&self, _: &LongTermToken, _: &[String]) -> Result<Exchanged, Error> {
+    async fn exchange(&self, _: &LongTermToken, _: &[String]) -> Result<ExchangeResponse, Error> {
         let number = self.0.fetch_add(1, Ordering::Relaxed);
         let mut jwt = jwt();
         jwt.replace_range(..20, &format!("{number:020}"));
         let token = ShortTermToken::builder(&jwt).expires_in(Duration::from_secs(3_600));
-        token.build().map(Exchanged::from)
+        token.build().map(ExchangeResponse::from)
     }
 
-    async fn revoke(&self, _: Bearer<'_>) -> Result<(), Error> {
+    async fn revoke(&self, _: TokenRef<'_>) -> Result<(), Error> {
         Ok(())
     }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use everbearer::{Bearer, Error, Exchanged, LongTermToken, ShortTermToken, TokenIssuer};
+use everbearer::{Error, ExchangeResponse, LongTermToken, ShortTermToken, TokenIssuer, TokenRef};
 use tokio::sync::Semaphore;
 
 use crate::common::jwt;
@@ -28,7 +28,7 @@ impl Numbering {
 
 #[async_trait]
 impl TokenIssuer for Numbering {
-    async fn exchange(&self, _: &LongTermToken, _: &[String]) -> Result<Exchanged, Error> {
+    async fn exchange(&self, _: &LongTermToken, _: &[String]) -> Result<ExchangeResponse, Error> {
         if let Some(gate) = &self.gate
             && let Ok(permit) = gate.acquire().await
         {
@@ -38,10 +38,10 @@ impl TokenIssuer for Numbering {
         let token = ShortTermToken::builder(&(jwt() + &id))
             .token_id(&id)
             .expires_in(Duration::from_secs(3_600));
-        token.build().map(Exchanged::from)
+        token.build().map(ExchangeResponse::from)
     }
 
-    async fn revoke(&self, _: Bearer<'_>) -> Result<(), Error> {
+    async fn revoke(&self, _: TokenRef<'_>) -> Result<(), Error> {
         Ok(())
     }
 }

@@ -58,7 +58,7 @@ impl Kind {
             Self::Providers => idle(&runtime, count, || providers(&runtime, count)),
             Self::ScopeSets => {
                 let issuer = Numbering::default();
-                let most = ScopePolicy::default().most(count);
+                let most = ScopePolicy::default().max_sets(count);
                 let provider = runtime.block_on(provider(issuer, most));
                 idle(&runtime, count, || scope_sets(&runtime, &provider, count))
             }

@@ -23,14 +23,14 @@ pub(crate) async fn run(mut args: impl Iterator<Item = String>) -> Result<()> {
     let stops = args.next().is_some();
     let policy = RotationPolicy::default()
         .grace(GRACE)
-        .delays(Duration::from_millis(5), Duration::from_millis(20));
+        .backoff(Duration::from_millis(5), Duration::from_millis(20));
     // Responses may be lost: that is no reason to give up at the start.
     let retries = RetryPolicy::default()
-        .delays(Duration::from_millis(5), Duration::from_millis(20))
-        .start_timeout(Duration::from_secs(10));
+        .backoff(Duration::from_millis(5), Duration::from_millis(20))
+        .ready_timeout(Duration::from_secs(10));
     let provider = TokenProvider::builder(AuthApi::new(base_url)?, Credential::Stored)
         .store(FileStore::new(path))
-        .rotate_with(Grant::own_token(client_id))
+        .rotate_with(Grant::self_rotation(client_id))
         .rotation_policy(policy)
         .retry_policy(retries)
         .build()?;

@@ -97,13 +97,13 @@ impl Refresh {
             policy = policy.fraction(fraction);
         }
         if let Some(Time(lead)) = self.before_end {
-            policy = policy.before_end(lead);
+            policy = policy.refresh_before(lead);
         }
         if let Some(jitter) = self.jitter {
             policy = policy.jitter(jitter);
         }
         if let Some(Time(margin)) = self.margin {
-            policy = policy.margin(margin);
+            policy = policy.expiry_margin(margin);
         }
         policy
     }
@@ -121,7 +121,10 @@ pub(crate) struct Rotation {
 
 impl Rotation {
     pub(crate) fn policy(&self) -> RotationPolicy {
-        let mut policy = RotationPolicy::default().on_demand_only(self.on_demand_only);
+        let mut policy = RotationPolicy::default();
+        if self.on_demand_only {
+            policy = policy.manual();
+        }
         if let Some(fraction) = self.fraction {
             policy = policy.fraction(fraction);
         }
@@ -160,7 +163,7 @@ impl Default for Retry {
 
 impl Retry {
     pub(crate) fn policy(&self) -> RetryPolicy {
-        let mut policy = RetryPolicy::default().delays(self.first_delay.0, self.longest_delay.0);
+        let mut policy = RetryPolicy::default().backoff(self.first_delay.0, self.longest_delay.0);
         if let Some(Time(timeout)) = self.exchange_timeout {
             policy = policy.exchange_timeout(timeout);
         }
@@ -223,11 +226,13 @@ impl Config {
 }
 
 /// The keys that set what the library calls by this name at the start of an error.
-const SETTINGS: [(&str, &[&str]); 7] = [
-    ("RetryPolicy::delays (first)", &["retry.first_delay"]),
-    ("RetryPolicy::delays (longest)", &["retry.longest_delay"]),
+const SETTINGS: [(&str, &[&str]); 9] = [
+    ("RefreshPolicy::refresh_before", &["refresh.before_end"]),
+    ("RefreshPolicy::expiry_margin", &["refresh.margin"]),
+    ("RetryPolicy::backoff (first)", &["retry.first_delay"]),
+    ("RetryPolicy::backoff (longest)", &["retry.longest_delay"]),
     (
-        "RetryPolicy::delays:",
+        "RetryPolicy::backoff:",
         &["retry.first_delay", "retry.longest_delay"],
     ),
     (

@@ -74,12 +74,12 @@ pub(crate) async fn run(path: &Path) -> Result<bool, Failure> {
     let _ = over.send(true);
     let _ = tokio::time::timeout(config.shutdown.for_http(), server).await;
     report::print(&outcome);
-    if outcome.is_clean() {
+    if outcome.all_revoked() {
         tracing::info!(report = %outcome, "stopped");
     } else {
         tracing::warn!(report = %outcome, "stopped, and tokens may live on");
     }
-    Ok(outcome.is_clean())
+    Ok(outcome.all_revoked())
 }
 
 /// Waits for the first token. One that may still come is waited for at work; `false` if somebody

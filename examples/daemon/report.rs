@@ -3,7 +3,7 @@
 use std::io::{Write, stdout};
 use std::time::{Duration, SystemTime};
 
-use everbearer::{Fate, ShutdownReport, Tier, TokenReport};
+use everbearer::{RevocationOutcome, ShutdownReport, TokenKind, TokenReport};
 
 use crate::duration::show;
 use crate::failure::one_line;
@@ -23,21 +23,21 @@ pub(crate) fn print(report: &ShutdownReport) {
 }
 
 fn line(token: &TokenReport) -> String {
-    let tier = match token.tier {
-        Tier::ShortTerm => "short-term",
-        Tier::LongTerm => "long-term",
+    let kind = match token.kind {
+        TokenKind::ShortTerm => "short-term",
+        TokenKind::LongTerm => "long-term",
         _ => "other",
     };
     let id = token.token_id.as_deref().unwrap_or("(without ID)");
-    let fate = match &token.fate {
-        Fate::Revoked => "revoked".to_owned(),
-        Fate::Kept => format!("kept{}", left(token.ends_at)),
-        Fate::NotRevoked(error) => {
+    let outcome = match &token.outcome {
+        RevocationOutcome::Revoked => "revoked".to_owned(),
+        RevocationOutcome::Kept => format!("kept{}", left(token.ends_at)),
+        RevocationOutcome::NotRevoked(error) => {
             format!("NOT revoked{}: {}", left(token.ends_at), one_line(error))
         }
         _ => "see the log".to_owned(),
     };
-    format!("{tier:<10}  {id}  {fate}")
+    format!("{kind:<10}  {id}  {outcome}")
 }
 
 fn left(ends_at: Option<SystemTime>) -> String {

@@ -33,7 +33,7 @@ pub(crate) async fn start(config: &Config, places: &Places) -> Result<TokenProvi
         .retry_policy(config.retry.policy())
         .shutdown_policy(config.shutdown.policy());
     if let (Some(id), None) = (&auth.client_id, &auth.client_secret) {
-        builder = builder.rotate_with(Grant::own_token(id));
+        builder = builder.rotate_with(Grant::self_rotation(id));
     }
     if let Some(host) = &config.job.allow_plain_http_to {
         builder = builder.allow_plain_http_to(host);

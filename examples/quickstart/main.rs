@@ -21,7 +21,7 @@ mod timeline;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use everbearer::{AuthApi, Fate, ShutdownPolicy, ShutdownReport, TokenProvider};
+use everbearer::{AuthApi, RevocationOutcome, ShutdownPolicy, ShutdownReport, TokenProvider};
 
 use load::{Load, Measured};
 use setting::Setting;
@@ -83,7 +83,7 @@ async fn run() -> Result<bool> {
     let accepted = setting.still_accepted(&told.tokens, &report).await?;
     print_summary(&measured, &told, &report, &accepted);
     let refreshed = told.exchanges >= setting.least_exchanges();
-    Ok(measured.failed == 0 && refreshed && report.is_clean() && accepted.is_empty())
+    Ok(measured.failed == 0 && refreshed && report.all_revoked() && accepted.is_empty())
 }
 
 fn print_summary(
@@ -95,7 +95,7 @@ fn print_summary(
     let revoked = report
         .tokens
         .iter()
-        .filter(|token| matches!(token.fate, Fate::Revoked));
+        .filter(|token| matches!(token.outcome, RevocationOutcome::Revoked));
     println!("\nSummary");
     println!(
         "  requests            {}, {} failed",

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use crate::Result;
 use everbearer::testkit::AuthServer;
-use everbearer::{Credential, Fate, Grant, LongTermToken, ShortTermToken, ShutdownReport};
+use everbearer::{
+    Credential, Grant, LongTermToken, RevocationOutcome, ShortTermToken, ShutdownReport,
+};
 
 const OWN_TOKENS_LIVE: Duration = Duration::from_secs(4);
 
@@ -105,7 +107,7 @@ impl Setting {
         }
         for token in &report.tokens {
             if let (Some(server), Some(id)) = (&self.own_server, &token.token_id)
-                && matches!(token.fate, Fate::Revoked)
+                && matches!(token.outcome, RevocationOutcome::Revoked)
                 && server.is_live(id)
             {
                 accepted.push(id.clone());

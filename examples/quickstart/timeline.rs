@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use everbearer::{Happening, ShortTermToken, Subscription, TokenProvider};
+use everbearer::{Event, ShortTermToken, Subscription, TokenProvider};
 use tokio::task::JoinHandle;
 
 #[derive(Clone)]
@@ -34,19 +34,19 @@ impl Timeline {
         println!("{:>8.3} s  {text}", self.began.elapsed().as_secs_f64());
     }
 
-    async fn print(self, mut happenings: Subscription, provider: TokenProvider) -> Told {
+    async fn print(self, mut events: Subscription, provider: TokenProvider) -> Told {
         let mut told = Told::default();
-        while let Some(happening) = happenings.next().await {
-            match happening {
-                Happening::LongTermObtained { token_id, .. } => self.note(&format!(
+        while let Some(event) = events.next().await {
+            match event {
+                Event::LongTermObtained { token_id, .. } => self.note(&format!(
                     "obtained a long-term token, {}",
                     token_id.as_deref().unwrap_or("which has no ID")
                 )),
-                Happening::ExchangeBegan { .. } => match told.tokens.len() {
+                Event::ExchangeBegan { .. } => match told.tokens.len() {
                     0 => self.note("the first exchange begins"),
                     n => self.note(&format!("exchange begins; token #{n} goes on serving")),
                 },
-                Happening::Swapped {
+                Event::Swapped {
                     generation,
                     life,
                     took,
@@ -57,17 +57,17 @@ impl Timeline {
                     told.tokens.extend(provider.current());
                     self.note(&swapped(generation, life, took, previous_left));
                 }
-                Happening::ExchangeFailed { error, .. } => {
+                Event::ExchangeFailed { error, .. } => {
                     told.exchanges_failed += 1;
                     self.note(&format!("the exchange failed: {error}"));
                 }
-                Happening::Denied { generation, .. } => {
+                Event::Denied { generation, .. } => {
                     self.note(&format!("token #{generation} was refused with a 401"));
                 }
-                Happening::ShutdownBegan { tokens, .. } => {
+                Event::ShutdownBegan { tokens, .. } => {
                     self.note(&format!("{tokens} tokens still live and are revoked"));
                 }
-                Happening::Revocation {
+                Event::Revocation {
                     token_id, error, ..
                 } => {
                     let id = token_id.as_deref().unwrap_or("a token without ID");
@@ -76,7 +76,7 @@ impl Timeline {
                         Some(error) => self.note(&format!("could not revoke {id}: {error}")),
                     }
                 }
-                Happening::ShutDown => break,
+                Event::ShutDown => break,
                 _ => {}
             }
         }

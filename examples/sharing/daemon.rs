@@ -5,8 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use everbearer::{
-    AuthApi, Credential, FileStore, Grant, Happening, RequestBuilderExt, RotationPolicy,
-    TokenProvider,
+    AuthApi, Credential, Event, FileStore, Grant, RequestBuilderExt, RotationPolicy, TokenProvider,
 };
 use tokio::io::AsyncReadExt;
 
@@ -28,23 +27,21 @@ pub(crate) async fn run(base_url: &str, client_id: &str, jobs: &str, path: &str)
         .fraction(0.4)
         .jitter(0.1)
         .grace(Duration::from_millis(500))
-        .delays(Duration::from_millis(20), Duration::from_millis(200));
+        .backoff(Duration::from_millis(20), Duration::from_millis(200));
     let provider = TokenProvider::builder(AuthApi::new(base_url)?, Credential::Stored)
         .store(FileStore::new(path))
-        .rotate_with(Grant::own_token(client_id))
+        .rotate_with(Grant::self_rotation(client_id))
         .rotation_policy(policy)
         .build()?;
     let counters = Arc::new(Counters::default());
-    let mut happenings = provider.subscribe();
+    let mut events = provider.subscribe();
     let observer = Arc::clone(&counters);
     let counting = tokio::spawn(async move {
-        while let Some(happening) = happenings.next().await {
-            match happening {
-                Happening::Rotated { .. } => observer.rotated.fetch_add(1, Ordering::Relaxed),
-                Happening::LongTermReloaded { .. } => {
-                    observer.followed.fetch_add(1, Ordering::Relaxed)
-                }
-                Happening::ShutDown => break,
+        while let Some(event) = events.next().await {
+            match event {
+                Event::Rotated { .. } => observer.rotated.fetch_add(1, Ordering::Relaxed),
+                Event::LongTermReloaded { .. } => observer.followed.fetch_add(1, Ordering::Relaxed),
+                Event::ShutDown => break,
                 _ => 0,
             };
         }

@@ -96,7 +96,7 @@ impl Figures {
         let memory_noise = MEMORY_NOISE_KIB + MEMORY_PER_TOKEN_KIB * counts.exchanges_succeeded;
         let (memory, memory_is_flat) = compare(&self.memory_kib, memory_noise);
         let (tasks, tasks_are_flat) = compare(&self.tasks, TASKS_NOISE);
-        let clean = report.is_clean();
+        let clean = report.all_revoked();
 
         let at_the_end = self.exchanges_at_the_end();
         let [subscriber, recorder, issuer, clock, broken_pipe] = panics.survived();

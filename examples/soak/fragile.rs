@@ -239,9 +239,9 @@ impl Clock for FragileClock {
         SystemClock::default().now()
     }
 
-    fn now_or_just_before(&self) -> Moment {
+    fn coarse_now(&self) -> Moment {
         Fragile::Clock.call();
-        SystemClock::default().now_or_just_before()
+        SystemClock::default().coarse_now()
     }
 
     fn wall(&self) -> SystemTime {

@@ -157,9 +157,9 @@ async fn run(options: &Options) -> Result<bool> {
 
 fn for_short_lives() -> RetryPolicy {
     RetryPolicy::default()
-        .delays(Duration::from_millis(20), Duration::from_millis(200))
-        .longest_retry_after(Duration::from_millis(100))
-        .terminal_pause(Duration::from_millis(100))
+        .backoff(Duration::from_millis(20), Duration::from_millis(200))
+        .max_retry_after(Duration::from_millis(100))
+        .terminal_backoff(Duration::from_millis(100))
         .exchange_timeout(Duration::from_millis(300))
         .wait_timeout(Duration::from_secs(3))
 }

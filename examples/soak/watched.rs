@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use everbearer::testkit::AuthServer;
-use everbearer::{AuthApi, Bearer, Error, Exchanged, Grant, LongTermToken, Origin, TokenIssuer};
+use everbearer::{
+    AuthApi, Error, ExchangeResponse, Grant, LongTermToken, Origin, TokenIssuer, TokenRef,
+};
 
 use crate::fragile::Fragile;
 
@@ -47,7 +49,7 @@ impl TokenIssuer for Watched {
         &self,
         long_term: &LongTermToken,
         scopes: &[String],
-    ) -> Result<Exchanged, Error> {
+    ) -> Result<ExchangeResponse, Error> {
         let at_once = self.under_way.fetch_add(1, Ordering::SeqCst) + 1;
         let _under_way = UnderWay(&self.under_way);
         self.most_at_once.fetch_max(at_once, Ordering::SeqCst);
@@ -58,7 +60,7 @@ impl TokenIssuer for Watched {
         TokenIssuer::exchange(&self.api, long_term, scopes).await
     }
 
-    async fn revoke(&self, token: Bearer<'_>) -> Result<(), Error> {
+    async fn revoke(&self, token: TokenRef<'_>) -> Result<(), Error> {
         Fragile::Issuer.call();
         TokenIssuer::revoke(&self.api, token).await
     }

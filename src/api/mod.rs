@@ -20,7 +20,7 @@ pub use builder::AuthApiBuilder;
 use crate::error::{Error, ErrorKind};
 use crate::origin::Origin;
 use crate::text::ECHO;
-use crate::token::{Bearer, LONGEST_ID, LongTermToken, ShortTermToken};
+use crate::token::{LONGEST_ID, LongTermToken, ShortTermToken, TokenRef};
 use answer::Answer;
 use call::{Authorization, Call};
 use models::{LongTokenRequest, LongTokenResponse, ShortTokenRequest, ShortTokenResponse};
@@ -136,7 +136,7 @@ impl AuthApi {
         .on_behalf_of(&request.client_id)
         .json(&wire::LongTokenRequest::from(request))?
         .authorized(match authorization {
-            Some(token) => Authorization::Bearer(Bearer::from(token).token()),
+            Some(token) => Authorization::Bearer(TokenRef::from(token).token()),
             None => Authorization::None,
         })
         .hiding(secrets.into_iter().flatten())
@@ -164,7 +164,7 @@ impl AuthApi {
         long_token: &LongTermToken,
         request: Option<&ShortTokenRequest>,
     ) -> Result<ShortTokenResponse, Error> {
-        let long_token = Bearer::from(long_token).token();
+        let long_token = TokenRef::from(long_token).token();
         let in_body = request.and_then(|request| request.long_token.as_ref());
         let mut call = Call::post(
             "issue_short_term_token",
@@ -204,7 +204,7 @@ impl AuthApi {
     pub async fn revoke_token(
         &self,
         token_id: &str,
-        authorization: impl Into<Bearer<'_>>,
+        authorization: impl Into<TokenRef<'_>>,
     ) -> Result<(), Error> {
         // An empty segment, `.` and `..` do not survive in a URL.
         let is_segment = !matches!(token_id, "" | "." | "..") && token_id.len() <= LONGEST_ID;

@@ -17,7 +17,7 @@ pub enum ErrorKind {
     /// The auth server failed (5xx).
     Server,
     /// The auth server refuses the credential (401, 403, `invalid_grant` and its kin): trying
-    /// again with the same one is no use. Also what [`reject`](crate::TokenProvider::reject) says
+    /// again with the same one is no use. Also what [`reject`](crate::TokenProvider::invalidate) says
     /// of a token that was minted just now.
     Denied,
     /// The auth server refuses the request as such (400 and other 4xx, with a code), or answers a
@@ -41,7 +41,7 @@ pub enum ErrorKind {
     /// As many sets of scopes have tokens as the policy allows.
     TooManyScopeSets,
     /// No token lives as long as the caller asks for.
-    TooShortLived,
+    LifetimeTooShort,
     /// The auth server returned the token in use again instead of a newer one.
     Unchanged,
     /// The provider was shut down.
@@ -69,7 +69,7 @@ impl ErrorKind {
             Self::Store => "store",
             Self::Conflict => "conflict",
             Self::TooManyScopeSets => "too_many_scope_sets",
-            Self::TooShortLived => "too_short_lived",
+            Self::LifetimeTooShort => "too_short_lived",
             Self::Unchanged => "unchanged",
             Self::ShutDown => "shut_down",
             Self::NoRuntime => "no_runtime",
@@ -94,7 +94,7 @@ impl ErrorKind {
             | Self::InvalidToken
             | Self::Denied
             | Self::InvalidRequest
-            | Self::TooShortLived
+            | Self::LifetimeTooShort
             | Self::ShutDown
             | Self::NoRuntime => false,
         }

@@ -2,12 +2,12 @@
 
 use async_trait::async_trait;
 
-use super::{Exchanged, Grant, TokenIssuer};
+use super::{ExchangeResponse, Grant, TokenIssuer};
 use crate::api::AuthApi;
 use crate::api::models::ShortTokenRequest;
 use crate::error::{Error, ErrorKind};
 use crate::origin::Origin;
-use crate::token::{Bearer, LongTermToken, ShortTermToken};
+use crate::token::{LongTermToken, ShortTermToken, TokenRef};
 
 #[async_trait]
 impl TokenIssuer for AuthApi {
@@ -15,17 +15,17 @@ impl TokenIssuer for AuthApi {
         &self,
         long_term: &LongTermToken,
         scopes: &[String],
-    ) -> Result<Exchanged, Error> {
+    ) -> Result<ExchangeResponse, Error> {
         let request = (!scopes.is_empty()).then(|| ShortTokenRequest::scopes(scopes));
         let response = self
             .issue_short_term_token(long_term, request.as_ref())
             .await?;
-        Ok(Exchanged::from(response.into_token()?))
+        Ok(ExchangeResponse::from(response.into_token()?))
     }
 
     /// A token is revoked on its own authority: the contract always allows that. That it has
     /// expired by the server's clock is as good.
-    async fn revoke(&self, token: Bearer<'_>) -> Result<(), Error> {
+    async fn revoke(&self, token: TokenRef<'_>) -> Result<(), Error> {
         let id = token.token_id().ok_or_else(|| {
             Error::new(
                 ErrorKind::InvalidToken,

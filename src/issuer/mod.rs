@@ -13,7 +13,7 @@ pub use grant::{AssertionSigner, Grant};
 
 use crate::error::{Error, ErrorKind};
 use crate::origin::Origin;
-use crate::token::{Bearer, LongTermToken, ShortTermToken};
+use crate::token::{LongTermToken, ShortTermToken, TokenRef};
 
 /// Where tokens come from.
 ///
@@ -33,7 +33,7 @@ use crate::token::{Bearer, LongTermToken, ShortTermToken};
 /// ```
 /// use std::time::Duration;
 /// use everbearer::{
-///     Bearer, Error, Exchanged, LongTermToken, ShortTermToken, TokenIssuer, TokenProvider,
+///     Error, ExchangeResponse, LongTermToken, ShortTermToken, TokenIssuer, TokenProvider, TokenRef,
 /// };
 ///
 /// #[derive(Debug)]
@@ -45,17 +45,17 @@ use crate::token::{Bearer, LongTermToken, ShortTermToken};
 ///         &self,
 ///         long_term: &LongTermToken,
 ///         _scopes: &[String],
-///     ) -> Result<Exchanged, Error> {
+///     ) -> Result<ExchangeResponse, Error> {
 ///         let answer = ask_the_vault(long_term.expose()).await.map_err(Error::transient)?;
 ///         let token = ShortTermToken::builder(&answer)
 ///             .expires_in(Duration::from_secs(600))
 ///             .build()?;
-///         Ok(Exchanged::from(token))
+///         Ok(ExchangeResponse::from(token))
 ///     }
 ///
-///     async fn revoke(&self, token: Bearer<'_>) -> Result<(), Error> {
+///     async fn revoke(&self, token: TokenRef<'_>) -> Result<(), Error> {
 ///         match token {
-///             Bearer::ShortTerm(token) => {
+///             TokenRef::ShortTerm(token) => {
 ///                 revoke_at_the_vault(token.expose()).await.map_err(Error::transient)
 ///             }
 ///             // `ShutdownReport::not_revoked` lists this token.
@@ -85,10 +85,10 @@ pub trait TokenIssuer: fmt::Debug + Send + Sync + 'static {
         &self,
         long_term: &LongTermToken,
         scopes: &[String],
-    ) -> Result<Exchanged, Error>;
+    ) -> Result<ExchangeResponse, Error>;
 
     /// Whether an exchange may put an end to the long-term token and bring
-    /// [another one](Exchanged::replacing), as OAuth servers that rotate refresh tokens do
+    /// [another one](ExchangeResponse::replacing), as OAuth servers that rotate refresh tokens do
     /// (RFC 9700, section 4.14.2). The engine then makes one exchange at a time, of all sets of
     /// scopes and of all processes that share the store.
     ///
@@ -105,7 +105,7 @@ pub trait TokenIssuer: fmt::Debug + Send + Sync + 'static {
     ///
     /// Whatever kept the token alive. At shutdown it is called again after a
     /// [retryable](Error::is_retryable) error, as long as the deadline allows.
-    async fn revoke(&self, token: Bearer<'_>) -> Result<(), Error>;
+    async fn revoke(&self, token: TokenRef<'_>) -> Result<(), Error>;
 
     /// Obtains a long-term token by a grant: at the start, for a rotation, or when the present one
     /// is refused.
@@ -123,7 +123,7 @@ pub trait TokenIssuer: fmt::Debug + Send + Sync + 'static {
     }
 
     /// Obtains the next long-term token on the authority of a short-term one, for a provider that
-    /// rotates by [`Grant::own_token`]. It may be called again with the same short-term token
+    /// rotates by [`Grant::self_rotation`]. It may be called again with the same short-term token
     /// after a failure or a crash that left the answer unknown.
     ///
     /// # Errors
@@ -154,21 +154,21 @@ pub trait TokenIssuer: fmt::Debug + Send + Sync + 'static {
 /// # Examples
 ///
 /// ```
-/// use everbearer::{Exchanged, LongTermToken, ShortTermToken};
+/// use everbearer::{ExchangeResponse, LongTermToken, ShortTermToken};
 ///
 /// # fn main() -> Result<(), everbearer::Error> {
 /// let short_term = ShortTermToken::builder("a.b.c").build()?;
-/// let exchanged = Exchanged::from(short_term).replacing(LongTermToken::new("refresh-2")?);
+/// let exchanged = ExchangeResponse::from(short_term).replacing(LongTermToken::new("refresh-2")?);
 /// # Ok(())
 /// # }
 /// ```
 #[derive(Clone, Debug)]
-pub struct Exchanged {
+pub struct ExchangeResponse {
     pub(crate) token: ShortTermToken,
     pub(crate) replacement: Option<LongTermToken>,
 }
 
-impl Exchanged {
+impl ExchangeResponse {
     /// The same, with the long-term token that takes the place of the one that was exchanged. It
     /// is stored durably before the short-term token is used.
     #[must_use]
@@ -178,7 +178,7 @@ impl Exchanged {
     }
 }
 
-impl From<ShortTermToken> for Exchanged {
+impl From<ShortTermToken> for ExchangeResponse {
     fn from(token: ShortTermToken) -> Self {
         Self {
             token,

@@ -1,12 +1,12 @@
 //! What to do next, decided from facts and a moment. Pure: no async, no I/O, no clock, no
-//! randomness but a seed, no secret. `event.rs` is the whole contract.
+//! randomness but a seed, no secret. `input.rs` is the whole contract.
 
-mod event;
-mod lane;
+mod input;
 #[cfg(test)]
 mod properties;
 mod rotation;
 mod schedule;
+mod set;
 #[cfg(test)]
 mod tests;
 
@@ -16,16 +16,16 @@ use std::time::Duration;
 use crate::clock::Moment;
 use crate::policy::{RefreshPolicy, RetryPolicy, RotationPolicy, ScopePolicy};
 
-pub(crate) use event::{Action, Demand, Event, Failure, Generation, LaneId, Window};
-pub(crate) use lane::{Accepted, Brought, Outline, Outlook};
+pub(crate) use input::{Action, Demand, Failure, Generation, Input, SetId, Window};
 pub(crate) use schedule::retry_delay;
+pub(crate) use set::{Accepted, Brought, Outline, Outlook};
 
-use lane::Lane;
 use rotation::Rotation;
+use set::SetState;
 
-/// How long a lane must be idle before it may be evicted for another one.
+/// How long a scope set must be idle before it may be evicted for another one.
 const EVICTABLE_AFTER: Duration = Duration::from_secs(30);
-/// How long after the eviction of a lane its tokens are revoked: a request with such a token may be in
+/// How long after the eviction of a scope set its tokens are revoked: a request with such a token may be in
 /// flight.
 const EVICTION_GRACE: Duration = Duration::from_secs(30);
 
@@ -35,9 +35,9 @@ pub(crate) struct Machine {
     policies: Policies,
     seed: u64,
     phase: Phase,
-    lanes: BTreeMap<LaneId, Lane>,
-    /// The lanes that were evicted, and when their tokens are revoked.
-    evicted: BTreeMap<LaneId, Moment>,
+    sets: BTreeMap<SetId, SetState>,
+    /// The scope sets that were evicted, and when their tokens are revoked.
+    evicted: BTreeMap<SetId, Moment>,
     rotation: Rotation,
     last_generation: Generation,
 }
@@ -50,7 +50,7 @@ pub(crate) struct Policies {
     pub(crate) rotation: RotationPolicy,
 }
 
-/// What decides whether a lane is in an outage.
+/// What decides whether a scope set is in an outage.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Health {
     pub(crate) has_valid_token: bool,
@@ -59,7 +59,7 @@ pub(crate) struct Health {
     /// When the outage begins unless an exchange succeeds, which may be in the past; `None` if the last
     /// exchange succeeded.
     pub(crate) outage_at: Option<Moment>,
-    /// Whether no caller has used the lane for [`ScopePolicy::idle`]. The root lane of an eager provider is
+    /// Whether no caller has used the scope set for [`ScopePolicy::idle_timeout`]. The root scope set of an eager provider is
     /// always in use.
     pub(crate) is_idle: bool,
 }
@@ -72,78 +72,78 @@ enum Phase {
 }
 
 impl Machine {
-    /// A machine whose root lane is open.
+    /// A machine whose root scope set is open.
     pub(crate) fn new(policies: Policies, seed: u64, now: Moment) -> Self {
         Self {
             policies,
             seed,
             phase: Phase::Running,
-            lanes: BTreeMap::from([(LaneId::ROOT, Lane::new(seed, now))]),
+            sets: BTreeMap::from([(SetId::ROOT, SetState::new(seed, now))]),
             evicted: BTreeMap::new(),
             rotation: Rotation::new(seed),
             last_generation: Generation(0),
         }
     }
 
-    pub(crate) fn handle(&mut self, event: Event, now: Moment) {
+    pub(crate) fn handle(&mut self, event: Input, now: Moment) {
         match event {
-            Event::Drained => self.phase = Phase::Stopped,
-            Event::Interrupted => self.interrupted(now),
+            Input::Drained => self.phase = Phase::Stopped,
+            Input::Interrupted => self.interrupted(now),
             _ if self.phase != Phase::Running => {}
-            Event::Abandoned => self.phase = Phase::Stopped,
-            Event::ShutDown { deadline } => {
+            Input::Abandoned => self.phase = Phase::Stopped,
+            Input::ShutDown { deadline } => {
                 self.phase = Phase::Draining {
                     deadline,
                     begun: false,
                 };
             }
-            Event::Renewed { keeps_pauses } => {
-                let lanes = self.lanes.values_mut();
-                lanes.for_each(|lane| lane.renewed(keeps_pauses, now));
+            Input::Renewed { keeps_pauses } => {
+                let sets = self.sets.values_mut();
+                sets.for_each(|set| set.renewed(keeps_pauses, now));
             }
-            Event::LongTermBegan { age, left } => {
+            Input::LongTermBegan { age, left } => {
                 self.rotation
                     .began(&self.policies.rotation, (age, left), now);
             }
-            Event::LongTermDated { age, left } => {
+            Input::LongTermDated { age, left } => {
                 self.rotation
                     .dated(&self.policies.rotation, (age, left), now);
             }
-            Event::RotationDemanded => self.rotation.demanded(),
-            Event::Chore { at } => self.rotation.chore(at),
-            Event::Urgent => self.rotation.urgent(now),
-            Event::Proving(proving) => self.rotation.proving = proving,
-            Event::Attended => self.rotation.attended(&self.policies.rotation, now),
-            Event::AttendingDeferred { until } => self.rotation.deferred(until),
-            Event::AttendingFailed { failure, at_most } => {
+            Input::RotationDemanded => self.rotation.demanded(),
+            Input::Chore { at } => self.rotation.chore(at),
+            Input::Urgent => self.rotation.urgent(now),
+            Input::Proving(proving) => self.rotation.proving = proving,
+            Input::Attended => self.rotation.attended(&self.policies.rotation, now),
+            Input::AttendingDeferred { until } => self.rotation.deferred(until),
+            Input::AttendingFailed { failure, at_most } => {
                 let policy = &self.policies.rotation;
                 self.rotation.failed(policy, failure, at_most, now);
             }
-            Event::Opened(lane) => self.open(lane, now),
-            Event::Used(lane) => self.with(lane, |lane, _| lane.used(now)),
-            Event::Needed { lane, until } => self.with(lane, |lane, _| lane.needed(until)),
-            Event::Demanded { lane, demand } => {
-                self.with(lane, |lane, _| lane.demanded(demand, now));
+            Input::Opened(set) => self.open(set, now),
+            Input::Used(set) => self.with(set, |set, _| set.used(now)),
+            Input::Needed { set, until } => self.with(set, |set, _| set.needed(until)),
+            Input::Demanded { set, demand } => {
+                self.with(set, |set, _| set.demanded(demand, now));
             }
-            Event::Denied { lane, generation } => {
-                self.with(lane, |lane, policies| {
-                    lane.denied(policies, generation, now);
+            Input::Denied { set, generation } => {
+                self.with(set, |set, policies| {
+                    set.denied(policies, generation, now);
                 });
             }
-            Event::Outlasted { lane, generation } => {
-                self.with(lane, |lane, _| lane.outlasted(generation, now));
+            Input::Outlasted { set, generation } => {
+                self.with(set, |set, _| set.outlasted(generation, now));
             }
-            Event::Failed { lane, failure } => {
-                self.with(lane, |lane, policies| lane.failed(policies, failure, now));
+            Input::Failed { set, failure } => {
+                self.with(set, |set, policies| set.failed(policies, failure, now));
             }
         }
     }
 
-    /// Accepts the token that an exchange of this lane returned. Returns `None` if the lane is closed or the
+    /// Accepts the token that an exchange of this scope set returned. Returns `None` if the scope set is closed or the
     /// shutdown has begun.
     pub(crate) fn exchanged(
         &mut self,
-        lane: LaneId,
+        set: SetId,
         brought: Brought,
         now: Moment,
     ) -> Option<Accepted> {
@@ -151,8 +151,8 @@ impl Machine {
             return None;
         }
         let next = Generation(self.last_generation.0 + 1);
-        let lane = self.lanes.get_mut(&lane)?;
-        let accepted = lane.exchanged(&self.policies, next, brought, now);
+        let set = self.sets.get_mut(&set)?;
+        let accepted = set.exchanged(&self.policies, next, brought, now);
         if matches!(accepted, Accepted::Now(_) | Accepted::Later(_)) {
             self.last_generation = next;
         }
@@ -169,7 +169,7 @@ impl Machine {
                     deadline: *deadline,
                 }
             }
-            Phase::Running => self.poll_lanes(now),
+            Phase::Running => self.poll_sets(now),
         }
     }
 
@@ -187,58 +187,58 @@ impl Machine {
         self.phase == Phase::Stopped
     }
 
-    pub(crate) fn is_open(&self, lane: LaneId) -> bool {
-        self.lanes.contains_key(&lane)
+    pub(crate) fn is_open(&self, set: SetId) -> bool {
+        self.sets.contains_key(&set)
     }
 
-    /// Whether another lane may be opened.
+    /// Whether another scope set may be opened.
     pub(crate) fn has_room(&self) -> bool {
-        self.lanes.len() <= self.policies.scopes.most
+        self.sets.len() <= self.policies.scopes.max_sets
     }
 
-    /// Evicts the lane that has been idle longest, if it has been idle for [`EVICTABLE_AFTER`]. Its tokens
-    /// are revoked after [`EVICTION_GRACE`]. Lanes in a pause that the server requested are kept.
-    pub(crate) fn evict(&mut self, now: Moment) -> Option<LaneId> {
-        let lanes = self.lanes.iter();
-        let lanes = lanes.filter(|(id, lane)| **id != LaneId::ROOT && !lane.is_paused(now));
-        let idle = lanes.filter_map(|(id, lane)| Some((lane.idle_for(EVICTABLE_AFTER)?, *id)));
+    /// Evicts the scope set that has been idle longest, if it has been idle for [`EVICTABLE_AFTER`]. Its tokens
+    /// are revoked after [`EVICTION_GRACE`]. Scope sets in a pause that the server requested are kept.
+    pub(crate) fn evict(&mut self, now: Moment) -> Option<SetId> {
+        let sets = self.sets.iter();
+        let sets = sets.filter(|(id, set)| **id != SetId::ROOT && !set.is_paused(now));
+        let idle = sets.filter_map(|(id, set)| Some((set.idle_for(EVICTABLE_AFTER)?, *id)));
         let (_, longest) = idle.filter(|(at, _)| *at <= now).min()?;
-        self.lanes.remove(&longest);
+        self.sets.remove(&longest);
         self.evicted.entry(longest).or_insert(now + EVICTION_GRACE);
         Some(longest)
     }
 
-    /// The lane's token in use, usable or not.
-    pub(crate) fn window(&self, lane: LaneId) -> Option<Window> {
-        self.lanes.get(&lane)?.window
+    /// The scope set's token in use, usable or not.
+    pub(crate) fn window(&self, set: SetId) -> Option<Window> {
+        self.sets.get(&set)?.window
     }
 
-    /// How many exchanges of the lane have failed in a row.
-    pub(crate) fn failures(&self, lane: LaneId) -> u32 {
-        self.lanes.get(&lane).map_or(0, |lane| lane.failures)
+    /// How many exchanges of the scope set have failed in a row.
+    pub(crate) fn failures(&self, set: SetId) -> u32 {
+        self.sets.get(&set).map_or(0, |set| set.failures)
     }
 
-    /// Whether the lane's last failure was terminal and nothing has changed since.
-    pub(crate) fn is_refused(&self, lane: LaneId) -> bool {
-        self.lanes.get(&lane).is_some_and(|lane| lane.refused)
+    /// Whether the scope set's last failure was terminal and nothing has changed since.
+    pub(crate) fn is_refused(&self, set: SetId) -> bool {
+        self.sets.get(&set).is_some_and(|set| set.refused)
     }
 
-    /// Returns whether the last failure of any lane was terminal.
+    /// Returns whether the last failure of any scope set was terminal.
     pub(crate) fn is_any_refused(&self) -> bool {
-        self.lanes.values().any(|lane| lane.refused)
+        self.sets.values().any(|set| set.refused)
     }
 
-    /// Returns whether an exchange of any lane is in flight.
+    /// Returns whether an exchange of any scope set is in flight.
     pub(crate) fn is_any_exchanging(&self) -> bool {
-        self.lanes.values().any(|lane| lane.in_flight)
+        self.sets.values().any(|set| set.in_flight)
     }
 
-    /// Returns what decides whether the lane is in an outage.
-    pub(crate) fn health(&self, lane: LaneId, now: Moment) -> Option<Health> {
+    /// Returns what decides whether the scope set is in an outage.
+    pub(crate) fn health(&self, set: SetId, now: Moment) -> Option<Health> {
         let is_lazy = self.policies.refresh.lazy;
-        let state = self.lanes.get(&lane)?;
-        let is_always_used = lane == LaneId::ROOT && !is_lazy;
-        let idle_at = state.idle_for(self.policies.scopes.idle);
+        let state = self.sets.get(&set)?;
+        let is_always_used = set == SetId::ROOT && !is_lazy;
+        let idle_at = state.idle_for(self.policies.scopes.idle_timeout);
         Some(Health {
             has_valid_token: state.window.is_some_and(|window| now < window.usable_until),
             failures: state.failures,
@@ -247,24 +247,24 @@ impl Machine {
         })
     }
 
-    /// Whether an exchange of the lane is under way.
-    pub(crate) fn is_exchanging(&self, lane: LaneId) -> bool {
-        self.lanes.get(&lane).is_some_and(|lane| lane.in_flight)
+    /// Whether an exchange of the scope set is under way.
+    pub(crate) fn is_exchanging(&self, set: SetId) -> bool {
+        self.sets.get(&set).is_some_and(|set| set.in_flight)
     }
 
-    pub(crate) fn outline(&self, lane: LaneId) -> Option<Outline> {
-        self.lanes.get(&lane).map(Lane::outline)
+    pub(crate) fn outline(&self, set: SetId) -> Option<Outline> {
+        self.sets.get(&set).map(SetState::outline)
     }
 
-    /// When the lane's next exchange begins, if nothing else happens; `None` while one is under
+    /// When the scope set's next exchange begins, if nothing else happens; `None` while one is under
     /// way.
-    pub(crate) fn next_attempt_at(&self, lane: LaneId, now: Moment) -> Option<Moment> {
+    pub(crate) fn next_attempt_at(&self, set: SetId, now: Moment) -> Option<Moment> {
         if self.phase != Phase::Running {
             return None;
         }
-        let proving = self.is_proving(lane);
-        self.lanes
-            .get(&lane)?
+        let proving = self.is_proving(set);
+        self.sets
+            .get(&set)?
             .next_attempt(&self.policies, proving, now)
     }
 
@@ -288,31 +288,31 @@ impl Machine {
         self.rotation.next_attempt(now)
     }
 
-    /// Returns what a caller that waits for a newer token of this lane may expect.
-    pub(crate) fn outlook(&self, lane: LaneId, newer_than: Generation, now: Moment) -> Outlook {
+    /// Returns what a caller that waits for a newer token of this scope set may expect.
+    pub(crate) fn outlook(&self, set: SetId, newer_than: Generation, now: Moment) -> Outlook {
         if self.phase != Phase::Running {
             return Outlook::ShutDown;
         }
-        self.lanes
-            .get(&lane)
-            .map_or(Outlook::Imminent, |lane| lane.outlook(newer_than, now))
+        self.sets
+            .get(&set)
+            .map_or(Outlook::Imminent, |set| set.outlook(newer_than, now))
     }
 
     /// Whether something newer than this generation is there, under way or asked for.
-    pub(crate) fn replaces(&self, lane: LaneId, generation: Generation) -> bool {
-        self.lanes
-            .get(&lane)
-            .is_some_and(|lane| lane.replaces(generation))
+    pub(crate) fn replaces(&self, set: SetId, generation: Generation) -> bool {
+        self.sets
+            .get(&set)
+            .is_some_and(|set| set.replaces(generation))
     }
 
     /// Returns whether a newer token than this generation is in use, or an exchange for one is in flight or
     /// demanded. A token that waits to be published does not count.
-    pub(crate) fn is_replacing(&self, lane: LaneId, generation: Generation) -> bool {
-        let lane = self.lanes.get(&lane);
-        lane.is_some_and(|lane| lane.is_replacing(generation))
+    pub(crate) fn is_replacing(&self, set: SetId, generation: Generation) -> bool {
+        let set = self.sets.get(&set);
+        set.is_some_and(|set| set.is_replacing(generation))
     }
 
-    fn poll_lanes(&mut self, now: Moment) -> Action {
+    fn poll_sets(&mut self, now: Moment) -> Action {
         let mut wake: Option<Moment> = None;
         let mut wake_at = |at: Moment| wake = Some(wake.map_or(at, |wake| wake.min(at)));
         if let Some(at) = self.rotation.next_attempt(now) {
@@ -330,9 +330,9 @@ impl Machine {
             wake_at(at);
         }
         let mut idle = None;
-        for (&id, lane) in &mut self.lanes {
-            if id != LaneId::ROOT
-                && let Some(at) = lane.idle_at(&self.policies)
+        for (&id, set) in &mut self.sets {
+            if id != SetId::ROOT
+                && let Some(at) = set.idle_at(&self.policies)
             {
                 if at <= now {
                     idle = Some(id);
@@ -340,17 +340,17 @@ impl Machine {
                 }
                 wake_at(at);
             }
-            if let Some(at) = lane.publish_at(now) {
+            if let Some(at) = set.publish_at(now) {
                 if at <= now {
-                    lane.publish();
+                    set.publish();
                     return Action::Publish(id);
                 }
                 wake_at(at);
             }
-            let proving = id == LaneId::ROOT && self.rotation.proving;
-            if let Some(at) = lane.next_attempt(&self.policies, proving, now) {
+            let proving = id == SetId::ROOT && self.rotation.proving;
+            if let Some(at) = set.next_attempt(&self.policies, proving, now) {
                 if at <= now {
-                    lane.in_flight = true;
+                    set.in_flight = true;
                     return Action::Exchange(id);
                 }
                 wake_at(at);
@@ -358,33 +358,35 @@ impl Machine {
         }
         match idle {
             Some(id) => {
-                self.lanes.remove(&id);
+                self.sets.remove(&id);
                 Action::Retire(id)
             }
             None => Action::Sleep(wake),
         }
     }
 
-    /// Whether an exchange of this lane is to prove the next long-term token.
-    pub(crate) fn is_proving(&self, lane: LaneId) -> bool {
-        lane == LaneId::ROOT && self.rotation.proving
+    /// Whether an exchange of this scope set is to prove the next long-term token.
+    pub(crate) fn is_proving(&self, set: SetId) -> bool {
+        set == SetId::ROOT && self.rotation.proving
     }
 
-    fn open(&mut self, id: LaneId, now: Moment) {
+    fn open(&mut self, id: SetId, now: Moment) {
         let seed = self.seed.wrapping_add(id.0);
-        self.lanes.entry(id).or_insert_with(|| Lane::new(seed, now));
+        self.sets
+            .entry(id)
+            .or_insert_with(|| SetState::new(seed, now));
     }
 
-    fn with(&mut self, id: LaneId, change: impl FnOnce(&mut Lane, &Policies)) {
-        if let Some(lane) = self.lanes.get_mut(&id) {
-            change(lane, &self.policies);
+    fn with(&mut self, id: SetId, change: impl FnOnce(&mut SetState, &Policies)) {
+        if let Some(set) = self.sets.get_mut(&id) {
+            change(set, &self.policies);
         }
     }
 
     fn interrupted(&mut self, now: Moment) {
         self.rotation.interrupted(now);
-        for lane in self.lanes.values_mut() {
-            lane.interrupted();
+        for set in self.sets.values_mut() {
+            set.interrupted();
         }
         if let Phase::Draining { begun, .. } = &mut self.phase {
             *begun = false;

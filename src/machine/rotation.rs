@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::event::Failure;
+use super::input::Failure;
 use super::schedule;
 use crate::clock::Moment;
 use crate::policy::RotationPolicy;
@@ -69,7 +69,7 @@ impl Rotation {
     ) {
         let draw = self.random.f64();
         self.due_at = left
-            .filter(|_| !policy.on_demand_only)
+            .filter(|_| !policy.is_manual)
             .map(|left| now + schedule::rotation_in(policy, age, left, draw));
     }
 

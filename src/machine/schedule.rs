@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::event::{Failure, Generation, Window};
+use super::input::{Failure, Generation, Window};
 use crate::clock::Moment;
 use crate::policy::{LONGEST, RefreshPolicy, RetryPolicy, RotationPolicy};
 
@@ -31,7 +31,7 @@ pub(super) fn window(
     draw: f64,
 ) -> Option<Window> {
     let life = life.min(LONGEST);
-    let usable = life.saturating_sub(policy.margin.min(life / 4));
+    let usable = life.saturating_sub(policy.expiry_margin.min(life / 4));
     let usable_until = sent + usable;
     let rest = usable_until.since(now);
     if life < SHORTEST_LIFE || rest.is_zero() {
@@ -52,7 +52,7 @@ pub(super) fn window(
 
 /// Returns after how much of a usable life the refresh begins.
 pub(super) fn refresh_after(policy: &RefreshPolicy, usable: Duration, draw: f64) -> Duration {
-    let refresh_after = match policy.before_end {
+    let refresh_after = match policy.refresh_before {
         Some(lead) => usable.saturating_sub(lead.min(usable / 2)),
         None => usable.mul_f64(policy.fraction),
     };
@@ -86,7 +86,7 @@ pub(crate) fn retry_delay(
 ) -> Duration {
     let mut asked = pause_asked_for(policy, failure).unwrap_or_default();
     if matches!(failure, Failure::Terminal { .. }) {
-        return policy.terminal_pause.max(asked);
+        return policy.terminal_backoff.max(asked);
     }
     let mut least = policy.first_delay.mul_f64(LEAST_SHARE_OF_DELAY);
     let mut bound = doubled(policy.first_delay, policy.longest_delay, failures);
@@ -103,10 +103,10 @@ pub(crate) fn retry_delay(
     backoff.max(asked).max(SHORTEST_DELAY)
 }
 
-/// Returns the pause that the server requested, up to `RetryPolicy::longest_retry_after`.
+/// Returns the pause that the server requested, up to `RetryPolicy::max_retry_after`.
 pub(super) fn pause_asked_for(policy: &RetryPolicy, failure: Failure) -> Option<Duration> {
     let (Failure::Transient { retry_after } | Failure::Terminal { retry_after }) = failure;
-    retry_after.map(|asked| asked.min(policy.longest_retry_after))
+    retry_after.map(|asked| asked.min(policy.max_retry_after))
 }
 
 /// In how long a long-term token is to be rotated that is `age` old and has so much `left`.
@@ -163,8 +163,8 @@ pub(crate) struct Rest {
 }
 
 /// The least time between two refreshes that a denial asks for, for a token of this life.
-pub(super) fn between_denials(policy: &RefreshPolicy, life: Duration) -> Duration {
-    policy.between_denials.min(life / 4)
+pub(super) fn min_reject_interval(policy: &RefreshPolicy, life: Duration) -> Duration {
+    policy.min_reject_interval.min(life / 4)
 }
 
 /// Returns the least time between two refreshes for callers that need a longer remaining life.

@@ -1,16 +1,16 @@
-//! Happenings and other log messages as tracing events. `guide::observation` lists them.
+//! Events and other log messages as tracing events. `guide::observation` lists them.
 //!
 //! If the subscriber panics, the event is lost and the provider goes on.
 
 use std::time::Duration;
 
 use super::causes::Causes;
-use super::{Happening, TARGET};
+use super::{Event, TARGET};
 use crate::error::ErrorKind;
 use crate::unwind::caught;
 
-pub(super) fn log(provider: &str, happening: &Happening) {
-    caught(|| event(provider, happening));
+pub(super) fn log(provider: &str, event: &Event) {
+    caught(|| emit(provider, event));
 }
 
 /// Logs that the clock cannot be read, or can be read again.
@@ -154,12 +154,12 @@ pub(crate) fn log_unwatched(path: &std::path::Path, error: &(dyn std::error::Err
     });
 }
 
-fn event(provider: &str, happening: &Happening) {
-    match happening {
-        Happening::ExchangeBegan { scopes, failures } => {
+fn emit(provider: &str, event: &Event) {
+    match event {
+        Event::ExchangeBegan { scopes, failures } => {
             tracing::debug!(target: TARGET, provider, ?scopes, failures, "exchange began");
         }
-        Happening::Swapped {
+        Event::Swapped {
             scopes,
             generation,
             token_id,
@@ -177,7 +177,7 @@ fn event(provider: &str, happening: &Happening) {
             previous_left_ms = previous_left.map(millis),
             "swapped in a new token"
         ),
-        Happening::Unchanged {
+        Event::Unchanged {
             scopes,
             generation,
             left,
@@ -191,7 +191,7 @@ fn event(provider: &str, happening: &Happening) {
             took_ms = millis(*took),
             "the auth server returned the token in use again"
         ),
-        Happening::ExchangeFailed {
+        Event::ExchangeFailed {
             scopes,
             error,
             failures,
@@ -221,14 +221,14 @@ fn event(provider: &str, happening: &Happening) {
                 );
             }
         }
-        Happening::Denied { scopes, generation } => tracing::info!(
+        Event::Denied { scopes, generation } => tracing::info!(
             target: TARGET,
             provider,
             ?scopes,
             generation,
             "a resource server refused the token"
         ),
-        Happening::ScopesRetired { scopes } => {
+        Event::ScopesRetired { scopes } => {
             tracing::info!(target: TARGET, provider, ?scopes, "retired a set of scopes");
         }
         other => {
@@ -239,9 +239,9 @@ fn event(provider: &str, happening: &Happening) {
     }
 }
 
-fn log_outage(provider: &str, happening: &Happening) {
-    match happening {
-        Happening::OutageBegan {
+fn log_outage(provider: &str, event: &Event) {
+    match event {
+        Event::OutageBegan {
             scopes,
             error,
             failures,
@@ -254,7 +254,7 @@ fn log_outage(provider: &str, happening: &Happening) {
             failures,
             "no valid token: callers cannot be served"
         ),
-        Happening::OutageContinues {
+        Event::OutageContinues {
             scope_sets,
             lasted,
             error,
@@ -267,7 +267,7 @@ fn log_outage(provider: &str, happening: &Happening) {
             error = %Causes(error),
             "still no valid token: callers cannot be served"
         ),
-        Happening::OutageEnded {
+        Event::OutageEnded {
             scopes,
             attempts,
             lasted,
@@ -283,12 +283,12 @@ fn log_outage(provider: &str, happening: &Happening) {
     }
 }
 
-fn log_end(provider: &str, happening: &Happening) {
-    match happening {
-        Happening::ShutdownBegan { tokens } => {
+fn log_end(provider: &str, event: &Event) {
+    match event {
+        Event::ShutdownBegan { tokens } => {
             tracing::info!(target: TARGET, provider, tokens, "shutting down");
         }
-        Happening::Revocation { token_id, error } => match error {
+        Event::Revocation { token_id, error } => match error {
             None => tracing::info!(target: TARGET, provider, token_id, "revoked a token"),
             Some(error) => {
                 let error_kind = error.kind().as_str();
@@ -299,30 +299,30 @@ fn log_end(provider: &str, happening: &Happening) {
                 );
             }
         },
-        Happening::RevocationsUnfinished { tokens } => tracing::warn!(
+        Event::RevocationsUnfinished { tokens } => tracing::warn!(
             target: TARGET,
             provider,
             tokens,
             "further revocations timed out"
         ),
-        Happening::ShutDown => tracing::info!(target: TARGET, provider, "shut down"),
+        Event::ShutDown => tracing::info!(target: TARGET, provider, "shut down"),
         _ => {}
     }
 }
 
-fn log_long_term(provider: &str, happening: &Happening) {
-    match happening {
-        Happening::LongTermObtained { token_id } => {
+fn log_long_term(provider: &str, event: &Event) {
+    match event {
+        Event::LongTermObtained { token_id } => {
             tracing::info!(target: TARGET, provider, token_id, "obtained a long-term token");
         }
-        Happening::LongTermRenewed { token_id } => {
+        Event::LongTermRenewed { token_id } => {
             tracing::info!(target: TARGET, provider, token_id, "took another long-term token");
         }
-        Happening::LongTermReloaded { token_id } => {
+        Event::LongTermReloaded { token_id } => {
             tracing::info!(target: TARGET, provider, token_id, "took up another long-term token from the store");
         }
-        Happening::RotationBegan => tracing::debug!(target: TARGET, provider, "rotation began"),
-        Happening::Rotated {
+        Event::RotationBegan => tracing::debug!(target: TARGET, provider, "rotation began"),
+        Event::Rotated {
             token_id,
             previous_id,
         } => tracing::info!(
@@ -332,7 +332,7 @@ fn log_long_term(provider: &str, happening: &Happening) {
             previous_id,
             "rotated the long-term token"
         ),
-        Happening::RotationFailed {
+        Event::RotationFailed {
             error,
             repeats,
             retry_in,
@@ -359,7 +359,7 @@ fn log_long_term(provider: &str, happening: &Happening) {
                 );
             }
         }
-        Happening::StoreFailed { error, repeats } => {
+        Event::StoreFailed { error, repeats } => {
             if *repeats {
                 tracing::debug!(target: TARGET, provider, error = %Causes(error), "the token store failed");
             } else {

@@ -12,7 +12,7 @@ use metrics::{
     describe_histogram, gauge, histogram,
 };
 
-use super::{Happening, State, Status};
+use super::{Event, State, Status};
 use crate::error::{Error, ErrorKind};
 use crate::unwind::caught;
 
@@ -74,37 +74,37 @@ impl Metrics {
         }
     }
 
-    pub(super) fn note(&self, happening: &Happening) {
-        caught(|| self.count(happening));
+    pub(super) fn note(&self, event: &Event) {
+        caught(|| self.count(event));
     }
 
-    fn count(&self, happening: &Happening) {
-        match happening {
-            Happening::Swapped { scopes, .. } | Happening::Unchanged { scopes, .. } => {
+    fn count(&self, event: &Event) {
+        match event {
+            Event::Swapped { scopes, .. } | Event::Unchanged { scopes, .. } => {
                 counter!(EXCHANGES, self.ended(scopes, None)).increment(1);
             }
-            Happening::ExchangeFailed { scopes, error, .. } => {
+            Event::ExchangeFailed { scopes, error, .. } => {
                 counter!(EXCHANGES, self.ended(scopes, Some(error))).increment(1);
             }
-            Happening::OutageBegan { scopes, .. } => {
+            Event::OutageBegan { scopes, .. } => {
                 counter!(OUTAGES, self.of(scopes)).increment(1);
                 self.set_outage(scopes, true);
             }
-            Happening::OutageEnded { scopes, .. } => self.set_outage(scopes, false),
-            Happening::Denied { scopes, .. } => {
+            Event::OutageEnded { scopes, .. } => self.set_outage(scopes, false),
+            Event::Denied { scopes, .. } => {
                 counter!(DENIALS, self.of(scopes)).increment(1);
             }
-            Happening::ScopesRetired { scopes } => self.retire(scopes),
-            Happening::Rotated { .. } => {
+            Event::ScopesRetired { scopes } => self.retire(scopes),
+            Event::Rotated { .. } => {
                 counter!(ROTATIONS, self.with_outcome(None)).increment(1);
             }
-            Happening::RotationFailed { error, .. } => {
+            Event::RotationFailed { error, .. } => {
                 counter!(ROTATIONS, self.with_outcome(Some(error))).increment(1);
             }
-            Happening::Revocation { error, .. } => {
+            Event::Revocation { error, .. } => {
                 counter!(REVOCATIONS, self.with_outcome(error.as_ref())).increment(1);
             }
-            Happening::RevocationsUnfinished { tokens } => {
+            Event::RevocationsUnfinished { tokens } => {
                 let mut labels = self.of_provider();
                 labels.push(Label::from_static_parts(
                     OUTCOME,
@@ -113,7 +113,7 @@ impl Metrics {
                 let tokens = u64::try_from(*tokens).unwrap_or(u64::MAX);
                 counter!(REVOCATIONS, labels).increment(tokens);
             }
-            Happening::StoreFailed { .. } => {
+            Event::StoreFailed { .. } => {
                 counter!(STORE_FAILURES, self.of_provider()).increment(1);
             }
             _ => {}

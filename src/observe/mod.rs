@@ -32,7 +32,7 @@ use crate::error::Error;
 use crate::unwind::caught;
 
 const TARGET: &str = "everbearer";
-/// So many happenings are kept for a subscriber that is slow to read them.
+/// So many events are kept for a subscriber that is slow to read them.
 const BACKLOG: usize = 256;
 /// The maximum number of uncovered origins that are logged as warnings.
 const MOST_ORIGINS: usize = 64;
@@ -43,7 +43,7 @@ const MOST_ORIGINS: usize = 64;
 /// [`guide::observation`](crate::guide::observation) lists them. None holds a secret.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub enum Happening {
+pub enum Event {
     /// A long-term token was obtained by a grant.
     #[non_exhaustive]
     LongTermObtained {
@@ -150,7 +150,7 @@ pub enum Happening {
         scopes: Arc<[String]>,
     },
     /// There is another long-term token, by
-    /// [`TokenProvider::renew`](crate::TokenProvider::renew).
+    /// [`TokenProvider::set_long_term_token`](crate::TokenProvider::set_long_term_token).
     #[non_exhaustive]
     LongTermRenewed {
         /// Its ID, if it is known.
@@ -224,23 +224,23 @@ pub enum Happening {
 /// [`TokenProvider::subscribe`](crate::TokenProvider::subscribe).
 #[derive(Debug)]
 pub struct Subscription {
-    receiver: broadcast::Receiver<Happening>,
+    receiver: broadcast::Receiver<Event>,
     /// The generations that were in use when the subscription began. Their swaps may be reported later.
     known: Vec<u64>,
 }
 
 impl Subscription {
-    /// The next happening; `None` once the provider is gone. A subscriber that falls more than
+    /// The next event; `None` once the provider is gone. A subscriber that falls more than
     /// 256 behind misses the oldest ones.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future loses no happening.
-    pub async fn next(&mut self) -> Option<Happening> {
+    /// Dropping the future loses no event.
+    pub async fn next(&mut self) -> Option<Event> {
         loop {
             match self.receiver.recv().await {
-                Ok(Happening::Swapped { generation, .. }) if self.known.contains(&generation) => {}
-                Ok(happening) => return Some(happening),
+                Ok(Event::Swapped { generation, .. }) if self.known.contains(&generation) => {}
+                Ok(event) => return Some(event),
                 Err(broadcast::error::RecvError::Lagged(_)) => {}
                 Err(broadcast::error::RecvError::Closed) => return None,
             }
@@ -248,14 +248,14 @@ impl Subscription {
     }
 }
 
-/// Where happenings are told.
+/// Where events are told.
 #[derive(Debug)]
 pub(crate) struct Observers {
     provider: String,
-    /// Told of what is no happening.
+    /// Told of what is no event.
     pub(crate) metrics: Metrics,
     /// Made for the first who listens: its backlog takes 32 KiB.
-    sender: OnceLock<broadcast::Sender<Happening>>,
+    sender: OnceLock<broadcast::Sender<Event>>,
     /// The origins of requests that no configured origin covers, and whether a refusal by each was logged.
     uncovered: Mutex<HashMap<Box<str>, bool>>,
 }
@@ -310,12 +310,12 @@ impl Observers {
         }
     }
 
-    pub(crate) fn tell(&self, happening: Happening) {
-        log::log(&self.provider, &happening);
-        self.metrics.note(&happening);
+    pub(crate) fn tell(&self, event: Event) {
+        log::log(&self.provider, &event);
+        self.metrics.note(&event);
         if let Some(sender) = self.sender.get() {
             // That nobody listens any more is no failure.
-            let _ = sender.send(happening);
+            let _ = sender.send(event);
         }
     }
 }

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::{Happening, Status};
+use super::{Event, Status};
 
 #[derive(Debug)]
 pub(crate) struct Metrics;
@@ -23,7 +23,7 @@ impl Metrics {
         Self
     }
 
-    pub(super) const fn note(&self, _: &Happening) {}
+    pub(super) const fn note(&self, _: &Event) {}
 
     pub(crate) const fn exchange_took(&self, _: &Arc<[String]>, _: Duration) {}
 

@@ -66,11 +66,13 @@ mod tests {
             RefreshPolicy::default().fraction(f64::NAN).validate(),
             RefreshPolicy::default().jitter(-0.1).validate(),
             RefreshPolicy::default()
-                .before_end(Duration::ZERO)
+                .refresh_before(Duration::ZERO)
                 .validate(),
-            RefreshPolicy::default().margin(Duration::MAX).validate(),
+            RefreshPolicy::default()
+                .expiry_margin(Duration::MAX)
+                .validate(),
             RetryPolicy::default()
-                .delays(Duration::from_secs(2), Duration::from_secs(1))
+                .backoff(Duration::from_secs(2), Duration::from_secs(1))
                 .validate(),
             RetryPolicy::default()
                 .wait_timeout(Duration::ZERO)

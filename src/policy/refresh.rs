@@ -7,7 +7,7 @@ use super::{at_most, positive, within};
 /// When a short-term token is replaced.
 ///
 /// All of it scales with the token's life, so that one policy suits a life of five seconds and a
-/// life of a day. The *usable* life is the token's life less the [margin](Self::margin); the
+/// life of a day. The *usable* life is the token's life less the [margin](Self::expiry_margin); the
 /// refresh begins after a [fraction](Self::fraction) of the usable life.
 ///
 /// # Examples
@@ -19,16 +19,16 @@ use super::{at_most, positive, within};
 /// // Refresh after about half the life, and never use the last 20 seconds.
 /// let policy = RefreshPolicy::default()
 ///     .fraction(0.5)
-///     .margin(Duration::from_secs(20));
+///     .expiry_margin(Duration::from_secs(20));
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct RefreshPolicy {
     pub(crate) fraction: f64,
     pub(crate) jitter: f64,
-    pub(crate) before_end: Option<Duration>,
-    pub(crate) margin: Duration,
-    pub(crate) life_if_unknown: Duration,
-    pub(crate) between_denials: Duration,
+    pub(crate) refresh_before: Option<Duration>,
+    pub(crate) expiry_margin: Duration,
+    pub(crate) default_lifetime: Duration,
+    pub(crate) min_reject_interval: Duration,
     pub(crate) settling_time: Duration,
     pub(crate) lazy: bool,
 }
@@ -40,10 +40,10 @@ impl Default for RefreshPolicy {
         Self {
             fraction: 0.75,
             jitter: 0.05,
-            before_end: None,
-            margin: Duration::from_secs(5),
-            life_if_unknown: Duration::from_secs(300),
-            between_denials: Duration::from_secs(10),
+            refresh_before: None,
+            expiry_margin: Duration::from_secs(5),
+            default_lifetime: Duration::from_secs(300),
+            min_reject_interval: Duration::from_secs(10),
             settling_time: Duration::ZERO,
             lazy: false,
         }
@@ -56,7 +56,7 @@ impl RefreshPolicy {
     #[must_use]
     pub const fn fraction(mut self, fraction: f64) -> Self {
         self.fraction = fraction;
-        self.before_end = None;
+        self.refresh_before = None;
         self
     }
 
@@ -73,8 +73,8 @@ impl RefreshPolicy {
     /// half of the usable life is taken, so that a short life does not mean one refresh after
     /// the other.
     #[must_use]
-    pub const fn before_end(mut self, lead: Duration) -> Self {
-        self.before_end = Some(lead);
+    pub const fn refresh_before(mut self, lead: Duration) -> Self {
+        self.refresh_before = Some(lead);
         self
     }
 
@@ -82,16 +82,16 @@ impl RefreshPolicy {
     /// servers that count in whole seconds. At most a quarter of the life is taken.
     /// Default: 5 s.
     #[must_use]
-    pub const fn margin(mut self, margin: Duration) -> Self {
-        self.margin = margin;
+    pub const fn expiry_margin(mut self, margin: Duration) -> Self {
+        self.expiry_margin = margin;
         self
     }
 
     /// The life that a token is given when neither the server's answer nor the token states one.
     /// Default: 5 minutes.
     #[must_use]
-    pub const fn life_if_unknown(mut self, life: Duration) -> Self {
-        self.life_if_unknown = life;
+    pub const fn default_lifetime(mut self, life: Duration) -> Self {
+        self.default_lifetime = life;
         self
     }
 
@@ -103,8 +103,8 @@ impl RefreshPolicy {
     /// that a 401 or a caller asked for. At most a quarter of the current token's life is taken.
     /// Default: 10 s.
     #[must_use]
-    pub const fn between_denials(mut self, pause: Duration) -> Self {
-        self.between_denials = pause;
+    pub const fn min_reject_interval(mut self, pause: Duration) -> Self {
+        self.min_reject_interval = pause;
         self
     }
 
@@ -131,12 +131,15 @@ impl RefreshPolicy {
     pub(crate) fn validate(&self) -> Result<(), String> {
         within("RefreshPolicy::fraction", self.fraction, 0.01, 0.99)?;
         within("RefreshPolicy::jitter", self.jitter, 0.0, 0.25)?;
-        if let Some(lead) = self.before_end {
-            positive("RefreshPolicy::before_end", lead)?;
+        if let Some(lead) = self.refresh_before {
+            positive("RefreshPolicy::refresh_before", lead)?;
         }
-        at_most("RefreshPolicy::margin", self.margin)?;
-        positive("RefreshPolicy::life_if_unknown", self.life_if_unknown)?;
-        at_most("RefreshPolicy::between_denials", self.between_denials)?;
+        at_most("RefreshPolicy::expiry_margin", self.expiry_margin)?;
+        positive("RefreshPolicy::default_lifetime", self.default_lifetime)?;
+        at_most(
+            "RefreshPolicy::min_reject_interval",
+            self.min_reject_interval,
+        )?;
         at_most("RefreshPolicy::settling_time", self.settling_time)
     }
 }

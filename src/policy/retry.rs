@@ -13,18 +13,18 @@ use super::{at_most, positive};
 /// use everbearer::RetryPolicy;
 ///
 /// let policy = RetryPolicy::default()
-///     .delays(Duration::from_millis(200), Duration::from_secs(30))
+///     .backoff(Duration::from_millis(200), Duration::from_secs(30))
 ///     .wait_timeout(Duration::from_secs(5));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RetryPolicy {
     pub(crate) first_delay: Duration,
     pub(crate) longest_delay: Duration,
-    pub(crate) longest_retry_after: Duration,
-    pub(crate) terminal_pause: Duration,
+    pub(crate) max_retry_after: Duration,
+    pub(crate) terminal_backoff: Duration,
     pub(crate) exchange_timeout: Duration,
     pub(crate) wait_timeout: Duration,
-    pub(crate) start_timeout: Duration,
+    pub(crate) ready_timeout: Duration,
 }
 
 impl Default for RetryPolicy {
@@ -35,11 +35,11 @@ impl Default for RetryPolicy {
         Self {
             first_delay: Duration::from_secs(1),
             longest_delay: Duration::from_secs(60),
-            longest_retry_after: Duration::from_secs(300),
-            terminal_pause: Duration::from_secs(30),
+            max_retry_after: Duration::from_secs(300),
+            terminal_backoff: Duration::from_secs(30),
             exchange_timeout: Duration::from_secs(30),
             wait_timeout: Duration::from_secs(30),
-            start_timeout: Duration::ZERO,
+            ready_timeout: Duration::ZERO,
         }
     }
 }
@@ -50,7 +50,7 @@ impl RetryPolicy {
     /// is there, delays are cut so that several attempts fit into the rest of its life.
     /// Default: 1 s and 60 s.
     #[must_use]
-    pub const fn delays(mut self, first: Duration, longest: Duration) -> Self {
+    pub const fn backoff(mut self, first: Duration, longest: Duration) -> Self {
         self.first_delay = first;
         self.longest_delay = longest;
         self
@@ -60,8 +60,8 @@ impl RetryPolicy {
     /// is there, it is also cut so that one attempt falls before the token's end.
     /// Default: 5 minutes.
     #[must_use]
-    pub const fn longest_retry_after(mut self, longest: Duration) -> Self {
-        self.longest_retry_after = longest;
+    pub const fn max_retry_after(mut self, longest: Duration) -> Self {
+        self.max_retry_after = longest;
         self
     }
 
@@ -69,10 +69,10 @@ impl RetryPolicy {
     /// asking the server again. After this pause, a caller in need of a token causes one more
     /// attempt; while there is still a good token, one more is made without anybody asking.
     /// A `Retry-After` with the error lengthens the pause, up to
-    /// [`longest_retry_after`](Self::longest_retry_after). Default: 30 s.
+    /// [`max_retry_after`](Self::max_retry_after). Default: 30 s.
     #[must_use]
-    pub const fn terminal_pause(mut self, pause: Duration) -> Self {
-        self.terminal_pause = pause;
+    pub const fn terminal_backoff(mut self, pause: Duration) -> Self {
+        self.terminal_backoff = pause;
         self
     }
 
@@ -96,21 +96,21 @@ impl RetryPolicy {
     /// goes on waiting for the first token, while exchanges fail in a way that may pass.
     /// Default: 0, which fails with the first failure.
     #[must_use]
-    pub const fn start_timeout(mut self, timeout: Duration) -> Self {
-        self.start_timeout = timeout;
+    pub const fn ready_timeout(mut self, timeout: Duration) -> Self {
+        self.ready_timeout = timeout;
         self
     }
 
     pub(crate) fn validate(&self) -> Result<(), String> {
-        positive("RetryPolicy::delays (first)", self.first_delay)?;
-        positive("RetryPolicy::delays (longest)", self.longest_delay)?;
+        positive("RetryPolicy::backoff (first)", self.first_delay)?;
+        positive("RetryPolicy::backoff (longest)", self.longest_delay)?;
         if self.first_delay > self.longest_delay {
-            return Err("RetryPolicy::delays: the first is longer than the longest".to_owned());
+            return Err("RetryPolicy::backoff: the first is longer than the longest".to_owned());
         }
-        at_most("RetryPolicy::longest_retry_after", self.longest_retry_after)?;
-        positive("RetryPolicy::terminal_pause", self.terminal_pause)?;
+        at_most("RetryPolicy::max_retry_after", self.max_retry_after)?;
+        positive("RetryPolicy::terminal_backoff", self.terminal_backoff)?;
         positive("RetryPolicy::exchange_timeout", self.exchange_timeout)?;
         positive("RetryPolicy::wait_timeout", self.wait_timeout)?;
-        at_most("RetryPolicy::start_timeout", self.start_timeout)
+        at_most("RetryPolicy::ready_timeout", self.ready_timeout)
     }
 }

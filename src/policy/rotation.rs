@@ -29,7 +29,7 @@ pub struct RotationPolicy {
     pub(crate) fraction: f64,
     pub(crate) jitter: f64,
     pub(crate) before_end: Duration,
-    pub(crate) on_demand_only: bool,
+    pub(crate) is_manual: bool,
     pub(crate) grace: Duration,
     pub(crate) first_delay: Duration,
     pub(crate) longest_delay: Duration,
@@ -43,7 +43,7 @@ impl Default for RotationPolicy {
             fraction: 0.66,
             jitter: 0.05,
             before_end: 7 * DAY,
-            on_demand_only: false,
+            is_manual: false,
             grace: Duration::from_secs(300),
             first_delay: Duration::from_secs(60),
             longest_delay: Duration::from_secs(60 * 60),
@@ -77,10 +77,9 @@ impl RotationPolicy {
     }
 
     /// Never rotates by time, only by [`TokenProvider::rotate`](crate::TokenProvider::rotate).
-    /// Default: false.
     #[must_use]
-    pub const fn on_demand_only(mut self, on_demand_only: bool) -> Self {
-        self.on_demand_only = on_demand_only;
+    pub const fn manual(mut self) -> Self {
+        self.is_manual = true;
         self
     }
 
@@ -95,7 +94,7 @@ impl RotationPolicy {
     /// The upper bound of the delay after the first failure of a rotation, and the bound that
     /// later ones double up to. Default: 1 minute and 1 hour.
     #[must_use]
-    pub const fn delays(mut self, first: Duration, longest: Duration) -> Self {
+    pub const fn backoff(mut self, first: Duration, longest: Duration) -> Self {
         self.first_delay = first;
         self.longest_delay = longest;
         self
@@ -106,10 +105,10 @@ impl RotationPolicy {
         within("RotationPolicy::jitter", self.jitter, 0.0, 0.25)?;
         at_most("RotationPolicy::before_end", self.before_end)?;
         at_most("RotationPolicy::grace", self.grace)?;
-        positive("RotationPolicy::delays (first)", self.first_delay)?;
-        positive("RotationPolicy::delays (longest)", self.longest_delay)?;
+        positive("RotationPolicy::backoff (first)", self.first_delay)?;
+        positive("RotationPolicy::backoff (longest)", self.longest_delay)?;
         if self.first_delay > self.longest_delay {
-            return Err("RotationPolicy::delays: the first is longer than the longest".to_owned());
+            return Err("RotationPolicy::backoff: the first is longer than the longest".to_owned());
         }
         Ok(())
     }

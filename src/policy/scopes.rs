@@ -15,21 +15,21 @@ use super::positive;
 /// use everbearer::ScopePolicy;
 ///
 /// let policy = ScopePolicy::default()
-///     .most(8)
-///     .idle(Duration::from_secs(60));
+///     .max_sets(8)
+///     .idle_timeout(Duration::from_secs(60));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScopePolicy {
-    pub(crate) most: usize,
-    pub(crate) idle: Duration,
+    pub(crate) max_sets: usize,
+    pub(crate) idle_timeout: Duration,
 }
 
 impl Default for ScopePolicy {
-    /// At most 64 sets, each dropped when nobody has used it for 10 minutes.
+    /// At most 64 sets, each retired when no caller has used it for 10 minutes.
     fn default() -> Self {
         Self {
-            most: 64,
-            idle: Duration::from_secs(600),
+            max_sets: 64,
+            idle_timeout: Duration::from_secs(600),
         }
     }
 }
@@ -42,8 +42,8 @@ impl ScopePolicy {
     /// a pause that the server requested, the caller gets
     /// [`ErrorKind::TooManyScopeSets`](crate::ErrorKind::TooManyScopeSets).
     #[must_use]
-    pub const fn most(mut self, most: usize) -> Self {
-        self.most = most;
+    pub const fn max_sets(mut self, max_sets: usize) -> Self {
+        self.max_sets = max_sets;
         self
     }
 
@@ -53,14 +53,14 @@ impl ScopePolicy {
     ///
     /// A scope set is in use while a caller waits for its token, while its exchange is in flight, and for
     /// as long as a caller has asked for with
-    /// [`TokenProvider::token_with`](crate::TokenProvider::token_with).
+    /// [`TokenProvider::token_valid_for`](crate::TokenProvider::token_valid_for).
     #[must_use]
-    pub const fn idle(mut self, idle: Duration) -> Self {
-        self.idle = idle;
+    pub const fn idle_timeout(mut self, idle_timeout: Duration) -> Self {
+        self.idle_timeout = idle_timeout;
         self
     }
 
     pub(crate) fn validate(&self) -> Result<(), String> {
-        positive("ScopePolicy::idle", self.idle)
+        positive("ScopePolicy::idle_timeout", self.idle_timeout)
     }
 }

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use http::StatusCode;
 
 use super::driver;
-use super::lane::{Lane, normalized};
+use super::scope_set::{ScopeSet, normalized};
 use super::shared::{Settings, Shared};
-use super::{Lifeline, TokenProvider};
+use super::{StopOnDrop, TokenProvider};
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, ErrorKind};
 use crate::issuer::{Credential, Grant, TokenIssuer};
-use crate::machine::{LaneId, Policies};
+use crate::machine::{Policies, SetId};
 use crate::observe;
 use crate::origin::{Origin, PlainHttp, parse_url};
 use crate::policy::{RefreshPolicy, RetryPolicy, RotationPolicy, ScopePolicy, ShutdownPolicy};
@@ -146,7 +146,7 @@ impl TokenProviderBuilder {
     /// `error="insufficient_scope"` never does.
     ///
     /// A 403 that means "not allowed" causes an exchange, too, at most one in
-    /// [`RefreshPolicy::between_denials`].
+    /// [`RefreshPolicy::min_reject_interval`].
     ///
     /// ```
     /// # fn example(builder: everbearer::TokenProviderBuilder) {
@@ -160,8 +160,8 @@ impl TokenProviderBuilder {
 
     /// How the next long-term token is obtained when it is to be rotated. Default: by the grant
     /// of [`recover_with`](Self::recover_with); where that is a
-    /// [short-term token](Grant::short_term_token) that somebody lent, by
-    /// [the provider's own](Grant::own_token).
+    /// [short-term token](Grant::bootstrap_token) that somebody lent, by
+    /// [the provider's own](Grant::self_rotation).
     pub fn rotate_with(mut self, grant: Grant) -> Self {
         self.rotate_with = Some(grant);
         self
@@ -316,14 +316,14 @@ impl TokenProviderBuilder {
             shutdown: self.shutdown,
         };
         let seed = self.seed.unwrap_or_else(|| fastrand::u64(..));
-        let root = Lane::new(LaneId::ROOT, normalized(self.scopes));
+        let root = ScopeSet::new(SetId::ROOT, normalized(self.scopes));
         let shared = Arc::new(Shared::new(settings, self.clock, &root, long_term, seed));
         if driver::current_runtime().is_ok() {
             driver::ensure(&shared)?;
         }
         Ok(TokenProvider {
-            lifeline: Arc::new(Lifeline(Arc::clone(&shared))),
-            lane: root,
+            lifeline: Arc::new(StopOnDrop(Arc::clone(&shared))),
+            set: root,
             shared,
         })
     }

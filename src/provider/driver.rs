@@ -12,17 +12,17 @@ use super::grants;
 use super::guard::bounded_call;
 use super::keeper;
 use super::landing::{land, publish};
-use super::lane::Lane;
 use super::rotation;
+use super::scope_set::ScopeSet;
 use super::shared::Shared;
 use super::shutdown;
 use super::status;
 use super::tasks::{Ended, Tasks};
 use crate::clock::Moment;
 use crate::error::{Error, ErrorKind};
-use crate::machine::{Action, Event, LaneId};
-use crate::observe::{self, Happening};
-use crate::token::Bearer;
+use crate::machine::{Action, Input, SetId};
+use crate::observe::{self, Event};
+use crate::token::TokenRef;
 
 /// The longest sleep. Timers stop while a machine sleeps; the clock does not, and is read again
 /// after each sleep. So often all is measured, too: some of it changes with time alone.
@@ -40,13 +40,14 @@ pub(super) fn ensure(shared: &Arc<Shared>) -> Result<bool, Error> {
         }
         let runtime = current_runtime()?;
         engine.driven = true;
-        for lane in engine.open_lanes() {
-            lane.cell.serve_until(|window| shared.served_until(window));
+        for set in engine.open_sets() {
+            set.current
+                .serve_until(|window| shared.served_until(window));
         }
         runtime
     };
     // Outside the lock: a runtime that shuts down drops the task here and now.
-    runtime.spawn(run(Driving(Arc::clone(shared))));
+    runtime.spawn(run(DriverGuard(Arc::clone(shared))));
     Ok(true)
 }
 
@@ -61,34 +62,34 @@ pub(super) fn current_runtime() -> Result<Handle, Error> {
 
 /// Lives as long as the driver does, and leaves everything ready for the next one, also when the
 /// driver goes away with its runtime.
-struct Driving(Arc<Shared>);
+struct DriverGuard(Arc<Shared>);
 
-impl Drop for Driving {
+impl Drop for DriverGuard {
     /// Runs no code that a user plugs in: a panic here, while the driver unwinds, would abort the
     /// process.
     fn drop(&mut self) {
         let now = self.0.time.last();
-        let lanes: Vec<Arc<Lane>> = {
+        let sets: Vec<Arc<ScopeSet>> = {
             let mut engine = self.0.engine();
             engine.driven = false;
-            engine.machine.handle(Event::Interrupted, now);
+            engine.machine.handle(Input::Interrupted, now);
             // Nobody looks after the tokens: the next caller takes the long way, and starts
             // another driver.
-            for lane in engine.open_lanes() {
-                lane.cell
+            for set in engine.open_sets() {
+                set.current
                     .serve_until(|_| Moment::from_origin(Duration::ZERO));
             }
-            engine.open_lanes().cloned().collect()
+            engine.open_sets().cloned().collect()
         };
-        for lane in lanes {
-            lane.wake_callers();
+        for set in sets {
+            set.wake_callers();
         }
         self.0.rotated.send_modify(|()| {});
         self.0.report.send_modify(|_| {});
     }
 }
 
-async fn run(driving: Driving) {
+async fn run(driving: DriverGuard) {
     let shared = &driving.0;
     let mut tasks = Tasks::default();
     if shared.settings.shares_store {
@@ -110,13 +111,13 @@ async fn run(driving: Driving) {
             engine.poll(now)
         };
         match action {
-            Action::Exchange(lane) => begin(shared, &mut tasks, lane),
-            Action::Publish(lane) => publish(shared, lane, now),
+            Action::Exchange(set) => begin(shared, &mut tasks, set),
+            Action::Publish(set) => publish(shared, set, now),
             Action::Attend { rotate } => attend(shared, &mut tasks, rotate),
             Action::Retire(_) => {
                 if let Some(retired) = retired {
-                    let scopes = Arc::clone(&retired.lane.scopes);
-                    shared.observers.tell(Happening::ScopesRetired { scopes });
+                    let scopes = Arc::clone(&retired.set.scopes);
+                    shared.observers.tell(Event::ScopesRetired { scopes });
                     revoke(shared, &mut tasks, retired);
                 }
             }
@@ -155,32 +156,32 @@ async fn run(driving: Driving) {
 
 /// Tells observers of the outages. Returns when to look again at the latest.
 fn observe_outages(shared: &Shared, now: Moment) -> Option<Moment> {
-    let (happenings, next) = shared.engine().observe_outages(now);
-    for happening in happenings {
-        shared.observers.tell(happening);
+    let (events, next) = shared.engine().observe_outages(now);
+    for event in events {
+        shared.observers.tell(event);
     }
     next
 }
 
-fn begin(shared: &Arc<Shared>, tasks: &mut Tasks, lane: LaneId) {
-    let (lane, failures) = {
+fn begin(shared: &Arc<Shared>, tasks: &mut Tasks, set: SetId) {
+    let (set, failures) = {
         let engine = shared.engine();
-        let Some(lane) = engine.open_lanes().find(|it| it.id == lane) else {
+        let Some(set) = engine.open_sets().find(|it| it.id == set) else {
             return;
         };
-        (Arc::clone(lane), engine.machine.failures(lane.id))
+        (Arc::clone(set), engine.machine.failures(set.id))
     };
-    shared.observers.tell(Happening::ExchangeBegan {
-        scopes: Arc::clone(&lane.scopes),
+    shared.observers.tell(Event::ExchangeBegan {
+        scopes: Arc::clone(&set.scopes),
         failures,
     });
-    let span = observe::exchange_span(&shared.settings.name, &lane.scopes);
-    let exchange = flight::exchange(Arc::clone(shared), Arc::clone(&lane));
+    let span = observe::exchange_span(&shared.settings.name, &set.scopes);
+    let exchange = flight::exchange(Arc::clone(shared), Arc::clone(&set));
     let (shared, began) = (Arc::clone(shared), shared.now());
     tasks.start_minting(span, exchange, move |outcome| {
         let took = shared.now().since(began);
-        shared.observers.metrics.exchange_took(&lane.scopes, took);
-        Ended::Exchange(lane, outcome)
+        shared.observers.metrics.exchange_took(&set.scopes, took);
+        Ended::Exchange(set, outcome)
     });
 }
 
@@ -190,8 +191,8 @@ fn attend(shared: &Arc<Shared>, tasks: &mut Tasks, rotate: bool) {
     tasks.start_minting(span, attendance, Ended::Attendance);
 }
 
-/// Revokes the tokens of a closed lane, except those that an open lane uses and those that are revoked later
-/// for an evicted lane.
+/// Revokes the tokens of a closed scope set, except those that an open scope set uses and those that are revoked later
+/// for an evicted scope set.
 fn revoke(shared: &Arc<Shared>, tasks: &mut Tasks, Retired { left, .. }: Retired) {
     let left = left.into_iter().map(|minted| minted.token);
     let unused = shared.engine().unused(left);
@@ -199,7 +200,7 @@ fn revoke(shared: &Arc<Shared>, tasks: &mut Tasks, Retired { left, .. }: Retired
         let span = observe::revocation_span(&shared.settings.name, token.shown_id());
         let (shared, revoked) = (Arc::clone(shared), token.clone());
         let revocation = async move {
-            let call = shared.settings.issuer.revoke(Bearer::ShortTerm(&token));
+            let call = shared.settings.issuer.revoke(TokenRef::ShortTerm(&token));
             bounded_call(&shared, &[token.expose()], call).await
         };
         tasks.start(span, revocation, |outcome| {

@@ -5,18 +5,18 @@ use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime};
 
-use super::cell::{Published, USE_PRECISION};
+use super::current::{Published, USE_PRECISION};
 use super::grants::GrantPause;
 use super::landing::Swap;
-use super::lane::Lane;
 use super::live::{LiveTokens, Minted};
 use super::outage::{Observed, Outages};
+use super::scope_set::ScopeSet;
 use crate::clock::Moment;
 use crate::error::{Error, ErrorKind};
 use crate::machine::{
-    Action, Demand, Event, Generation, LaneId, Machine, Outline, Outlook, Policies,
+    Action, Demand, Generation, Input, Machine, Outline, Outlook, Policies, SetId,
 };
-use crate::observe::Happening;
+use crate::observe::Event;
 use crate::token::{LongTermToken, ShortTermToken};
 
 /// By less than this a wall clock may wander without anybody minding.
@@ -55,13 +55,13 @@ pub(super) struct Engine {
     pub(super) shutdown_began: Option<Moment>,
     /// Whether observers were told which tokens a shutdown without a driver did not revoke.
     pub(super) is_undone_told: bool,
-    root: Arc<Lane>,
-    open: HashMap<LaneId, Open>,
-    /// The evicted lanes, with their tokens to revoke.
-    evicted: HashMap<LaneId, Retired>,
-    /// Every lane that somebody holds, open or not: there is never a second one for a set.
-    known: HashMap<Arc<[String]>, Weak<Lane>>,
-    lanes: u64,
+    root: Arc<ScopeSet>,
+    open: HashMap<SetId, Open>,
+    /// The evicted scope sets, with their tokens to revoke.
+    evicted: HashMap<SetId, Retired>,
+    /// Every scope set that somebody holds, open or not: there is never a second one for a set.
+    known: HashMap<Arc<[String]>, Weak<ScopeSet>>,
+    sets: u64,
 }
 
 /// The long-term token, since when it is here.
@@ -79,10 +79,10 @@ pub(super) struct Verdict {
     pub(super) refusal: Option<Error>,
 }
 
-/// A lane whose token is looked after.
+/// A scope set whose token is looked after.
 #[derive(Debug)]
 struct Open {
-    lane: Arc<Lane>,
+    set: Arc<ScopeSet>,
     /// The token that will replace the one in use.
     upcoming: Option<Swap>,
     /// How many exchanges have ended.
@@ -93,17 +93,17 @@ struct Open {
     measured: Option<Outline>,
 }
 
-/// A lane that was closed, with what is to be revoked.
+/// A scope set that was closed, with what is to be revoked.
 #[derive(Debug)]
 pub(super) struct Retired {
-    pub(super) lane: Arc<Lane>,
+    pub(super) set: Arc<ScopeSet>,
     pub(super) left: Vec<Minted>,
 }
 
 /// What there is to say to a caller that the hot path did not serve.
 pub(super) enum Service {
     Token(Arc<Published>),
-    /// Wait for the lane's tick, and ask again.
+    /// Wait for the scope set's tick, and ask again.
     Wait {
         /// Whether the exchange is under way, so that the driver need not be told.
         is_under_way: bool,
@@ -115,7 +115,7 @@ pub(super) enum Service {
 pub(super) struct Asking {
     pub(super) newer_than: Generation,
     pub(super) give_up_at: Moment,
-    /// How many of the lane's exchanges had ended when it came.
+    /// How many of the scope set's exchanges had ended when it came.
     pub(super) seen: Option<u64>,
     /// The scope set that was evicted for the caller's, to be reported.
     pub(super) evicted: Option<Arc<[String]>>,
@@ -124,7 +124,7 @@ pub(super) struct Asking {
 impl Engine {
     pub(super) fn new(
         policies: Policies,
-        root: &Arc<Lane>,
+        root: &Arc<ScopeSet>,
         long_term: Option<LongTermToken>,
         seed: u64,
         now: Moment,
@@ -152,7 +152,7 @@ impl Engine {
             open: HashMap::new(),
             evicted: HashMap::new(),
             known: HashMap::new(),
-            lanes: 0,
+            sets: 0,
         };
         engine.insert(root);
         engine
@@ -173,7 +173,7 @@ impl Engine {
         };
         if step > LEAST_STEP {
             self.dated_at = None;
-            self.machine.handle(Event::Chore { at: now }, now);
+            self.machine.handle(Input::Chore { at: now }, now);
         }
     }
 
@@ -188,8 +188,8 @@ impl Engine {
         self.verdict = Some(verdict);
         self.forget_outdated_verdict();
         if self.verdict.is_some() {
-            self.machine.handle(Event::Proving(false), now);
-            self.machine.handle(Event::Urgent, now);
+            self.machine.handle(Input::Proving(false), now);
+            self.machine.handle(Input::Urgent, now);
         }
     }
 
@@ -200,36 +200,36 @@ impl Engine {
             .take_if(|verdict| !next.is_some_and(|next| next.reads_like(&verdict.token)));
     }
 
-    /// The lane of the provider's own set.
-    pub(super) fn root(&self) -> Arc<Lane> {
+    /// The scope set of the provider's own set.
+    pub(super) fn root(&self) -> Arc<ScopeSet> {
         Arc::clone(&self.root)
     }
 
-    /// The lane of this set, which need not be open.
-    pub(super) fn lane(&mut self, scopes: Arc<[String]>) -> Arc<Lane> {
-        if let Some(lane) = self.known.get(&scopes).and_then(Weak::upgrade) {
-            return lane;
+    /// The scope set of this set, which need not be open.
+    pub(super) fn set(&mut self, scopes: Arc<[String]>) -> Arc<ScopeSet> {
+        if let Some(set) = self.known.get(&scopes).and_then(Weak::upgrade) {
+            return set;
         }
-        self.known.retain(|_, lane| lane.strong_count() > 0);
-        self.lanes += 1;
-        let lane = Lane::new(LaneId(self.lanes), Arc::clone(&scopes));
-        self.known.insert(scopes, Arc::downgrade(&lane));
-        lane
+        self.known.retain(|_, set| set.strong_count() > 0);
+        self.sets += 1;
+        let set = ScopeSet::new(SetId(self.sets), Arc::clone(&scopes));
+        self.known.insert(scopes, Arc::downgrade(&set));
+        set
     }
 
-    pub(super) fn open_lanes(&self) -> impl Iterator<Item = &Arc<Lane>> {
-        self.open.values().map(|open| &open.lane)
+    pub(super) fn open_sets(&self) -> impl Iterator<Item = &Arc<ScopeSet>> {
+        self.open.values().map(|open| &open.set)
     }
 
-    /// The lanes that are not as they were when they were last measured, and the root, whose
+    /// The scope sets that are not as they were when they were last measured, and the root, whose
     /// measurement is also that of the provider.
-    pub(super) fn changed_lanes(&mut self) -> Vec<Arc<Lane>> {
+    pub(super) fn changed_sets(&mut self) -> Vec<Arc<ScopeSet>> {
         let mut changed = Vec::new();
         for (&id, open) in &mut self.open {
             let outline = self.machine.outline(id);
-            if open.measured != outline || id == LaneId::ROOT {
+            if open.measured != outline || id == SetId::ROOT {
                 open.measured = outline;
-                changed.push(Arc::clone(&open.lane));
+                changed.push(Arc::clone(&open.set));
             }
         }
         changed
@@ -241,33 +241,33 @@ impl Engine {
         last.as_ref().is_some_and(|error| !error.is_retryable())
     }
 
-    pub(super) fn last_error(&self, lane: LaneId) -> Option<&Error> {
-        self.open.get(&lane)?.last_error.as_ref()
+    pub(super) fn last_error(&self, set: SetId) -> Option<&Error> {
+        self.open.get(&set)?.last_error.as_ref()
     }
 
     /// Serves a caller, or notes what it needs. All that decides it is seen at one moment.
     pub(super) fn serve(
         &mut self,
-        lane: &Arc<Lane>,
+        set: &Arc<ScopeSet>,
         asking: &mut Asking,
         now: Moment,
     ) -> Result<Service, Error> {
-        if let Some(published) = lane.cell.good(now, asking.newer_than) {
-            self.machine.handle(Event::Used(lane.id), now);
+        if let Some(published) = set.current.good(now, asking.newer_than) {
+            self.machine.handle(Input::Used(set.id), now);
             if self.machine.is_lazy() && published.window.refresh_at <= now {
-                self.demand(lane.id, Demand::Refresh, now);
+                self.demand(set.id, Demand::Refresh, now);
             }
             return Ok(Service::Token(published));
         }
         if !self.machine.is_running() {
             return Err(shut_down());
         }
-        asking.evicted = self.open(lane, now)?;
-        let (attempts, last_error) = match self.open.get(&lane.id) {
+        asking.evicted = self.open(set, now)?;
+        let (attempts, last_error) = match self.open.get(&set.id) {
             Some(open) => (open.attempts, open.last_error.clone()),
             None => (0, None),
         };
-        let outlook = self.machine.outlook(lane.id, asking.newer_than, now);
+        let outlook = self.machine.outlook(set.id, asking.newer_than, now);
         let has_failed = attempts > *asking.seen.get_or_insert(attempts);
         let is_hopeless = match outlook {
             Outlook::Imminent => false,
@@ -278,56 +278,59 @@ impl Engine {
         if let Some(error) = last_error.filter(|_| has_failed || is_hopeless) {
             return Err(error);
         }
-        self.demand(lane.id, Demand::NewerThan(asking.newer_than), now);
+        self.demand(set.id, Demand::NewerThan(asking.newer_than), now);
         Ok(Service::Wait {
-            is_under_way: self.machine.is_exchanging(lane.id),
+            is_under_way: self.machine.is_exchanging(set.id),
         })
     }
 
-    /// Notes who was used, and says what is to be done next. A lane that the machine retires is
+    /// Notes who was used, and says what is to be done next. A scope set that the machine retires is
     /// closed before anybody can open it again.
     pub(super) fn poll(&mut self, now: Moment) -> (Action, Option<Retired>) {
         self.note_uses(now);
         let action = self.machine.poll(now);
         let retired = match action {
-            Action::Retire(lane) => self.close(lane, now),
-            Action::RevokeEvicted(lane) => self.evicted.remove(&lane),
+            Action::Retire(set) => self.close(set, now),
+            Action::RevokeEvicted(set) => self.evicted.remove(&set),
             _ => None,
         };
         (action, retired)
     }
 
     fn note_uses(&mut self, now: Moment) {
-        for Open { lane, .. } in self.open.values() {
-            let last_use = if lane.has_waiting() {
+        for Open { set, .. } in self.open.values() {
+            let last_use = if set.has_waiting() {
                 now
             } else {
-                (lane.cell.last_use() + USE_PRECISION).min(now)
+                (set.current.last_use() + USE_PRECISION).min(now)
             };
-            self.machine.handle(Event::Used(lane.id), last_use);
+            self.machine.handle(Input::Used(set.id), last_use);
         }
     }
 
-    fn close(&mut self, lane: LaneId, now: Moment) -> Option<Retired> {
-        let open = self.open.remove(&lane)?;
-        self.outages.forget(lane);
+    fn close(&mut self, set: SetId, now: Moment) -> Option<Retired> {
+        let open = self.open.remove(&set)?;
+        self.outages.forget(set);
         for token in open.tokens() {
-            self.live.give(&token, lane);
+            self.live.give(&token, set);
         }
-        let Open { lane, .. } = open;
-        lane.cell.withdraw();
+        let Open { set, .. } = open;
+        set.current.withdraw();
         self.live.forget_ended(now);
-        let left = self.live.of_lane(lane.id);
-        Some(Retired { lane, left })
+        let left = self.live.of_set(set.id);
+        Some(Retired { set, left })
     }
 
     pub(super) fn generations_in_use(&self) -> Vec<u64> {
-        let published = self.open.values().filter_map(|open| open.lane.cell.load());
+        let published = self
+            .open
+            .values()
+            .filter_map(|open| open.set.current.load());
         published.map(|it| it.window.generation.0).collect()
     }
 
-    /// Returns the tokens to revoke: those that no open lane uses and that the driver will not revoke for an
-    /// evicted lane. Assigns each token that an open lane uses to that lane. A server may return one token
+    /// Returns the tokens to revoke: those that no open scope set uses and that the driver will not revoke for an
+    /// evicted scope set. Assigns each token that an open scope set uses to that scope set. A server may return one token
     /// for several scope sets.
     pub(super) fn unused(
         &mut self,
@@ -337,7 +340,7 @@ impl Engine {
         for token in tokens {
             let mut evicted = self.evicted.values().flat_map(|evicted| &evicted.left);
             match self.open.values().find(|open| open.uses(&token)) {
-                Some(open) => self.live.give(&token, open.lane.id),
+                Some(open) => self.live.give(&token, open.set.id),
                 None if evicted.any(|minted| minted.token.is_same(&token)) => {}
                 None => unused.push(token),
             }
@@ -357,20 +360,20 @@ impl Engine {
             .collect()
     }
 
-    /// Returns the short-term tokens that open lanes use, or will use next.
+    /// Returns the short-term tokens that open scope sets use, or will use next.
     pub(super) fn tokens_in_use(&self) -> impl Iterator<Item = ShortTermToken> {
         self.open.values().flat_map(Open::tokens)
     }
 
-    pub(super) fn note_upcoming(&mut self, lane: LaneId, swap: Swap) {
-        if let Some(open) = self.open.get_mut(&lane) {
+    pub(super) fn note_upcoming(&mut self, set: SetId, swap: Swap) {
+        if let Some(open) = self.open.get_mut(&set) {
             open.upcoming = Some(swap);
         }
     }
 
-    pub(super) fn take_upcoming(&mut self, lane: LaneId) -> Option<(Arc<Lane>, Swap)> {
-        let open = self.open.get_mut(&lane)?;
-        Some((Arc::clone(&open.lane), open.upcoming.take()?))
+    pub(super) fn take_upcoming(&mut self, set: SetId) -> Option<(Arc<ScopeSet>, Swap)> {
+        let open = self.open.get_mut(&set)?;
+        Some((Arc::clone(&open.set), open.upcoming.take()?))
     }
 
     pub(super) fn forget_grant_pause(&mut self, now: Moment) {
@@ -393,14 +396,14 @@ impl Engine {
     }
 
     /// Returns what to tell observers of the outages, and when to look again at the latest.
-    pub(super) fn observe_outages(&mut self, now: Moment) -> (Vec<Happening>, Option<Moment>) {
+    pub(super) fn observe_outages(&mut self, now: Moment) -> (Vec<Event>, Option<Moment>) {
         if !self.machine.is_running() {
             return (Vec::new(), None);
         }
         let machine = &self.machine;
         let open = self.open.iter().filter_map(|(&id, open)| {
             Some(Observed {
-                lane: &open.lane,
+                set: &open.set,
                 health: machine.health(id, now)?,
                 attempts: open.attempts,
                 last_error: open.last_error.as_ref(),
@@ -409,21 +412,21 @@ impl Engine {
         self.outages.observe(open, now)
     }
 
-    /// Notes that an exchange of this lane has ended, after the machine was told.
-    pub(super) fn note_attempt(&mut self, lane: LaneId, error: Option<Error>) {
-        if let Some(open) = self.open.get_mut(&lane) {
+    /// Notes that an exchange of this scope set has ended, after the machine was told.
+    pub(super) fn note_attempt(&mut self, set: SetId, error: Option<Error>) {
+        if let Some(open) = self.open.get_mut(&set) {
             open.attempts += 1;
             open.last_error = error;
         }
     }
 
-    fn demand(&mut self, lane: LaneId, demand: Demand, now: Moment) {
-        self.machine.handle(Event::Demanded { lane, demand }, now);
+    fn demand(&mut self, set: SetId, demand: Demand, now: Moment) {
+        self.machine.handle(Input::Demanded { set, demand }, now);
     }
 
-    /// Opens the lane unless it is open. Returns the scope set that was evicted for it.
-    fn open(&mut self, lane: &Arc<Lane>, now: Moment) -> Result<Option<Arc<[String]>>, Error> {
-        if self.machine.is_open(lane.id) {
+    /// Opens the scope set unless it is open. Returns the scope set that was evicted for it.
+    fn open(&mut self, set: &Arc<ScopeSet>, now: Moment) -> Result<Option<Arc<[String]>>, Error> {
+        if self.machine.is_open(set.id) {
             return Ok(None);
         }
         let evicted = if self.machine.has_room() {
@@ -431,46 +434,46 @@ impl Engine {
         } else {
             self.evict(now)?
         };
-        self.machine.handle(Event::Opened(lane.id), now);
-        self.insert(lane);
+        self.machine.handle(Input::Opened(set.id), now);
+        self.insert(set);
         Ok(evicted)
     }
 
-    /// Evicts the lane that has been idle longest. Its tokens are revoked after the grace.
+    /// Evicts the scope set that has been idle longest. Its tokens are revoked after the grace.
     fn evict(&mut self, now: Moment) -> Result<Option<Arc<[String]>>, Error> {
         self.note_uses(now);
         let evicted = self.machine.evict(now).ok_or_else(|| {
             Error::new(
                 ErrorKind::TooManyScopeSets,
-                "all scope sets that ScopePolicy::most allows were in use within the last 30 s, or \
+                "all scope sets that ScopePolicy::max_sets allows were in use within the last 30 s, or \
                  are in a pause that the server requested; use fewer scope sets, or raise \
-                 ScopePolicy::most",
+                 ScopePolicy::max_sets",
             )
         })?;
         let Some(retired) = self.close(evicted, now) else {
             return Ok(None);
         };
-        let scopes = Arc::clone(&retired.lane.scopes);
+        let scopes = Arc::clone(&retired.set.scopes);
         self.evicted.insert(evicted, retired);
         Ok(Some(scopes))
     }
 
-    fn insert(&mut self, lane: &Arc<Lane>) {
+    fn insert(&mut self, set: &Arc<ScopeSet>) {
         let open = Open {
-            lane: Arc::clone(lane),
+            set: Arc::clone(set),
             upcoming: None,
             attempts: 0,
             last_error: None,
             measured: None,
         };
-        self.open.insert(lane.id, open);
+        self.open.insert(set.id, open);
     }
 }
 
 impl Open {
     /// Returns the token in use and the one that will replace it.
     fn tokens(&self) -> impl Iterator<Item = ShortTermToken> {
-        let present = self.lane.cell.load().map(|present| present.token.clone());
+        let present = self.set.current.load().map(|present| present.token.clone());
         let upcoming = self.upcoming.as_ref().map(|it| it.token.clone());
         present.into_iter().chain(upcoming)
     }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use super::engine::Verdict;
 use super::grants;
-use super::lane::Lane;
 use super::minting::{Fresh, kept, mint, replace};
 use super::recovery::{self, Found, Search};
+use super::scope_set::ScopeSet;
 use super::shared::Shared;
 use crate::error::{Error, ErrorKind};
 use crate::machine::Failure;
@@ -48,11 +48,11 @@ pub(super) fn working_for<T>(
     WORKING_FOR.scope(address_of(shared), work)
 }
 
-pub(super) async fn exchange(shared: Arc<Shared>, lane: Arc<Lane>) -> Result<Fresh, Failed> {
+pub(super) async fn exchange(shared: Arc<Shared>, set: Arc<ScopeSet>) -> Result<Fresh, Failed> {
     let limit = shared.settings.policies.retry.exchange_timeout;
     let work = working_for(&shared, async {
-        let _alone = lane.exchanging.lock().await;
-        with_long_term(&shared, &lane).await
+        let _alone = set.exchanging.lock().await;
+        with_long_term(&shared, &set).await
     });
     let outcome = tokio::time::timeout(limit, work).await;
     outcome.unwrap_or_else(|_| {
@@ -75,16 +75,16 @@ pub(super) fn failure(error: &Error) -> Failure {
 
 /// Exchanges the long-term token in use; or, where the server no longer accepts it, another one
 /// that is there or can be had.
-async fn with_long_term(shared: &Shared, lane: &Lane) -> Result<Fresh, Failed> {
+async fn with_long_term(shared: &Shared, set: &ScopeSet) -> Result<Fresh, Failed> {
     if shared.settings.issuer.replaces_long_term() {
-        return one_at_a_time(shared, lane).await;
+        return one_at_a_time(shared, set).await;
     }
     let mut refused: Vec<LongTermToken> = Vec::new();
     let mut disproof = None;
-    let mut found = first(shared, lane).await?;
+    let mut found = first(shared, set).await?;
     loop {
         let token = &found.token;
-        let error = match mint(shared, lane, token).await {
+        let error = match mint(shared, set, token).await {
             Ok(minting) => {
                 judge(shared, token, disproof);
                 return Ok(kept(shared, token, minting).await?);
@@ -146,12 +146,12 @@ fn judge(shared: &Shared, succeeded: &LongTermToken, disproof: Option<Verdict>) 
     }
 }
 
-/// The long-term token to begin with: the next one, if an exchange of this lane is to prove it;
+/// The long-term token to begin with: the next one, if an exchange of this scope set is to prove it;
 /// or the one in use; or, where there is none, the one that is stored or can be obtained.
-async fn first(shared: &Shared, lane: &Lane) -> Result<Found, Error> {
+async fn first(shared: &Shared, set: &ScopeSet) -> Result<Found, Error> {
     {
         let engine = shared.engine();
-        let proves = engine.machine.is_proving(lane.id);
+        let proves = engine.machine.is_proving(set.id);
         let next = engine.next.clone().filter(|_| proves);
         let in_use = engine.long_term.as_ref().map(|held| held.token.clone());
         let is_known = engine.machine.knows_long_term();
@@ -175,7 +175,7 @@ async fn first(shared: &Shared, lane: &Lane) -> Result<Found, Error> {
 
 /// Where each exchange puts an end to the long-term token, nobody else may be about to exchange
 /// the same one, in this process or in another.
-async fn one_at_a_time(shared: &Shared, lane: &Lane) -> Result<Fresh, Failed> {
+async fn one_at_a_time(shared: &Shared, set: &ScopeSet) -> Result<Fresh, Failed> {
     let keeper = &mut *shared.keeper.lock().await;
     let lease = recovery::wait_for_lease(shared).await?;
     if shared.settings.shares_store {
@@ -194,7 +194,7 @@ async fn one_at_a_time(shared: &Shared, lane: &Lane) -> Result<Fresh, Failed> {
         error,
         used: Some(token.clone()),
     };
-    let error = match mint(shared, lane, &found.token).await {
+    let error = match mint(shared, set, &found.token).await {
         Ok(minting) => return Ok(replace(shared, keeper, &found.token, minting).await?),
         Err(error) => error,
     };
@@ -206,7 +206,7 @@ async fn one_at_a_time(shared: &Shared, lane: &Lane) -> Result<Fresh, Failed> {
     search.refused = &refused;
     let next = search.find(shared, keeper, Some(error)).await;
     let next = next.map_err(|error| failed(error, &refused[0]))?;
-    let minting = mint(shared, lane, &next.token).await;
+    let minting = mint(shared, set, &next.token).await;
     let minting = minting.map_err(|error| failed(error, &next.token))?;
     Ok(replace(shared, keeper, &next.token, minting).await?)
 }

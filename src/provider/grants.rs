@@ -8,7 +8,7 @@ use super::shared::Shared;
 use crate::clock::Moment;
 use crate::error::{Error, ErrorKind};
 use crate::issuer::Grant;
-use crate::machine::Event;
+use crate::machine::Input;
 use crate::token::LongTermToken;
 
 /// A pause that the server requested for the grant. It applies to all scope sets.
@@ -61,7 +61,7 @@ pub(super) fn check_pause(shared: &Shared) -> Result<(), Error> {
 /// Notes the pause that the server requests with this error. Refusals of one long-term token start one
 /// pause only: if each of them started another pause, the grant would never be used.
 pub(super) fn note_pause(shared: &Shared, error: &Error, refused: Option<&LongTermToken>) {
-    let longest = shared.settings.policies.retry.longest_retry_after;
+    let longest = shared.settings.policies.retry.max_retry_after;
     let Some(asked) = error.retry_after().filter(|asked| *asked > Duration::ZERO) else {
         return;
     };
@@ -100,7 +100,7 @@ pub(super) fn look_at_secrets(shared: &Shared) {
     let recovers = is_refused && is_new(&settings.recover_with);
     let rotates = is_rotation_refused && is_new(&settings.rotate_with);
     if recovers || rotates {
-        shared.signal(Event::Renewed { keeps_pauses: true });
-        shared.signal(Event::Urgent);
+        shared.signal(Input::Renewed { keeps_pauses: true });
+        shared.signal(Input::Urgent);
     }
 }

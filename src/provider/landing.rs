@@ -6,42 +6,42 @@ use std::time::Duration;
 
 use super::engine::Engine;
 use super::flight::{self, Failed};
-use super::lane::Lane;
 use super::live::Minted;
 use super::minting::Fresh;
 use super::rotation;
+use super::scope_set::ScopeSet;
 use super::shared::Shared;
 use super::tasks::Ended;
 use crate::clock::Moment;
 use crate::error::{Error, ErrorKind};
-use crate::machine::{Accepted, Brought, Event, Failure, LaneId, Window};
-use crate::observe::Happening;
+use crate::machine::{Accepted, Brought, Failure, Input, SetId, Window};
+use crate::observe::Event;
 use crate::token::ShortTermToken;
 
 pub(super) fn land(shared: &Shared, ended: Ended) {
     let now = shared.now();
     match ended {
-        Ended::Exchange(lane, Ok(fresh)) => accept(shared, &lane, fresh, now),
-        Ended::Exchange(lane, Err(failed)) => fail(shared, &lane, failed, now),
+        Ended::Exchange(set, Ok(fresh)) => accept(shared, &set, fresh, now),
+        Ended::Exchange(set, Err(failed)) => fail(shared, &set, failed, now),
         Ended::Attendance(outcome) => rotation::land(shared, outcome),
         Ended::Revocation(token, outcome) => revoked(shared, &token, outcome),
     }
 }
 
 /// Publishes the token, at once or later, unless nothing is left of its life.
-fn accept(shared: &Shared, lane: &Lane, fresh: Fresh, now: Moment) {
-    let happening = {
+fn accept(shared: &Shared, set: &ScopeSet, fresh: Fresh, now: Moment) {
+    let event = {
         let mut engine = shared.engine();
         let minted = Minted {
-            lane: lane.id,
+            set: set.id,
             token: fresh.token.clone(),
             // The server may have begun to count only when it answered.
             ends_at: (!fresh.is_assumed).then(|| now + fresh.life),
         };
         engine.live.insert(minted, now);
         engine.forget_grant_pause(now);
-        let brought = brought(shared, lane, &fresh);
-        let Some(accepted) = engine.machine.exchanged(lane.id, brought, now) else {
+        let brought = brought(shared, set, &fresh);
+        let Some(accepted) = engine.machine.exchanged(set.id, brought, now) else {
             return; // the shutdown revokes it
         };
         let swap = Swap {
@@ -51,20 +51,20 @@ fn accept(shared: &Shared, lane: &Lane, fresh: Fresh, now: Moment) {
         };
         match accepted {
             Accepted::Now(window) => {
-                engine.note_attempt(lane.id, None);
-                Some(swap.publish(shared, lane, window, now))
+                engine.note_attempt(set.id, None);
+                Some(swap.publish(shared, set, window, now))
             }
             Accepted::Later(_) => {
-                engine.note_attempt(lane.id, None);
-                engine.note_upcoming(lane.id, swap);
+                engine.note_attempt(set.id, None);
+                engine.note_upcoming(set.id, swap);
                 None
             }
             Accepted::Again(window) => {
-                engine.note_attempt(lane.id, None);
+                engine.note_attempt(set.id, None);
                 let served_until = shared.served_until(window);
-                lane.cell.publish(swap.token, window, served_until);
-                Some(Happening::Unchanged {
-                    scopes: Arc::clone(&lane.scopes),
+                set.current.publish(swap.token, window, served_until);
+                Some(Event::Unchanged {
+                    scopes: Arc::clone(&set.scopes),
                     generation: window.generation.0,
                     left: window.ends_at.since(now),
                     took: swap.took,
@@ -73,19 +73,19 @@ fn accept(shared: &Shared, lane: &Lane, fresh: Fresh, now: Moment) {
             Accepted::Expired => {
                 let text = "the auth server handed out a token that has already expired";
                 let error = Error::new(ErrorKind::Protocol, text);
-                Some(failed(&mut engine, lane, error, now))
+                Some(failed(&mut engine, set, error, now))
             }
         }
     };
-    lane.wake_callers();
-    if let Some(happening) = happening {
-        shared.observers.tell(happening);
+    set.wake_callers();
+    if let Some(event) = event {
+        shared.observers.tell(event);
     }
 }
 
 /// Returns what the machine needs to know of a token.
-fn brought(shared: &Shared, lane: &Lane, fresh: &Fresh) -> Brought {
-    let present = lane.cell.load();
+fn brought(shared: &Shared, set: &ScopeSet, fresh: &Fresh) -> Brought {
+    let present = set.current.load();
     let is_repeated = present.is_some_and(|present| present.token.reads_like(&fresh.token));
     let policy = &shared.settings.policies.refresh;
     Brought {
@@ -111,13 +111,13 @@ pub(super) struct Swap {
 }
 
 impl Swap {
-    fn publish(self, shared: &Shared, lane: &Lane, window: Window, now: Moment) -> Happening {
-        let before = lane.cell.load().map(|published| published.window);
+    fn publish(self, shared: &Shared, set: &ScopeSet, window: Window, now: Moment) -> Event {
+        let before = set.current.load().map(|published| published.window);
         let token_id = self.token.shown_id().map(str::to_owned);
         let served_until = shared.served_until(window);
-        lane.cell.publish(self.token, window, served_until);
-        Happening::Swapped {
-            scopes: Arc::clone(&lane.scopes),
+        set.current.publish(self.token, window, served_until);
+        Event::Swapped {
+            scopes: Arc::clone(&set.scopes),
             generation: window.generation.0,
             token_id,
             life: self.life,
@@ -128,26 +128,26 @@ impl Swap {
 }
 
 /// Publishes the token that was accepted for later.
-pub(super) fn publish(shared: &Shared, lane: LaneId, now: Moment) {
-    let (lane, happening) = {
+pub(super) fn publish(shared: &Shared, set: SetId, now: Moment) {
+    let (set, event) = {
         let mut engine = shared.engine();
         if !engine.machine.is_running() {
             return; // the shutdown has withdrawn all tokens, and revokes this one
         }
-        let window = engine.machine.window(lane);
-        let Some(((lane, swap), window)) = engine.take_upcoming(lane).zip(window) else {
+        let window = engine.machine.window(set);
+        let Some(((set, swap), window)) = engine.take_upcoming(set).zip(window) else {
             return;
         };
-        let happening = swap.publish(shared, &lane, window, now);
-        (lane, happening)
+        let event = swap.publish(shared, &set, window, now);
+        (set, event)
     };
-    lane.wake_callers();
-    shared.observers.tell(happening);
+    set.wake_callers();
+    shared.observers.tell(event);
 }
 
-fn fail(shared: &Shared, lane: &Lane, failed_with: Failed, now: Moment) {
+fn fail(shared: &Shared, set: &ScopeSet, failed_with: Failed, now: Moment) {
     let Failed { error, used } = failed_with;
-    let happening = {
+    let event = {
         let mut engine = shared.engine();
         if !engine.machine.is_running() {
             return;
@@ -165,28 +165,28 @@ fn fail(shared: &Shared, lane: &Lane, failed_with: Failed, now: Moment) {
             Failure::Terminal { .. } if is_outdated => Failure::Transient { retry_after: None },
             failure => failure,
         };
-        let event = Event::Failed {
-            lane: lane.id,
+        let event = Input::Failed {
+            set: set.id,
             failure,
         };
         engine.machine.handle(event, now);
-        failed(&mut engine, lane, error, now)
+        failed(&mut engine, set, error, now)
     };
-    lane.wake_callers();
-    shared.observers.tell(happening);
+    set.wake_callers();
+    shared.observers.tell(event);
 }
 
 /// Notes a failure of which the machine was told.
-fn failed(engine: &mut Engine, lane: &Lane, error: Error, now: Moment) -> Happening {
+fn failed(engine: &mut Engine, set: &ScopeSet, error: Error, now: Moment) -> Event {
     let repeats = engine
-        .last_error(lane.id)
+        .last_error(set.id)
         .is_some_and(|last| last.kind() == error.kind() && last.code() == error.code());
-    engine.note_attempt(lane.id, Some(error.clone()));
-    let next = engine.machine.next_attempt_at(lane.id, now);
-    Happening::ExchangeFailed {
-        scopes: Arc::clone(&lane.scopes),
+    engine.note_attempt(set.id, Some(error.clone()));
+    let next = engine.machine.next_attempt_at(set.id, now);
+    Event::ExchangeFailed {
+        scopes: Arc::clone(&set.scopes),
         error,
-        failures: engine.machine.failures(lane.id),
+        failures: engine.machine.failures(set.id),
         repeats,
         retry_in: next.map(|next| next.since(now)),
     }
@@ -196,7 +196,7 @@ fn revoked(shared: &Shared, token: &ShortTermToken, outcome: Result<(), Error>) 
     if outcome.is_ok() {
         shared.engine().live.forget(token);
     } // else the shutdown tries again, unless the token has ended by then
-    shared.observers.tell(Happening::Revocation {
+    shared.observers.tell(Event::Revocation {
         token_id: token.shown_id().map(str::to_owned),
         error: outcome.err(),
     });
@@ -228,7 +228,7 @@ mod tests {
         assert_eq!(provider.status().generation, 1, "the next one is held back");
         let now = provider.shared.now();
         shutdown::begin(&provider.shared, now, now);
-        publish(&provider.shared, LaneId::ROOT, now);
+        publish(&provider.shared, SetId::ROOT, now);
         assert!(provider.current().is_none());
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{BuildHasher as _, RandomState};
 
 use crate::clock::Moment;
-use crate::machine::LaneId;
+use crate::machine::SetId;
 use crate::token::ShortTermToken;
 
 /// How many tokens without a stated end are kept, to bound the memory.
@@ -14,7 +14,7 @@ const MOST_WITHOUT_END: usize = 1_000;
 /// A token to revoke.
 #[derive(Clone, Debug)]
 pub(super) struct Minted {
-    pub(super) lane: LaneId,
+    pub(super) set: SetId,
     pub(super) token: ShortTermToken,
     /// When the token expires at the latest; `None` if that is unknown.
     pub(super) ends_at: Option<Moment>,
@@ -64,11 +64,11 @@ impl LiveTokens {
         }
     }
 
-    /// Assigns a live token to this lane.
-    pub(super) fn give(&mut self, token: &ShortTermToken, lane: LaneId) {
+    /// Assigns a live token to this scope set.
+    pub(super) fn give(&mut self, token: &ShortTermToken, set: SetId) {
         let number = self.numbers.get(&self.identity(token));
         if let Some(minted) = number.and_then(|number| self.tokens.get_mut(number)) {
-            minted.lane = lane;
+            minted.set = set;
         }
     }
 
@@ -87,10 +87,10 @@ impl LiveTokens {
         })
     }
 
-    /// Returns the tokens of this lane.
-    pub(super) fn of_lane(&self, lane: LaneId) -> Vec<Minted> {
-        let is_of_lane = |minted: &&Minted| minted.lane == lane;
-        self.tokens.values().filter(is_of_lane).cloned().collect()
+    /// Returns the tokens of this scope set.
+    pub(super) fn of_set(&self, set: SetId) -> Vec<Minted> {
+        let is_of_set = |minted: &&Minted| minted.set == set;
+        self.tokens.values().filter(is_of_set).cloned().collect()
     }
 
     /// Returns the tokens with a number greater than this, and the greatest number.
@@ -132,7 +132,7 @@ mod tests {
             token = token.token_id(id);
         }
         Minted {
-            lane: LaneId::ROOT,
+            set: SetId::ROOT,
             token: token.build().unwrap(),
             ends_at: ends_at.map(at),
         }

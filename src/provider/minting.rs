@@ -3,12 +3,12 @@
 use std::time::{Duration, SystemTime};
 
 use super::keeper::{Keeper, dated};
-use super::lane::Lane;
 use super::rotation;
+use super::scope_set::ScopeSet;
 use super::shared::Shared;
 use crate::clock::Moment;
 use crate::error::Error;
-use crate::issuer::Exchanged;
+use crate::issuer::ExchangeResponse;
 use crate::observe;
 use crate::token::{Judgement, Lifetime, LongTermToken, ShortTermToken};
 
@@ -37,14 +37,14 @@ pub(super) struct Minting {
 /// Exchanges this long-term token.
 pub(super) async fn mint(
     shared: &Shared,
-    lane: &Lane,
+    scope_set: &ScopeSet,
     long_term: &LongTermToken,
 ) -> Result<Minting, Error> {
     let settings = &shared.settings;
     let (sent, asked_at) = (shared.now(), shared.wall());
-    let exchange = settings.issuer.exchange(long_term, &lane.scopes);
+    let exchange = settings.issuer.exchange(long_term, &scope_set.scopes);
     let exchanged = exchange.await;
-    let Exchanged { token, replacement } =
+    let ExchangeResponse { token, replacement } =
         exchanged.map_err(|error| shared.without_secrets(error, &[long_term.expose()]))?;
     shared.check_id(&token, &[long_term.expose()]);
     if let Some(replacement) = &replacement {
@@ -55,7 +55,7 @@ pub(super) async fn mint(
         left_out,
         at_most,
     } = token.lifetime(shared.wall());
-    let default = settings.policies.refresh.life_if_unknown;
+    let default = settings.policies.refresh.default_lifetime;
     let life = match lifetime {
         Lifetime::For(life) => life,
         Lifetime::Doubtful | Lifetime::Unknown => default,

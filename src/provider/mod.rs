@@ -1,24 +1,24 @@
 //! The engine's shell: what users hold, and the task behind it.
 
-mod adapted;
 mod builder;
-mod cell;
-mod copies;
+mod current;
 mod driver;
 mod engine;
 mod flight;
+mod for_middleware;
 mod grants;
 mod guard;
+mod header_copies;
 mod keeper;
 mod landing;
-mod lane;
-mod ledger;
 mod live;
 mod minting;
 mod outage;
 mod recovery;
 mod report;
+mod revocations;
 mod rotation;
+mod scope_set;
 mod secrets;
 mod shared;
 mod shutdown;
@@ -36,18 +36,18 @@ use std::time::Duration;
 
 use http::HeaderValue;
 
-pub(crate) use adapted::Replacement;
 pub use builder::TokenProviderBuilder;
-pub use report::{Fate, ShutdownReport, Tier, TokenReport};
+pub(crate) use for_middleware::Replacement;
+pub use report::{RevocationOutcome, ShutdownReport, TokenKind, TokenReport};
 
 use crate::error::{Error, ErrorKind};
 use crate::issuer::{Credential, TokenIssuer};
-use crate::machine::{Event, Generation, Window};
-use crate::observe::{Happening, Status, Subscription};
+use crate::machine::{Generation, Input, Window};
+use crate::observe::{Event, Status, Subscription};
 use crate::origin::Origin;
 use crate::token::{LongTermToken, ShortTermToken};
-use cell::Published;
-use lane::Lane;
+use current::Published;
+use scope_set::ScopeSet;
 use shared::Shared;
 
 /// Keeps a short-term token fresh, and gives it out.
@@ -85,26 +85,26 @@ use shared::Shared;
 ///     .await?;
 /// assert!(response.status().is_success());
 ///
-/// assert!(provider.shutdown().await.is_clean());
+/// assert!(provider.shutdown().await.all_revoked());
 /// # Ok(())
 /// # }
 /// ```
 #[derive(Clone)]
 pub struct TokenProvider {
     shared: Arc<Shared>,
-    lane: Arc<Lane>,
-    lifeline: Arc<Lifeline>,
+    set: Arc<ScopeSet>,
+    lifeline: Arc<StopOnDrop>,
 }
 
 /// How often [`TokenProvider::ready`] looks whether there is a token by now.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Ends the driver when the last handle is dropped.
-struct Lifeline(Arc<Shared>);
+struct StopOnDrop(Arc<Shared>);
 
-impl Drop for Lifeline {
+impl Drop for StopOnDrop {
     fn drop(&mut self) {
-        self.0.signal(Event::Abandoned);
+        self.0.signal(Input::Abandoned);
     }
 }
 
@@ -148,14 +148,14 @@ impl TokenProvider {
     ///
     /// # Errors
     ///
-    /// As [`token`](Self::token); and [`ErrorKind::TooShortLived`] if the token in use is good for less
+    /// As [`token`](Self::token); and [`ErrorKind::LifetimeTooShort`] if the token in use is good for less
     /// and an exchange would not help: it was good for less when it arrived, the last exchange for this
     /// reason is less than a quarter of its life ago, or the auth server returns the same token again.
     ///
     /// # Cancel safety
     ///
     /// As [`token`](Self::token).
-    pub async fn token_with(&self, min_remaining: Duration) -> Result<ShortTermToken, Error> {
+    pub async fn token_valid_for(&self, min_remaining: Duration) -> Result<ShortTermToken, Error> {
         let take = |published: &Published| (published.token.clone(), published.window);
         let lasts = |window: Window, now| window.usable_until.since(now) >= min_remaining;
         let (mut token, mut window) = self.newer_than(Generation(0), take).await?;
@@ -169,12 +169,12 @@ impl TokenProvider {
         }
         let now = self.shared.now_or_error()?;
         if lasts(window, now) {
-            let (lane, until) = (self.lane.id, now + min_remaining);
-            self.shared.signal(Event::Needed { lane, until });
+            let (set, until) = (self.set.id, now + min_remaining);
+            self.shared.signal(Input::Needed { set, until });
             return Ok(token);
         }
         Err(Error::new(
-            ErrorKind::TooShortLived,
+            ErrorKind::LifetimeTooShort,
             format!(
                 "a token that is good for {min_remaining:?} was asked for, and a new one is good \
                  for {:?}",
@@ -225,7 +225,7 @@ impl TokenProvider {
     /// a use of a [set of scopes](Self::scoped).
     pub fn current(&self) -> Option<ShortTermToken> {
         let now = self.shared.time.now()?;
-        let published = self.lane.cell.good(now, Generation(0))?;
+        let published = self.set.current.good(now, Generation(0))?;
         Some(published.token.clone())
     }
 
@@ -234,7 +234,7 @@ impl TokenProvider {
     /// # Errors
     ///
     /// As [`token`](Self::token), if that error will not pass, or when exchanges have failed for
-    /// [`RetryPolicy::start_timeout`](crate::RetryPolicy::start_timeout).
+    /// [`RetryPolicy::ready_timeout`](crate::RetryPolicy::ready_timeout).
     ///
     /// # Cancel safety
     ///
@@ -243,7 +243,7 @@ impl TokenProvider {
         let Err(mut error) = self.token().await else {
             return Ok(());
         };
-        let patience = self.shared.settings.policies.retry.start_timeout;
+        let patience = self.shared.settings.policies.retry.ready_timeout;
         let go_on = async {
             while error.is_retryable() {
                 // Look again now and then: timers stand still while the machine sleeps.
@@ -277,7 +277,7 @@ impl TokenProvider {
     ///
     /// As [`token`](Self::token).
     pub async fn refresh(&self) -> Result<ShortTermToken, Error> {
-        let present = self.lane.cell.load();
+        let present = self.set.current.load();
         let present = present.map_or(Generation(0), |published| published.window.generation);
         match self.newer_than(present, |it| it.token.clone()).await {
             Err(error) if error.kind() == ErrorKind::Unchanged => self.token().await,
@@ -294,15 +294,15 @@ impl TokenProvider {
     /// # Errors
     ///
     /// As [`token`](Self::token); [`ErrorKind::Denied`] if a refresh that a 401 asked for was
-    /// so recent ([`RefreshPolicy::between_denials`](crate::RefreshPolicy::between_denials)) that
+    /// so recent ([`RefreshPolicy::min_reject_interval`](crate::RefreshPolicy::min_reject_interval)) that
     /// another one is no use; and [`ErrorKind::Unchanged`] if the auth server returns the same token
     /// again.
     ///
     /// # Cancel safety
     ///
     /// As [`token`](Self::token).
-    pub async fn reject(&self, token: &ShortTermToken) -> Result<ShortTermToken, Error> {
-        let in_use = self.lane.cell.load();
+    pub async fn invalidate(&self, token: &ShortTermToken) -> Result<ShortTermToken, Error> {
+        let in_use = self.set.current.load();
         let in_use = in_use.filter(|it| it.token.reads_like(token));
         let Some(in_use) = in_use else {
             return self.token().await;
@@ -343,18 +343,18 @@ impl TokenProvider {
     /// ```
     #[must_use]
     pub fn scoped<S: Into<String>>(&self, scopes: impl IntoIterator<Item = S>) -> Self {
-        let scopes = lane::normalized(scopes);
-        let lane = {
+        let scopes = scope_set::normalized(scopes);
+        let set = {
             let mut engine = self.shared.engine();
             if scopes.is_empty() {
                 engine.root()
             } else {
-                engine.lane(scopes)
+                engine.set(scopes)
             }
         };
         Self {
             shared: Arc::clone(&self.shared),
-            lane,
+            set,
             lifeline: Arc::clone(&self.lifeline),
         }
     }
@@ -362,8 +362,8 @@ impl TokenProvider {
     /// Takes another long-term token, such as one that a person brought after the server had
     /// refused the one before. Exchanges from now on are made with it; a refusal of the one before
     /// is forgotten, and callers in need of a token have it tried at once. It is written into the
-    /// store behind the caller's back; [`Happening::StoreFailed`] says if that fails.
-    pub fn renew(&self, long_term: LongTermToken) {
+    /// store behind the caller's back; [`Event::StoreFailed`] says if that fails.
+    pub fn set_long_term_token(&self, long_term: LongTermToken) {
         let now = self.shared.now();
         let token_id = long_term.shown_id().map(str::to_owned);
         // Whatever was due or asked for was so of the one before.
@@ -376,15 +376,15 @@ impl TokenProvider {
             engine.hold(long_term.clone(), now);
             engine.handed_in = Some(long_term);
             engine.machine.handle(began, now);
-            let renewed = Event::Renewed {
+            let renewed = Input::Renewed {
                 keeps_pauses: false,
             };
             engine.machine.handle(renewed, now);
-            engine.machine.handle(Event::Urgent, now);
+            engine.machine.handle(Input::Urgent, now);
         }
         self.shared.wake.notify_one();
-        let happening = Happening::LongTermRenewed { token_id };
-        self.shared.observers.tell(happening);
+        let event = Event::LongTermRenewed { token_id };
+        self.shared.observers.tell(event);
     }
 
     /// Reads the [store](TokenProviderBuilder::store) now, and takes up what somebody else has put
@@ -432,7 +432,7 @@ impl TokenProvider {
     /// # let (base_url, id, secret) = (server.base_url(), server.client_id(), server.client_secret());
     /// let api = AuthApi::new(base_url)?;
     /// let provider = TokenProvider::builder(api, Grant::client_secret(id, secret))
-    ///     .rotate_with(Grant::own_token(id))
+    ///     .rotate_with(Grant::self_rotation(id))
     ///     .build()?;
     /// provider.rotate().await?;
     /// # Ok(())
@@ -444,7 +444,7 @@ impl TokenProvider {
 
     /// How the provider is at this moment, for a health check.
     pub fn status(&self) -> Status {
-        status::of(&self.shared, &self.lane)
+        status::of(&self.shared, &self.set)
     }
 
     /// What happens from now on, to this provider and to all its sets of scopes.
@@ -480,18 +480,18 @@ impl TokenProvider {
     /// What `take` makes of a good token, on the hot path; or what `or_else` says if there is none.
     #[inline]
     fn at_once<T>(&self, take: impl FnOnce(&Published) -> T, or_else: impl FnOnce() -> T) -> T {
-        self.lane
-            .cell
+        self.set
+            .current
             .serve(self.shared.time.coarse_now(), take, or_else)
     }
 
     /// Demands a longer remaining life than this generation has. Returns whether a newer token is there, in
     /// flight or demanded.
     fn top_up(&self, generation: Generation) -> bool {
-        let (lane, now) = (self.lane.id, self.shared.now());
+        let (set, now) = (self.set.id, self.shared.now());
         let machine = &mut self.shared.engine().machine;
-        machine.handle(Event::Outlasted { lane, generation }, now);
-        machine.replaces(lane, generation)
+        machine.handle(Input::Outlasted { set, generation }, now);
+        machine.replaces(set, generation)
     }
 
     /// Apart, and in a box, so that what each request polls stays small.
@@ -506,7 +506,7 @@ impl TokenProvider {
         generation: Generation,
         take: impl Fn(&Published) -> T,
     ) -> impl Future<Output = Result<T, Error>> {
-        wait::for_token(&self.shared, &self.lane, generation, take)
+        wait::for_token(&self.shared, &self.set, generation, take)
     }
 }
 
@@ -516,7 +516,7 @@ impl fmt::Debug for TokenProvider {
         let status = self.status();
         f.debug_struct("TokenProvider")
             .field("name", &self.shared.settings.name)
-            .field("scopes", &self.lane.scopes)
+            .field("scopes", &self.set.scopes)
             .field("state", &status.state)
             .field("generation", &status.generation)
             .finish_non_exhaustive()

@@ -5,11 +5,11 @@ use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::lane::Lane;
+use super::scope_set::ScopeSet;
 use crate::clock::Moment;
 use crate::error::Error;
-use crate::machine::{Health, LaneId};
-use crate::observe::Happening;
+use crate::machine::{Health, SetId};
+use crate::observe::Event;
 
 /// How long after the first outage began the first reminder follows. Each later pause is twice as long.
 const FIRST_REMINDER: Duration = Duration::from_secs(30);
@@ -18,7 +18,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 /// The outages of a provider, one for each scope set, and when the next reminder of them is due.
 #[derive(Debug, Default)]
 pub(super) struct Outages {
-    began: BTreeMap<LaneId, Outage>,
+    began: BTreeMap<SetId, Outage>,
     reminder: Option<Reminder>,
 }
 
@@ -40,7 +40,7 @@ struct Reminder {
 /// An open scope set at one moment.
 #[derive(Debug)]
 pub(super) struct Observed<'a> {
-    pub(super) lane: &'a Lane,
+    pub(super) set: &'a ScopeSet,
     pub(super) health: Health,
     /// How many exchanges have ended.
     pub(super) attempts: u64,
@@ -54,14 +54,14 @@ impl Outages {
         &mut self,
         open: impl Iterator<Item = Observed<'a>>,
         now: Moment,
-    ) -> (Vec<Happening>, Option<Moment>) {
-        let (mut happenings, mut next) = (Vec::new(), None::<Moment>);
+    ) -> (Vec<Event>, Option<Moment>) {
+        let (mut events, mut next) = (Vec::new(), None::<Moment>);
         // As long as exchanges succeed, there is nothing to compare.
         let is_in_outage = !self.began.is_empty();
         for set in open.filter(|set| is_in_outage || set.health.outage_at.is_some()) {
-            match self.began.entry(set.lane.id) {
+            match self.began.entry(set.set.id) {
                 Entry::Occupied(outage) if set.health.has_valid_token => {
-                    happenings.push(outage.remove().ended(&set, now));
+                    events.push(outage.remove().ended(&set, now));
                 }
                 Entry::Occupied(mut outage) => outage.get_mut().update(&set),
                 Entry::Vacant(place) => {
@@ -73,7 +73,7 @@ impl Outages {
                     }
                     if at <= now {
                         let outage = place.insert(Outage::of(&set, error, now));
-                        happenings.push(outage.began(&set));
+                        events.push(outage.began(&set));
                     } else {
                         next = Some(next.map_or(at, |next| next.min(at)));
                     }
@@ -81,17 +81,17 @@ impl Outages {
             }
         }
         let (reminder, remind_at) = self.remind(now);
-        happenings.extend(reminder);
-        (happenings, next.into_iter().chain(remind_at).min())
+        events.extend(reminder);
+        (events, next.into_iter().chain(remind_at).min())
     }
 
     /// Forgets the outage of a set that is closed.
-    pub(super) fn forget(&mut self, lane: LaneId) {
-        self.began.remove(&lane);
+    pub(super) fn forget(&mut self, set: SetId) {
+        self.began.remove(&set);
     }
 
     /// Returns the reminder that is due, and when the next one is, as long as a set that is in an outage is used.
-    fn remind(&mut self, now: Moment) -> (Option<Happening>, Option<Moment>) {
+    fn remind(&mut self, now: Moment) -> (Option<Event>, Option<Moment>) {
         if self.began.is_empty() {
             self.reminder = None;
         }
@@ -110,7 +110,7 @@ impl Outages {
             }
         };
         self.reminder = Some(next);
-        let told = due.map(|_| Happening::OutageContinues {
+        let told = due.map(|_| Event::OutageContinues {
             scope_sets,
             lasted: now.since(longest.since),
             error: longest.error.clone(),
@@ -136,17 +136,17 @@ impl Outage {
         }
     }
 
-    fn began(&self, set: &Observed<'_>) -> Happening {
-        Happening::OutageBegan {
-            scopes: Arc::clone(&set.lane.scopes),
+    fn began(&self, set: &Observed<'_>) -> Event {
+        Event::OutageBegan {
+            scopes: Arc::clone(&set.set.scopes),
             error: self.error.clone(),
             failures: set.health.failures,
         }
     }
 
-    fn ended(&self, set: &Observed<'_>, now: Moment) -> Happening {
-        Happening::OutageEnded {
-            scopes: Arc::clone(&set.lane.scopes),
+    fn ended(&self, set: &Observed<'_>, now: Moment) -> Event {
+        Event::OutageEnded {
+            scopes: Arc::clone(&set.set.scopes),
             attempts: set.attempts.saturating_sub(self.attempts_before),
             lasted: now.since(self.since),
         }

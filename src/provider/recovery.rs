@@ -10,7 +10,7 @@ use super::rotation::{self, LOOK_AGAIN};
 use super::shared::Shared;
 use crate::error::{Error, ErrorKind};
 use crate::issuer::Grant;
-use crate::observe::Happening;
+use crate::observe::Event;
 use crate::store::{Lease, Record};
 use crate::token::LongTermToken;
 
@@ -162,7 +162,7 @@ async fn obtain(
     }
     // Whether or not it can be written down at the moment, it is good.
     let _ = keeper.keep_obtained(shared, &token, record).await;
-    shared.observers.tell(Happening::LongTermObtained {
+    shared.observers.tell(Event::LongTermObtained {
         token_id: token.shown_id().map(str::to_owned),
     });
     let (is_running, in_use) = {

@@ -27,18 +27,18 @@ pub struct TokenReport {
     /// Its ID, if the server gave one.
     pub token_id: Option<String>,
     /// Which tier it belongs to.
-    pub tier: Tier,
+    pub kind: TokenKind,
     /// Until when it lives at most if it was not revoked, by this machine's wall clock, if that
     /// is known.
     pub ends_at: Option<SystemTime>,
     /// What became of it.
-    pub fate: Fate,
+    pub outcome: RevocationOutcome,
 }
 
 /// The tier of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Tier {
+pub enum TokenKind {
     /// It goes on requests.
     ShortTerm,
     /// It is exchanged for the others.
@@ -48,7 +48,7 @@ pub enum Tier {
 /// What became of a token.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub enum Fate {
+pub enum RevocationOutcome {
     /// It is gone: the server has revoked it, or no longer knows it, or it has just expired.
     Revoked,
     /// It may live on, for this reason.
@@ -61,9 +61,11 @@ pub enum Fate {
 /// the error. Of more than ten tokens, the others are counted.
 impl fmt::Display for ShutdownReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let count = |is: fn(&Fate) -> bool| self.tokens.iter().filter(|it| is(&it.fate)).count();
-        let revoked = count(|fate| matches!(fate, Fate::Revoked));
-        let kept = count(|fate| matches!(fate, Fate::Kept));
+        let count = |is: fn(&RevocationOutcome) -> bool| {
+            self.tokens.iter().filter(|it| is(&it.outcome)).count()
+        };
+        let revoked = count(|outcome| matches!(outcome, RevocationOutcome::Revoked));
+        let kept = count(|outcome| matches!(outcome, RevocationOutcome::Kept));
         write!(
             f,
             "revoked {revoked} of {} tokens in {:?}",
@@ -74,13 +76,13 @@ impl fmt::Display for ShutdownReport {
             write!(f, ", kept {kept}")?;
         }
         for token in self.not_revoked().take(MOST_SHOWN) {
-            let tier = match token.tier {
-                Tier::ShortTerm => "short-term",
-                Tier::LongTerm => "long-term",
+            let kind = match token.kind {
+                TokenKind::ShortTerm => "short-term",
+                TokenKind::LongTerm => "long-term",
             };
             let id = token.token_id.as_deref().unwrap_or("without an ID");
-            if let Fate::NotRevoked(error) = &token.fate {
-                write!(f, "; not revoked: {tier} token {id}: {}", Causes(error))?;
+            if let RevocationOutcome::NotRevoked(error) = &token.outcome {
+                write!(f, "; not revoked: {kind} token {id}: {}", Causes(error))?;
             }
         }
         let more = self.not_revoked().count().saturating_sub(MOST_SHOWN);
@@ -93,7 +95,7 @@ impl fmt::Display for ShutdownReport {
 
 impl ShutdownReport {
     /// Whether every token that was to be revoked is revoked.
-    pub fn is_clean(&self) -> bool {
+    pub fn all_revoked(&self) -> bool {
         self.not_revoked().next().is_none()
     }
 
@@ -101,6 +103,6 @@ impl ShutdownReport {
     pub fn not_revoked(&self) -> impl Iterator<Item = &TokenReport> {
         self.tokens
             .iter()
-            .filter(|token| matches!(token.fate, Fate::NotRevoked(_)))
+            .filter(|token| matches!(token.outcome, RevocationOutcome::NotRevoked(_)))
     }
 }

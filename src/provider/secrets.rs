@@ -3,7 +3,7 @@
 use super::shared::Shared;
 use crate::error::Error;
 use crate::issuer::Grant;
-use crate::token::{Bearer, LongTermToken, ShortTermToken};
+use crate::token::{LongTermToken, ShortTermToken, TokenRef};
 
 /// How many bytes of short-term tokens are searched for, the newest tokens first.
 const MOST_SEARCHED: usize = 16 * 1024 * 1024;
@@ -38,7 +38,7 @@ impl Shared {
 
     /// Hides the ID of a token that has just arrived if it contains another secret of the provider, or one of
     /// those that the call has `sent`.
-    pub(super) fn check_id<'a>(&self, token: impl Into<Bearer<'a>>, sent: &[&str]) {
+    pub(super) fn check_id<'a>(&self, token: impl Into<TokenRef<'a>>, sent: &[&str]) {
         let token = token.into();
         let Some(id) = token.shown_id() else { return };
         let long_term = self.engine().long_term_tokens();

@@ -8,13 +8,13 @@ use tokio::sync::{Notify, watch};
 
 use super::engine::Engine;
 use super::keeper::Keeper;
-use super::lane::Lane;
 use super::report::ShutdownReport;
+use super::scope_set::ScopeSet;
 use super::time::Time;
 use crate::clock::{Clock, Moment, TICK};
 use crate::error::{Error, ErrorKind};
 use crate::issuer::{Grant, TokenIssuer};
-use crate::machine::{Event, Policies, Window};
+use crate::machine::{Input, Policies, Window};
 use crate::observe::{Metrics, Observers};
 use crate::origin::Origin;
 #[cfg(feature = "reqwest-middleware")]
@@ -65,7 +65,7 @@ impl Shared {
     pub(super) fn new(
         settings: Settings,
         clock: Arc<dyn Clock>,
-        root: &Arc<Lane>,
+        root: &Arc<ScopeSet>,
         long_term: Option<LongTermToken>,
         seed: u64,
     ) -> Self {
@@ -76,7 +76,7 @@ impl Shared {
         let engine = Engine::new(settings.policies.clone(), root, in_use, seed, now);
         let (report, _) = watch::channel(None);
         let (rotated, _) = watch::channel(());
-        let metrics = Metrics::new(&settings.name, settings.policies.scopes.most);
+        let metrics = Metrics::new(&settings.name, settings.policies.scopes.max_sets);
         let observers = Observers::new(&settings.name, metrics);
         Self {
             settings,
@@ -117,7 +117,7 @@ impl Shared {
     }
 
     /// Tells the machine what happened, and the driver that it was told.
-    pub(super) fn signal(&self, event: Event) {
+    pub(super) fn signal(&self, event: Input) {
         let now = self.now();
         self.engine().machine.handle(event, now);
         self.wake.notify_one();

@@ -10,15 +10,15 @@ use super::driver;
 use super::guard::{guarded, guarded_within, panicked};
 use super::keeper::Keeper;
 use super::landing::land;
-use super::ledger::{Doomed, Ledger, unfinished};
 use super::report::ShutdownReport;
+use super::revocations::{Revocations, ToRevoke, unfinished};
 use super::shared::Shared;
 use super::tasks::Tasks;
 use super::wait::{STARTS, runtime_is_going};
 use crate::clock::Moment;
 use crate::error::Error;
-use crate::machine::Event;
-use crate::observe::{self, Happening};
+use crate::machine::Input;
+use crate::observe::{self, Event};
 
 /// How much longer than the deadline a caller waits for the driver's report before it writes one
 /// of its own.
@@ -26,7 +26,7 @@ const GRACE: Duration = Duration::from_millis(250);
 /// So many revocations are under way at the same time.
 const AT_ONCE: usize = 16;
 
-type Attempts = FuturesUnordered<BoxFuture<'static, (Doomed, Result<(), Error>)>>;
+type Attempts = FuturesUnordered<BoxFuture<'static, (ToRevoke, Result<(), Error>)>>;
 
 /// Begins the shutdown, if nobody has, and waits for its report.
 pub(super) async fn shut_down(shared: &Arc<Shared>) -> ShutdownReport {
@@ -47,24 +47,24 @@ pub(super) async fn shut_down(shared: &Arc<Shared>) -> ShutdownReport {
         Err(error) => Err(error),
     };
     // Without a driver to do the work, say of every token that it may live on.
-    outcome.unwrap_or_else(|error| Ledger::of(shared).nothing_done(shared, &error))
+    outcome.unwrap_or_else(|error| Revocations::of(shared).nothing_done(shared, &error))
 }
 
 pub(super) fn begin(shared: &Shared, now: Moment, deadline: Moment) {
-    let lanes: Vec<_> = {
+    let sets: Vec<_> = {
         let mut engine = shared.engine();
         if !engine.machine.is_running() {
             return;
         }
-        engine.machine.handle(Event::ShutDown { deadline }, now);
+        engine.machine.handle(Input::ShutDown { deadline }, now);
         engine.shutdown_began = Some(now);
-        for lane in engine.open_lanes() {
-            lane.cell.withdraw();
+        for set in engine.open_sets() {
+            set.current.withdraw();
         }
-        engine.open_lanes().cloned().collect()
+        engine.open_sets().cloned().collect()
     };
-    for lane in lanes {
-        lane.wake_callers();
+    for set in sets {
+        set.wake_callers();
     }
     shared.rotated.send_modify(|()| {});
     shared.wake.notify_one();
@@ -90,9 +90,9 @@ async fn wait_for_report(shared: &Arc<Shared>) -> Result<ShutdownReport, Error> 
 /// The driver's part: revokes everything, what a call under way still brings included, until all
 /// is done or the deadline has come.
 pub(super) async fn drain(shared: &Arc<Shared>, tasks: &mut Tasks, deadline: Moment) {
-    let mut ledger = Ledger::of(shared);
-    shared.observers.tell(Happening::ShutdownBegan {
-        tokens: ledger.doomed(),
+    let mut revocations = Revocations::of(shared);
+    shared.observers.tell(Event::ShutdownBegan {
+        tokens: revocations.to_revoke(),
     });
     let budget = deadline.since(shared.now());
     let work = async {
@@ -104,31 +104,31 @@ pub(super) async fn drain(shared: &Arc<Shared>, tasks: &mut Tasks, deadline: Mom
         };
         // What only this process knows must not end with it.
         let save = guarded(async { shared.keeper.lock().await.save(shared).await });
-        let short_term = revoke_short_term(shared, tasks, &mut ledger, deadline);
+        let short_term = revoke_short_term(shared, tasks, &mut revocations, deadline);
         let short_term = tokio::time::timeout(for_short_term, short_term);
         let _ = tokio::join!(short_term, tokio::time::timeout(for_short_term, save));
-        give_up(shared, tasks, &mut ledger);
+        give_up(shared, tasks, &mut revocations);
         // What the last call has brought, or held up.
         let save = guarded(async { shared.keeper.lock().await.save(shared).await });
         let _ = tokio::time::timeout(deadline.since(shared.now()) / 2, save).await;
-        ledger.add_short_term(shared);
-        ledger.add_long_term(shared);
-        revoke_all(shared, &mut ledger, deadline).await;
+        revocations.add_short_term(shared);
+        revocations.add_long_term(shared);
+        revoke_all(shared, &mut revocations, deadline).await;
     };
     let _ = tokio::time::timeout(budget, work).await;
-    give_up(shared, tasks, &mut ledger);
-    ledger.add_short_term(shared);
-    ledger.add_long_term(shared);
-    ledger.tell_unfinished(shared);
-    let report = ledger.report(shared);
+    give_up(shared, tasks, &mut revocations);
+    revocations.add_short_term(shared);
+    revocations.add_long_term(shared);
+    revocations.tell_unfinished(shared);
+    let report = revocations.report(shared);
     if let Ok(mut keeper) = shared.keeper.try_lock() {
         *keeper = Keeper::default();
     }
-    shared.observers.tell(Happening::ShutDown);
+    shared.observers.tell(Event::ShutDown);
     {
         let now = shared.now();
         let mut engine = shared.engine();
-        engine.machine.handle(Event::Drained, now);
+        engine.machine.handle(Input::Drained, now);
         engine.forget_tokens();
     }
     shared.report.send_modify(|slot| *slot = Some(report));
@@ -139,7 +139,7 @@ pub(super) async fn drain(shared: &Arc<Shared>, tasks: &mut Tasks, deadline: Mom
 async fn revoke_short_term(
     shared: &Arc<Shared>,
     tasks: &mut Tasks,
-    ledger: &mut Ledger,
+    revocations: &mut Revocations,
     deadline: Moment,
 ) {
     if shared.settings.shutdown.revokes_nothing() {
@@ -149,79 +149,80 @@ async fn revoke_short_term(
     tokio::pin!(patience);
     let mut attempts = Attempts::new();
     loop {
-        begin_attempts(shared, &mut attempts, ledger);
+        begin_attempts(shared, &mut attempts, revocations);
         tokio::select! {
-            Some((doomed, outcome)) = attempts.next() => {
-                end_attempt(shared, &mut attempts, ledger, (doomed, outcome), deadline);
+            Some((to_revoke, outcome)) = attempts.next() => {
+                end_attempt(shared, &mut attempts, revocations, (to_revoke, outcome), deadline);
             }
             Some(ended) = tasks.next(), if tasks.minting > 0 => {
                 land(shared, ended);
-                ledger.add_short_term(shared);
+                revocations.add_short_term(shared);
             }
-            () = &mut patience, if tasks.minting > 0 => give_up(shared, tasks, ledger),
+            () = &mut patience, if tasks.minting > 0 => give_up(shared, tasks, revocations),
             else => return,
         }
     }
 }
 
-fn give_up(shared: &Shared, tasks: &mut Tasks, ledger: &mut Ledger) {
+fn give_up(shared: &Shared, tasks: &mut Tasks, revocations: &mut Revocations) {
     if tasks.minting > 0 && !shared.settings.shutdown.revokes_nothing() {
-        ledger.add_unknown();
+        revocations.add_unknown();
     }
     tasks.give_up();
 }
 
 /// Revokes the doomed, newest first, and tries again where that may help.
-async fn revoke_all(shared: &Arc<Shared>, ledger: &mut Ledger, deadline: Moment) {
+async fn revoke_all(shared: &Arc<Shared>, revocations: &mut Revocations, deadline: Moment) {
     let mut attempts = Attempts::new();
     loop {
-        begin_attempts(shared, &mut attempts, ledger);
+        begin_attempts(shared, &mut attempts, revocations);
         let Some(ended) = attempts.next().await else {
             return;
         };
-        end_attempt(shared, &mut attempts, ledger, ended, deadline);
+        end_attempt(shared, &mut attempts, revocations, ended, deadline);
     }
 }
 
-fn begin_attempts(shared: &Arc<Shared>, attempts: &mut Attempts, ledger: &mut Ledger) {
+fn begin_attempts(shared: &Arc<Shared>, attempts: &mut Attempts, revocations: &mut Revocations) {
     while attempts.len() < AT_ONCE
-        && let Some(doomed) = ledger.next()
+        && let Some(to_revoke) = revocations.next()
     {
-        attempts.push(attempt(shared, doomed, Duration::ZERO));
+        attempts.push(attempt(shared, to_revoke, Duration::ZERO));
     }
 }
 
 fn end_attempt(
     shared: &Arc<Shared>,
     attempts: &mut Attempts,
-    ledger: &mut Ledger,
-    (doomed, outcome): (Doomed, Result<(), Error>),
+    revocations: &mut Revocations,
+    (to_revoke, outcome): (ToRevoke, Result<(), Error>),
     deadline: Moment,
 ) {
     let rest = deadline.since(shared.now());
-    if let Some((doomed, pause)) = ledger.note(shared, doomed, outcome, rest) {
-        attempts.push(attempt(shared, doomed, pause));
+    if let Some((to_revoke, pause)) = revocations.note(shared, to_revoke, outcome, rest) {
+        attempts.push(attempt(shared, to_revoke, pause));
     }
 }
 
 fn attempt(
     shared: &Arc<Shared>,
-    doomed: Doomed,
+    to_revoke: ToRevoke,
     pause: Duration,
-) -> BoxFuture<'static, (Doomed, Result<(), Error>)> {
+) -> BoxFuture<'static, (ToRevoke, Result<(), Error>)> {
     let shared = Arc::clone(shared);
-    let token_id = doomed.bearer().shown_id();
+    let token_id = to_revoke.bearer().shown_id();
     let span = observe::revocation_span(&shared.settings.name, token_id);
     async move {
         tokio::time::sleep(pause).await;
         let issuer = &shared.settings.issuer;
         let call = async {
-            let outcome = issuer.revoke(doomed.bearer()).await;
-            outcome
-                .map_err(|error| shared.without_secrets(error, &[doomed.bearer().token().expose()]))
+            let outcome = issuer.revoke(to_revoke.bearer()).await;
+            outcome.map_err(|error| {
+                shared.without_secrets(error, &[to_revoke.bearer().token().expose()])
+            })
         };
         let outcome = guarded_within(span, call).await;
-        (doomed, outcome.unwrap_or_else(|| Err(panicked())))
+        (to_revoke, outcome.unwrap_or_else(|| Err(panicked())))
     }
     .boxed()
 }
@@ -230,7 +231,7 @@ fn attempt(
 mod tests {
     use std::time::Instant;
 
-    use crate::machine::LaneId;
+    use crate::machine::SetId;
     use crate::policy::ShutdownPolicy;
     use crate::provider::TokenProvider;
     use crate::provider::live::Minted;
@@ -263,7 +264,7 @@ mod tests {
             for number in 0..tokens {
                 let text = format!("token-{number}");
                 let minted = Minted {
-                    lane: LaneId::ROOT,
+                    set: SetId::ROOT,
                     token: ShortTermToken::builder(&text).build().unwrap(),
                     ends_at: Some(now + Duration::from_secs(3_600)),
                 };

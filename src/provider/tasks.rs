@@ -10,9 +10,9 @@ use tracing::Span;
 
 use super::flight::Failed;
 use super::guard::{guarded_within, panicked};
-use super::lane::Lane;
 use super::minting::Fresh;
 use super::rotation::{Attended, Setback};
+use super::scope_set::ScopeSet;
 use crate::error::Error;
 use crate::token::ShortTermToken;
 
@@ -27,7 +27,7 @@ pub(super) struct Tasks {
 /// How a task ended.
 #[derive(Debug)]
 pub(super) enum Ended {
-    Exchange(Arc<Lane>, Result<Fresh, Failed>),
+    Exchange(Arc<ScopeSet>, Result<Fresh, Failed>),
     Attendance(Result<Attended, Setback>),
     Revocation(ShortTermToken, Result<(), Error>),
 }

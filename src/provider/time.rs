@@ -52,8 +52,7 @@ impl Time {
     /// that the caller takes the slow path.
     #[inline]
     pub(super) fn coarse_now(&self) -> Moment {
-        caught(|| self.clock.now_or_just_before())
-            .unwrap_or(const { Moment::from_origin(Duration::MAX) })
+        caught(|| self.clock.coarse_now()).unwrap_or(const { Moment::from_origin(Duration::MAX) })
     }
 
     /// Returns the current wall time, or the last reading if the clock fails.

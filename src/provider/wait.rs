@@ -4,17 +4,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::cell::Published;
+use super::current::Published;
 use super::driver;
 use super::engine::{Asking, Service, shut_down};
 use super::flight;
 use super::guard::{guarded, panicked};
-use super::lane::Lane;
 use super::rotation;
+use super::scope_set::ScopeSet;
 use super::shared::Shared;
 use crate::error::{Error, ErrorKind};
-use crate::machine::{Event, Generation};
-use crate::observe::Happening;
+use crate::machine::{Generation, Input};
+use crate::observe::Event;
 
 /// So often one caller starts the driver before it concludes that its runtime is shutting down.
 pub(super) const STARTS: u32 = 3;
@@ -25,25 +25,25 @@ pub(super) const STARTS: u32 = 3;
 /// does the caller.
 pub(super) async fn for_token<T>(
     shared: &Arc<Shared>,
-    lane: &Arc<Lane>,
+    set: &Arc<ScopeSet>,
     newer_than: Generation,
     take: impl Fn(&Published) -> T,
 ) -> Result<T, Error> {
     if let Err(error) = driver::current_runtime() {
-        let good = lane.cell.good(shared.now_or_error()?, newer_than);
+        let good = set.current.good(shared.now_or_error()?, newer_than);
         return good.map(|published| take(&published)).ok_or(error);
     }
     refuse_within(shared)?;
     let patience = shared.settings.policies.retry.wait_timeout;
-    match tokio::time::timeout(patience, wait(shared, lane, newer_than, take)).await {
+    match tokio::time::timeout(patience, wait(shared, set, newer_than, take)).await {
         Ok(outcome) => outcome,
-        Err(_) => Err(out_of_patience(shared, lane, patience)),
+        Err(_) => Err(out_of_patience(shared, set, patience)),
     }
 }
 
 async fn wait<T>(
     shared: &Arc<Shared>,
-    lane: &Arc<Lane>,
+    set: &Arc<ScopeSet>,
     newer_than: Generation,
     take: impl Fn(&Published) -> T,
 ) -> Result<T, Error> {
@@ -53,19 +53,19 @@ async fn wait<T>(
         seen: None,
         evicted: None,
     };
-    // Held until the token is taken, so that the lane is not closed before.
-    let _waiting = lane.begin_waiting();
+    // Held until the token is taken, so that the scope set is not closed before.
+    let _waiting = set.begin_waiting();
     let (mut starts, mut measured) = (0, None);
     loop {
         // Asked for before the look, so that nothing that happens after the look is missed.
-        let tick = lane.tick();
+        let tick = set.tick();
         let now = shared.now_or_error()?;
         let (service, is_driven) = {
             let mut engine = shared.engine();
-            (engine.serve(lane, &mut asking, now), engine.driven)
+            (engine.serve(set, &mut asking, now), engine.driven)
         };
         if let Some(scopes) = asking.evicted.take() {
-            shared.observers.tell(Happening::ScopesRetired { scopes });
+            shared.observers.tell(Event::ScopesRetired { scopes });
         }
         if !is_driven {
             starts += u32::from(driver::ensure(shared)?);
@@ -80,7 +80,7 @@ async fn wait<T>(
                 if !is_under_way {
                     shared.wake.notify_one();
                 }
-                measured.get_or_insert_with(|| shared.observers.metrics.waiting(&lane.scopes));
+                measured.get_or_insert_with(|| shared.observers.metrics.waiting(&set.scopes));
                 tick.await;
             }
         }
@@ -89,7 +89,7 @@ async fn wait<T>(
             let is_newer = published.window.generation > newer_than;
             is_newer.then(|| take(published))
         };
-        if let Some(taken) = lane.cell.serve(shared.time.coarse_now(), newer, || None) {
+        if let Some(taken) = set.current.serve(shared.time.coarse_now(), newer, || None) {
             return Ok(taken);
         }
     }
@@ -144,7 +144,7 @@ async fn rotated(shared: &Arc<Shared>) -> Result<(), Error> {
         let engine = shared.engine();
         (engine.long_term_changes, engine.rotation_failures.0)
     };
-    shared.signal(Event::RotationDemanded);
+    shared.signal(Input::RotationDemanded);
     let mut starts = 0;
     loop {
         ticks.borrow_and_update();
@@ -187,12 +187,12 @@ pub(super) fn runtime_is_going() -> Error {
     )
 }
 
-fn out_of_patience(shared: &Shared, lane: &Lane, patience: Duration) -> Error {
+fn out_of_patience(shared: &Shared, set: &ScopeSet, patience: Duration) -> Error {
     let error = Error::new(
         ErrorKind::WaitTimeout,
         format!("no token within {patience:?}; the attempts go on"),
     );
-    match shared.engine().last_error(lane.id) {
+    match shared.engine().last_error(set.id) {
         Some(cause) => error.with_source(cause.clone()),
         None => error,
     }

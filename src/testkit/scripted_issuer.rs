@@ -8,8 +8,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::error::Error;
-use crate::issuer::{Exchanged, Grant, TokenIssuer};
-use crate::token::{Bearer, LongTermToken, ShortTermToken, TokenBuilder};
+use crate::issuer::{ExchangeResponse, Grant, TokenIssuer};
+use crate::token::{LongTermToken, ShortTermToken, TokenBuilder, TokenRef};
 
 /// An issuer without a network: it answers exchanges and revocations as a script says, and
 /// remembers what it was asked.
@@ -347,7 +347,7 @@ impl TokenIssuer for ScriptedIssuer {
         &self,
         long_term: &LongTermToken,
         scopes: &[String],
-    ) -> Result<Exchanged, Error> {
+    ) -> Result<ExchangeResponse, Error> {
         let answer = self.state().begin_exchange(long_term, scopes);
         let _under_way = UnderWay(self);
         tokio::time::sleep(answer.latency).await;
@@ -359,14 +359,14 @@ impl TokenIssuer for ScriptedIssuer {
             Outcome::FromFn(make) => self.next_short_term(&*make.0)?,
             other => return Err(failed(other).await),
         };
-        let exchanged = Exchanged::from(token);
+        let exchanged = ExchangeResponse::from(token);
         if !self.state().replaces_long_term {
             return Ok(exchanged);
         }
         Ok(exchanged.replacing(self.next_long_term(None)?))
     }
 
-    async fn revoke(&self, token: Bearer<'_>) -> Result<(), Error> {
+    async fn revoke(&self, token: TokenRef<'_>) -> Result<(), Error> {
         let answer = self.state().revocations.pop_front();
         let answer = answer.unwrap_or_else(Answer::done);
         tokio::time::sleep(answer.latency).await;

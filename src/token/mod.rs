@@ -243,14 +243,14 @@ impl fmt::Debug for ShortTermToken {
 /// Either token, where both will do: to authorize a revocation, or to be revoked.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
-pub enum Bearer<'a> {
+pub enum TokenRef<'a> {
     /// A long-term token.
     LongTerm(&'a LongTermToken),
     /// A short-term token.
     ShortTerm(&'a ShortTermToken),
 }
 
-impl<'a> Bearer<'a> {
+impl<'a> TokenRef<'a> {
     /// The ID by which the token can be revoked, if it is known.
     pub fn token_id(self) -> Option<&'a str> {
         match self {
@@ -283,13 +283,13 @@ impl<'a> Bearer<'a> {
     }
 }
 
-impl<'a> From<&'a LongTermToken> for Bearer<'a> {
+impl<'a> From<&'a LongTermToken> for TokenRef<'a> {
     fn from(token: &'a LongTermToken) -> Self {
         Self::LongTerm(token)
     }
 }
 
-impl<'a> From<&'a ShortTermToken> for Bearer<'a> {
+impl<'a> From<&'a ShortTermToken> for TokenRef<'a> {
     fn from(token: &'a ShortTermToken) -> Self {
         Self::ShortTerm(token)
     }

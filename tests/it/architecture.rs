@@ -132,8 +132,11 @@ fn only_the_driver_and_its_tasks_spawn() {
 }
 
 #[test]
-fn only_the_cell_touches_arc_swap() {
-    assert_eq!(files_with(&["ArcSwap", "arc_swap"]), ["provider/cell.rs"]);
+fn only_the_current_token_touches_arc_swap() {
+    assert_eq!(
+        files_with(&["ArcSwap", "arc_swap"]),
+        ["provider/current.rs"]
+    );
 }
 
 #[test]

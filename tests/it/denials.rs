@@ -148,7 +148,7 @@ async fn r3_rejecting_an_old_token_returns_the_one_in_use() {
     let (provider, _) = provider(&issuer);
     let old = provider.token().await.unwrap();
     provider.refresh().await.unwrap();
-    let newer = provider.reject(&old).await.unwrap();
+    let newer = provider.invalidate(&old).await.unwrap();
     assert_eq!(newer.expose(), "st-2");
     assert_eq!(issuer.exchanges(), 2);
 }
@@ -186,7 +186,7 @@ async fn r5_a_server_that_refuses_every_token_causes_no_storm() {
     }
     assert_eq!(issuer.exchanges(), 2);
     let token = provider.token().await.unwrap();
-    let error = provider.reject(&token).await.unwrap_err();
+    let error = provider.invalidate(&token).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Denied);
 }
 
@@ -250,7 +250,7 @@ async fn rejecting_when_there_is_no_token_says_why_there_is_none() {
     let (provider, _) = provider(&issuer);
     let error = provider.token().await.unwrap_err();
     let old = everbearer::ShortTermToken::builder("old").build().unwrap();
-    let rejected = provider.reject(&old).await.unwrap_err();
+    let rejected = provider.invalidate(&old).await.unwrap_err();
     assert_eq!(rejected.to_string(), error.to_string());
 }
 

@@ -33,7 +33,7 @@ fn log_everything() -> (Log, tracing::subscriber::DefaultGuard) {
     (log, tracing::subscriber::set_default(subscriber))
 }
 
-async fn happenings(subscription: &mut Subscription) -> String {
+async fn events(subscription: &mut Subscription) -> String {
     let mut all = String::new();
     while let Ok(Some(it)) = tokio::time::timeout(secs(0), subscription.next()).await {
         all += &format!("{it:?}");
@@ -73,7 +73,7 @@ async fn s8_an_id_that_contains_the_token_revokes_it_and_is_not_shown() {
         provider.scoped(["other"]).token().await.unwrap();
         let report = provider.shutdown().await;
         shown += &format!("{report:?} {report}");
-        shown += &happenings(&mut subscription).await;
+        shown += &events(&mut subscription).await;
         shown += &log.text();
         check_shown(&shown, &id);
         check_shown(&shown, &token);
@@ -274,9 +274,9 @@ async fn s9_an_answer_is_searched_for_each_secret_of_the_provider() {
         shown += &format!("{error:?}");
     }
     let report = provider.shutdown().await;
-    assert!(!report.is_clean());
+    assert!(!report.all_revoked());
     shown += &format!("{report:?} {report}");
-    shown += &happenings(&mut subscription).await;
+    shown += &events(&mut subscription).await;
     shown += &log.text();
     for secret in [CLIENT_SECRET, LONG_TERM, jwt] {
         assert!(!shown.contains(&secret[..8]), "{shown}");
@@ -337,7 +337,7 @@ async fn s9_a_report_of_a_shutdown_repeats_no_token() {
     provider.token().await.unwrap();
     provider.scoped(["a"]).token().await.unwrap();
     let report = provider.shutdown().await;
-    assert!(!report.is_clean());
+    assert!(!report.all_revoked());
     let shown = format!("{report:?} {report} {}", log.text());
     for token in tokens {
         assert!(!shown.contains(&token[..10]), "{shown}");
@@ -359,7 +359,7 @@ async fn s9_an_error_repeats_no_token_that_was_replaced_during_the_call() {
         async move { provider.token().await }
     });
     settle().await;
-    provider.renew(LongTermToken::new("lt_2b6e8d0f4a1c3e57").unwrap());
+    provider.set_long_term_token(LongTermToken::new("lt_2b6e8d0f4a1c3e57").unwrap());
     let error = waiting.await.unwrap().unwrap_err();
     assert!(!format!("{error:?}").contains(LONG_TERM), "{error:?}");
 }

@@ -2,8 +2,8 @@
 
 use everbearer::testkit::{Answer, ScriptedIssuer};
 use everbearer::{
-    Bearer, Clock, Error, ErrorKind, Exchanged, LongTermToken, RetryPolicy, State, TokenIssuer,
-    TokenProvider,
+    Clock, Error, ErrorKind, ExchangeResponse, LongTermToken, RetryPolicy, State, TokenIssuer,
+    TokenProvider, TokenRef,
 };
 
 use crate::support::{builder, millis, provider, secs, tasks};
@@ -108,14 +108,14 @@ struct Refusing;
 
 #[async_trait::async_trait]
 impl TokenIssuer for Refusing {
-    async fn exchange(&self, _: &LongTermToken, _: &[String]) -> Result<Exchanged, Error> {
+    async fn exchange(&self, _: &LongTermToken, _: &[String]) -> Result<ExchangeResponse, Error> {
         for _ in 0..50 {
             tokio::task::yield_now().await;
         }
         Err(Error::terminal("no"))
     }
 
-    async fn revoke(&self, _: Bearer<'_>) -> Result<(), Error> {
+    async fn revoke(&self, _: TokenRef<'_>) -> Result<(), Error> {
         Ok(())
     }
 }
@@ -150,7 +150,7 @@ async fn e8_another_long_term_token_is_tried_at_once() {
     issuer.script([Answer::error(Error::terminal("invalid_grant"))]);
     let (provider, _) = provider(&issuer);
     provider.token().await.unwrap_err();
-    provider.renew(LongTermToken::new("another").unwrap());
+    provider.set_long_term_token(LongTermToken::new("another").unwrap());
     assert_eq!(provider.token().await.unwrap().expose(), "st-1");
 }
 
@@ -178,7 +178,7 @@ async fn e14_at_the_start_it_fails_fast_or_waits_as_configured() {
         let issuer = ScriptedIssuer::new();
         let down = Answer::error(Error::transient("down"));
         issuer.script(std::iter::repeat_n(down, 5));
-        let policy = RetryPolicy::default().start_timeout(secs(patience));
+        let policy = RetryPolicy::default().ready_timeout(secs(patience));
         let provider = builder(&issuer).retry_policy(policy).build().unwrap();
         let began = tokio::time::Instant::now();
         assert_eq!(provider.ready().await.is_ok(), is_ready, "{patience}");
@@ -186,7 +186,7 @@ async fn e14_at_the_start_it_fails_fast_or_waits_as_configured() {
     }
     let issuer = ScriptedIssuer::new();
     issuer.otherwise(Answer::error(Error::terminal("invalid_client")));
-    let policy = RetryPolicy::default().start_timeout(secs(3_600));
+    let policy = RetryPolicy::default().ready_timeout(secs(3_600));
     let provider = builder(&issuer).retry_policy(policy).build().unwrap();
     assert_eq!(
         provider.ready().await.unwrap_err().kind(),
@@ -201,12 +201,12 @@ async fn a_caller_with_a_long_upload_ahead_gets_a_token_that_lasts() {
     let (provider, clock) = provider(&issuer);
     provider.token().await.unwrap();
     clock.advance(secs(300)).await;
-    let token = provider.token_with(secs(300)).await.unwrap();
+    let token = provider.token_valid_for(secs(300)).await.unwrap();
     assert_eq!(token.expose(), "st-1", "it lasts");
-    let token = provider.token_with(secs(800)).await.unwrap();
+    let token = provider.token_valid_for(secs(800)).await.unwrap();
     assert_eq!(token.expose(), "st-2", "the one in use would not");
-    let error = provider.token_with(secs(3_600)).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::TooShortLived);
+    let error = provider.token_valid_for(secs(3_600)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::LifetimeTooShort);
     assert_eq!(issuer.exchanges(), 2, "no new one lasts so long either");
 }
 
@@ -230,22 +230,22 @@ async fn e8_a_new_long_term_token_is_tried_at_once_during_a_pause_that_the_serve
     issuer.script([Answer::error(refusal.with_retry_after(secs(300)))]);
     let (provider, _) = provider(&issuer);
     provider.token().await.unwrap_err();
-    provider.renew(LongTermToken::new("another").unwrap());
+    provider.set_long_term_token(LongTermToken::new("another").unwrap());
     provider.token().await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
 async fn e8_a_new_long_term_token_retries_a_forced_refresh_at_once() {
     let issuer = ScriptedIssuer::new();
-    let policy = RetryPolicy::default().terminal_pause(secs(600));
+    let policy = RetryPolicy::default().terminal_backoff(secs(600));
     let provider = builder(&issuer).retry_policy(policy).build().unwrap();
     let token = provider.token().await.unwrap();
     issuer.script([Answer::error(
         Error::terminal("no").with_code("invalid_token"),
     )]);
-    provider.reject(&token).await.unwrap_err();
+    provider.invalidate(&token).await.unwrap_err();
     assert_eq!(issuer.exchanges(), 2);
-    provider.renew(LongTermToken::new("another").unwrap());
+    provider.set_long_term_token(LongTermToken::new("another").unwrap());
     tokio::time::sleep(secs(1)).await;
     assert_eq!(issuer.exchanges(), 3, "without a caller");
 }

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
 use everbearer::testkit::{Answer, ScriptedIssuer};
 use everbearer::{
-    AuthApi, ErrorKind, Happening, LongTermToken, RefreshPolicy, RequestBuilderExt as _,
+    AuthApi, ErrorKind, Event, LongTermToken, RefreshPolicy, RequestBuilderExt as _,
     ShortTermToken, TokenProvider,
 };
 use serde_json::{Value, json};
@@ -144,7 +144,7 @@ async fn w21_the_same_token_again_is_no_swap() {
     let issuer = ScriptedIssuer::new();
     one_token_until_its_end(&issuer, secs(900));
     let (provider, clock) = provider(&issuer);
-    let mut happenings = provider.subscribe();
+    let mut events = provider.subscribe();
     provider.ready().await.unwrap();
     clock.advance(secs(899)).await;
     assert_eq!(provider.token().await.unwrap().expose(), "shared-0");
@@ -154,12 +154,12 @@ async fn w21_the_same_token_again_is_no_swap() {
     settle().await;
     provider.shutdown().await;
     let (mut swaps, mut repetitions) = (Vec::new(), 0);
-    while let Some(happening) = happenings.next().await {
-        match happening {
-            Happening::Swapped { generation, .. } => swaps.push(generation),
-            Happening::Unchanged { .. } => repetitions += 1,
-            Happening::ExchangeFailed { error, .. } => panic!("{error}"),
-            Happening::ShutDown => break,
+    while let Some(event) = events.next().await {
+        match event {
+            Event::Swapped { generation, .. } => swaps.push(generation),
+            Event::Unchanged { .. } => repetitions += 1,
+            Event::ExchangeFailed { error, .. } => panic!("{error}"),
+            Event::ShutDown => break,
             _ => {}
         }
     }
@@ -219,13 +219,13 @@ async fn w22_the_swap_is_told_when_the_token_takes_its_place() {
     let policy = RefreshPolicy::default().settling_time(secs(20)).jitter(0.0);
     let provider = builder(&issuer).refresh_policy(policy).build().unwrap();
     provider.ready().await.unwrap();
-    let mut happenings = provider.subscribe();
+    let mut events = provider.subscribe();
     tokio::time::sleep(secs(672)).await;
     assert_eq!((issuer.exchanges(), provider.status().generation), (2, 1));
     tokio::time::sleep(secs(20)).await;
     assert_eq!(provider.status().generation, 2);
     loop {
-        if let Some(Happening::Swapped { previous_left, .. }) = happenings.next().await {
+        if let Some(Event::Swapped { previous_left, .. }) = events.next().await {
             let left = previous_left.unwrap();
             assert!(
                 left < secs(210) && left > secs(200) - millis(100),

@@ -43,7 +43,7 @@ mod scopes;
 mod scripted_issuer;
 #[cfg(unix)]
 mod secret_files;
-mod shelf;
+mod shared_memory_store;
 mod shown;
 mod shutting_down;
 #[cfg(all(target_os = "linux", feature = "reqwest-middleware"))]

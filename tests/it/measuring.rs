@@ -112,7 +112,7 @@ fn the_number_of_series_is_bounded() {
             let clock = ManualClock::new();
             let provider = TokenProvider::builder(issuer, LongTermToken::new("x").unwrap())
                 .clock(clock.clone())
-                .scope_policy(ScopePolicy::default().most(2).idle(secs(60)))
+                .scope_policy(ScopePolicy::default().max_sets(2).idle_timeout(secs(60)))
                 .build()
                 .unwrap();
             for scope in ["a", "b", "c", "d", "e"] {

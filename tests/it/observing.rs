@@ -13,7 +13,7 @@ use tracing::field::{Field, Visit};
 use tracing::span;
 use tracing::{Event, Metadata, Subscriber};
 
-use crate::shelf::Shelf;
+use crate::shared_memory_store::SharedMemoryStore;
 use crate::support::{BreakableClock, Log, builder, in_a_process_of_its_own, secs};
 
 /// By message: the levels and the fields that were seen.
@@ -170,20 +170,20 @@ pub(crate) async fn everything_that_can_happen() {
     ]);
     let clock = ManualClock::new();
     let breakable = BreakableClock::over(clock.clone());
-    let store = Shelf::default();
+    let store = SharedMemoryStore::default();
     let grant = Grant::client_secret("id", "secret");
     let provider = TokenProvider::builder(issuer, grant)
         .clock(breakable.clone())
         .store(store.clone())
-        .scope_policy(ScopePolicy::default().idle(secs(60)))
+        .scope_policy(ScopePolicy::default().idle_timeout(secs(60)))
         .build()
         .unwrap();
     let token = provider.token().await.unwrap();
     provider.refresh().await.unwrap_err();
     provider.refresh().await.unwrap_err();
     provider.refresh().await.unwrap_err();
-    provider.reject(&token).await.unwrap();
-    provider.renew(
+    provider.invalidate(&token).await.unwrap();
+    provider.set_long_term_token(
         LongTermToken::builder("another")
             .token_id("x")
             .build()
@@ -342,7 +342,7 @@ async fn v3_a_subscriber_is_not_told_of_the_swap_of_the_token_in_use() {
     let mut subscription = subscription.unwrap();
     provider.refresh().await.unwrap();
     loop {
-        if let Some(everbearer::Happening::Swapped { generation, .. }) = subscription.next().await {
+        if let Some(everbearer::Event::Swapped { generation, .. }) = subscription.next().await {
             assert_eq!(generation, 2);
             return;
         }

@@ -227,7 +227,7 @@ impl TokenIssuer for Circular {
         &self,
         _: &LongTermToken,
         _: &[String],
-    ) -> Result<everbearer::Exchanged, Error> {
+    ) -> Result<everbearer::ExchangeResponse, Error> {
         let (provider, url) = self.0.get().unwrap();
         let client = reqwest_middleware::ClientBuilder::new(reqwest::Client::new())
             .with(provider.middleware())
@@ -241,10 +241,10 @@ impl TokenIssuer for Circular {
         everbearer::ShortTermToken::builder("st-1")
             .expires_in(secs(900))
             .build()
-            .map(everbearer::Exchanged::from)
+            .map(everbearer::ExchangeResponse::from)
     }
 
-    async fn revoke(&self, _: everbearer::Bearer<'_>) -> Result<(), Error> {
+    async fn revoke(&self, _: everbearer::TokenRef<'_>) -> Result<(), Error> {
         Ok(())
     }
 }
@@ -304,7 +304,7 @@ impl everbearer::TokenIssuer for PanicsWhenDropped {
         &self,
         _: &everbearer::LongTermToken,
         _: &[String],
-    ) -> Result<everbearer::Exchanged, Error> {
+    ) -> Result<everbearer::ExchangeResponse, Error> {
         if self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == 0 {
             let _bomb = Bomb;
             std::future::pending::<()>().await;
@@ -312,10 +312,10 @@ impl everbearer::TokenIssuer for PanicsWhenDropped {
         everbearer::ShortTermToken::builder("st")
             .expires_in(secs(900))
             .build()
-            .map(everbearer::Exchanged::from)
+            .map(everbearer::ExchangeResponse::from)
     }
 
-    async fn revoke(&self, _: everbearer::Bearer<'_>) -> Result<(), Error> {
+    async fn revoke(&self, _: everbearer::TokenRef<'_>) -> Result<(), Error> {
         Ok(())
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use everbearer::testkit::{Answer, ManualClock, ScriptedIssuer};
 use everbearer::{
-    Error, Happening, RefreshPolicy, RetryPolicy, ScopePolicy, Subscription, TokenProvider,
+    Error, Event, RefreshPolicy, RetryPolicy, ScopePolicy, Subscription, TokenProvider,
 };
 
 use crate::support::{Log, builder, secs, settle};
@@ -12,7 +12,7 @@ use crate::support::{Log, builder, secs, settle};
 /// After so long without callers, a scope set is retired.
 const IDLE: Duration = secs(4 * 3600);
 
-/// The outages among the happenings, each as a line.
+/// The outages among the events, each as a line.
 #[derive(Debug, PartialEq, Eq)]
 enum Outage {
     Began(Vec<String>, u32),
@@ -27,10 +27,9 @@ fn began(scopes: &[&str], failures: u32) -> Outage {
 /// Returns what has been told of outages until now.
 async fn told(subscription: &mut Subscription) -> Vec<Outage> {
     let mut outages = Vec::new();
-    while let Ok(Some(happening)) = tokio::time::timeout(Duration::ZERO, subscription.next()).await
-    {
-        outages.push(match happening {
-            Happening::OutageBegan {
+    while let Ok(Some(event)) = tokio::time::timeout(Duration::ZERO, subscription.next()).await {
+        outages.push(match event {
+            Event::OutageBegan {
                 scopes,
                 failures,
                 error,
@@ -39,10 +38,10 @@ async fn told(subscription: &mut Subscription) -> Vec<Outage> {
                 assert!(error.is_retryable());
                 Outage::Began(scopes.to_vec(), failures)
             }
-            Happening::OutageContinues {
+            Event::OutageContinues {
                 scope_sets, lasted, ..
             } => Outage::Continues(scope_sets, lasted.as_secs()),
-            Happening::OutageEnded {
+            Event::OutageEnded {
                 scopes,
                 attempts,
                 lasted,
@@ -69,7 +68,7 @@ async fn pass(clock: &ManualClock, seconds: u64) {
 fn provider(issuer: &ScriptedIssuer, policy: RefreshPolicy) -> (TokenProvider, ManualClock) {
     let clock = ManualClock::new();
     let builder = builder(issuer).clock(clock.clone()).refresh_policy(policy);
-    let provider = builder.scope_policy(ScopePolicy::default().idle(IDLE));
+    let provider = builder.scope_policy(ScopePolicy::default().idle_timeout(IDLE));
     (provider.build().unwrap(), clock)
 }
 
@@ -172,8 +171,8 @@ async fn v2_the_end_of_an_idle_scope_set_is_no_outage() {
         issuer.otherwise(Answer::error(refusal));
         let clock = ManualClock::new();
         let builder = builder(&issuer).clock(clock.clone());
-        let builder = builder.retry_policy(RetryPolicy::default().longest_retry_after(secs(1_000)));
-        let builder = builder.scope_policy(ScopePolicy::default().idle(secs(350)));
+        let builder = builder.retry_policy(RetryPolicy::default().max_retry_after(secs(1_000)));
+        let builder = builder.scope_policy(ScopePolicy::default().idle_timeout(secs(350)));
         let provider = builder.build().unwrap();
         provider.token().await.unwrap();
         provider.scoped(["a"]).token().await.unwrap();
@@ -237,7 +236,7 @@ async fn v2_a_scope_set_that_is_evicted_and_opened_again_begins_anew() {
     issuer.script([Answer::token(secs(90_000)), down()]);
     let clock = ManualClock::new();
     let builder = builder(&issuer).clock(clock.clone());
-    let provider = builder.scope_policy(ScopePolicy::default().most(1).idle(IDLE));
+    let provider = builder.scope_policy(ScopePolicy::default().max_sets(1).idle_timeout(IDLE));
     let provider = provider.build().unwrap();
     provider.token().await.unwrap();
     let mut subscription = provider.subscribe();
@@ -299,7 +298,7 @@ async fn v2_callers_that_come_and_go_do_not_make_reminders_more_frequent() {
     let provider = builder(&issuer)
         .clock(clock.clone())
         .refresh_policy(RefreshPolicy::default().lazy(true))
-        .scope_policy(ScopePolicy::default().idle(secs(60)))
+        .scope_policy(ScopePolicy::default().idle_timeout(secs(60)))
         .build()
         .unwrap();
     let mut subscription = provider.subscribe();

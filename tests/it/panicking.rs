@@ -8,9 +8,9 @@ use std::time::{Duration, SystemTime};
 
 use everbearer::testkit::{Answer, ManualClock, ScriptedIssuer};
 use everbearer::{
-    Bearer, Clock, Error, ErrorKind, Exchanged, Grant, Lease, LongTermToken, MemoryStore, Moment,
+    Clock, Error, ErrorKind, ExchangeResponse, Grant, Lease, LongTermToken, MemoryStore, Moment,
     Origin, Record, ScopePolicy, Stored, SystemClock, TokenIssuer, TokenProvider,
-    TokenProviderBuilder, TokenStore, Version,
+    TokenProviderBuilder, TokenRef, TokenStore, Version,
 };
 use futures_util::future::BoxFuture;
 use metrics::{
@@ -184,7 +184,7 @@ fn builder(issuer: &ScriptedIssuer, clock: impl Clock) -> TokenProviderBuilder {
     TokenProvider::builder(issuer.clone(), Grant::client_secret("id", "secret"))
         .clock(clock)
         .jitter_seed(7)
-        .scope_policy(ScopePolicy::default().idle(secs(60)))
+        .scope_policy(ScopePolicy::default().idle_timeout(secs(60)))
 }
 
 /// Makes the call up to three times: the issuer fails once, and one reading of the clock may fail.
@@ -214,13 +214,13 @@ async fn all_goes_well(issuer: &ScriptedIssuer, builder: TokenProviderBuilder) {
     patiently(|| set.token()).await;
     drop(set);
     tokio::time::sleep(secs(100)).await;
-    patiently(|| provider.reject(&token)).await;
+    patiently(|| provider.invalidate(&token)).await;
     patiently(|| provider.rotate()).await;
     patiently(|| provider.reload()).await;
     tokio::time::sleep(secs(400)).await;
     assert_eq!(issuer.most_at_once(), 1);
     let report = provider.shutdown().await;
-    assert!(report.is_clean(), "{report:?}");
+    assert!(report.all_revoked(), "{report:?}");
     assert!(issuer.revoked().len() >= 4, "{:?}", issuer.revoked());
 }
 
@@ -326,7 +326,7 @@ fn e17_a_clock_that_panics_for_an_hour_is_read_again() {
             assert!(provider.current().is_some(), "without a caller");
             clock.set_broken(true);
             let report = provider.shutdown().await;
-            assert!(report.is_clean(), "{report:?}");
+            assert!(report.all_revoked(), "{report:?}");
             settle().await;
             assert_eq!(
                 tokio::runtime::Handle::current()
@@ -419,7 +419,7 @@ impl TokenIssuer for Panicking {
         &'a self,
         long_term: &'b LongTermToken,
         scopes: &'c [String],
-    ) -> BoxFuture<'f, Result<Exchanged, Error>>
+    ) -> BoxFuture<'f, Result<ExchangeResponse, Error>>
     where
         Self: 'f,
     {
@@ -432,7 +432,7 @@ impl TokenIssuer for Panicking {
         })
     }
 
-    fn revoke<'a: 'f, 'b: 'f, 'f>(&'a self, token: Bearer<'b>) -> BoxFuture<'f, Result<(), Error>>
+    fn revoke<'a: 'f, 'b: 'f, 'f>(&'a self, token: TokenRef<'b>) -> BoxFuture<'f, Result<(), Error>>
     where
         Self: 'f,
     {

@@ -7,8 +7,8 @@ use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
 use everbearer::testkit::{Answer, ManualClock, ScriptedIssuer};
 use everbearer::{
-    Bearer, Clock, Error, ErrorKind, Exchanged, Grant, LongTermToken, Origin, RefreshPolicy,
-    ScopePolicy, ShortTermToken, TokenIssuer, TokenProvider, TokenProviderBuilder,
+    Clock, Error, ErrorKind, ExchangeResponse, Grant, LongTermToken, Origin, RefreshPolicy,
+    ScopePolicy, ShortTermToken, TokenIssuer, TokenProvider, TokenProviderBuilder, TokenRef,
 };
 use serde_json::{Value, json};
 
@@ -47,7 +47,7 @@ async fn w21_an_earlier_clone_of_a_repeated_token_is_the_token_in_use() {
     let first = provider.token().await.unwrap();
     tokio::time::sleep(secs(800)).await;
     assert!(issuer.exchanges() >= 2);
-    let error = provider.reject(&first).await.unwrap_err();
+    let error = provider.invalidate(&first).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unchanged);
 }
 
@@ -125,7 +125,11 @@ struct Caching {
 
 #[async_trait::async_trait]
 impl TokenIssuer for Caching {
-    async fn exchange(&self, _: &LongTermToken, scopes: &[String]) -> Result<Exchanged, Error> {
+    async fn exchange(
+        &self,
+        _: &LongTermToken,
+        scopes: &[String],
+    ) -> Result<ExchangeResponse, Error> {
         let name = if self.ignores_scopes && scopes != ["own"] {
             "cached".to_owned()
         } else {
@@ -135,7 +139,7 @@ impl TokenIssuer for Caching {
         token.expires_in(secs(86_400)).build().map(Into::into)
     }
 
-    async fn revoke(&self, token: Bearer<'_>) -> Result<(), Error> {
+    async fn revoke(&self, token: TokenRef<'_>) -> Result<(), Error> {
         self.issuer.revoke(token).await
     }
 
@@ -169,7 +173,7 @@ fn caching_builder(ignores_scopes: bool) -> (ScriptedIssuer, TokenProviderBuilde
     };
     let builder = TokenProvider::builder(caching, LongTermToken::new("long-term").unwrap())
         .clock(ManualClock::new())
-        .scope_policy(ScopePolicy::default().most(2));
+        .scope_policy(ScopePolicy::default().max_sets(2));
     (issuer, builder)
 }
 
@@ -184,7 +188,7 @@ async fn f14_a_token_that_another_set_uses_is_revoked_with_the_last_set() {
     tokio::time::sleep(secs(1_200)).await;
     assert_eq!(issuer.revoked(), [""; 0]);
     assert_eq!(provider.current().unwrap().expose(), "cached");
-    assert!(provider.shutdown().await.is_clean());
+    assert!(provider.shutdown().await.all_revoked());
     assert_eq!(issuer.revoked(), ["cached"]);
 }
 
@@ -207,7 +211,7 @@ async fn f14_a_token_that_is_in_use_again_is_not_revoked_after_the_grace() {
 #[tokio::test(start_paused = true)]
 async fn f14_a_token_of_an_evicted_set_is_revoked_once_and_after_the_grace() {
     let (issuer, builder) = caching_builder(true);
-    let policy = ScopePolicy::default().most(2).idle(secs(115));
+    let policy = ScopePolicy::default().max_sets(2).idle_timeout(secs(115));
     let lazy = RefreshPolicy::default().lazy(true); // so that the set without scopes gets no token
     let provider = builder.scope_policy(policy).refresh_policy(lazy);
     let provider = provider.build().unwrap();
@@ -226,12 +230,15 @@ async fn f14_a_token_of_an_evicted_set_is_revoked_once_and_after_the_grace() {
 #[tokio::test(start_paused = true)]
 async fn f14_a_rotation_does_not_revoke_the_token_in_use() {
     let (issuer, builder) = caching_builder(true);
-    let provider = builder.rotate_with(Grant::own_token("id")).build().unwrap();
+    let provider = builder
+        .rotate_with(Grant::self_rotation("id"))
+        .build()
+        .unwrap();
     provider.token().await.unwrap();
     provider.rotate().await.unwrap();
     tokio::time::sleep(secs(60)).await;
     assert_eq!(provider.current().unwrap().expose(), "cached");
     assert!(!issuer.revoked().contains(&"cached".to_owned()));
-    assert!(provider.shutdown().await.is_clean());
+    assert!(provider.shutdown().await.all_revoked());
     assert!(issuer.revoked().contains(&"cached".to_owned()));
 }

@@ -114,7 +114,7 @@ impl Clock for Trap {
         SystemClock::default().now()
     }
 
-    fn now_or_just_before(&self) -> Moment {
+    fn coarse_now(&self) -> Moment {
         SystemClock::default().now()
     }
 

@@ -1,7 +1,7 @@
 //! Narrower sets of scopes.
 
 use everbearer::testkit::{Answer, AuthServer, ManualClock, ScriptedIssuer};
-use everbearer::{Error, ErrorKind, Happening, LongTermToken, ScopePolicy, State};
+use everbearer::{Error, ErrorKind, Event, LongTermToken, ScopePolicy, State};
 
 use crate::support::{builder, millis, provider, provider_at, secs, settle, tasks};
 
@@ -65,7 +65,7 @@ async fn no_scopes_are_those_of_the_provider_that_was_built() {
 async fn a_set_that_nobody_uses_is_dropped_and_revoked_and_begins_anew() {
     let issuer = ScriptedIssuer::new();
     let (provider, clock) = provider(&issuer);
-    let mut happenings = provider.subscribe();
+    let mut events = provider.subscribe();
     let scoped = provider.scoped(["a"]);
     assert_eq!(scoped.token().await.unwrap().expose(), "st-2");
     for _ in 0..20 {
@@ -84,8 +84,8 @@ async fn a_set_that_nobody_uses_is_dropped_and_revoked_and_begins_anew() {
     provider.shutdown().await;
     let mut retired = 0;
     drop((provider, scoped));
-    while let Some(happening) = happenings.next().await {
-        retired += usize::from(matches!(happening, Happening::ScopesRetired { .. }));
+    while let Some(event) = events.next().await {
+        retired += usize::from(matches!(event, Event::ScopesRetired { .. }));
     }
     assert_eq!(retired, 1);
 }
@@ -109,7 +109,7 @@ async fn a_retired_set_is_not_minted_twice_by_an_old_and_a_new_handle() {
 async fn the_number_of_sets_is_bounded_with_a_clear_error_until_one_is_idle() {
     let issuer = ScriptedIssuer::new();
     let clock = ManualClock::new();
-    let policy = ScopePolicy::default().most(2).idle(secs(60));
+    let policy = ScopePolicy::default().max_sets(2).idle_timeout(secs(60));
     let provider = builder(&issuer).clock(clock.clone()).scope_policy(policy);
     let provider = provider.build().unwrap();
     let (a, b, c) = (
@@ -121,7 +121,10 @@ async fn the_number_of_sets_is_bounded_with_a_clear_error_until_one_is_idle() {
     b.token().await.unwrap();
     let error = c.token().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TooManyScopeSets);
-    assert!(error.to_string().contains("ScopePolicy::most"), "{error}");
+    assert!(
+        error.to_string().contains("ScopePolicy::max_sets"),
+        "{error}"
+    );
     provider.token().await.unwrap();
     clock.advance(secs(100)).await;
     c.token().await.unwrap();
@@ -139,7 +142,7 @@ async fn all_sets_share_the_long_term_token_and_the_shutdown() {
     }
     assert_eq!(server.counts().long_term_issued, 1);
     let report = provider.scoped(["jobs:read"]).shutdown().await;
-    assert!(report.is_clean());
+    assert!(report.all_revoked());
     for scope in sets {
         let error = provider.scoped([scope]).token().await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ShutDown);
@@ -156,7 +159,7 @@ async fn all_sets_share_the_long_term_token_and_the_shutdown() {
 #[tokio::test(start_paused = true)]
 async fn f15_a_set_that_has_been_idle_for_45_s_is_evicted() {
     let issuer = ScriptedIssuer::new();
-    let policy = ScopePolicy::default().most(1);
+    let policy = ScopePolicy::default().max_sets(1);
     let provider = builder(&issuer).scope_policy(policy).build().unwrap();
     provider.scoped(["a"]).token().await.unwrap();
     tokio::time::sleep(secs(45)).await;
@@ -166,18 +169,18 @@ async fn f15_a_set_that_has_been_idle_for_45_s_is_evicted() {
 #[tokio::test(start_paused = true)]
 async fn f15_the_last_use_decides_which_set_is_evicted() {
     let issuer = ScriptedIssuer::new();
-    let policy = ScopePolicy::default().most(2);
+    let policy = ScopePolicy::default().max_sets(2);
     let provider = builder(&issuer).scope_policy(policy).build().unwrap();
     let (a, b) = (provider.scoped(["a"]), provider.scoped(["b"]));
     a.token().await.unwrap();
     b.token().await.unwrap();
     tokio::time::sleep(secs(20)).await;
     a.token().await.unwrap();
-    let mut happenings = provider.subscribe();
+    let mut events = provider.subscribe();
     tokio::time::sleep(secs(66)).await;
     provider.scoped(["c"]).token().await.unwrap();
     loop {
-        if let Some(Happening::ScopesRetired { scopes, .. }) = happenings.next().await {
+        if let Some(Event::ScopesRetired { scopes, .. }) = events.next().await {
             assert_eq!(*scopes, ["b"]);
             return;
         }
@@ -187,7 +190,7 @@ async fn f15_the_last_use_decides_which_set_is_evicted() {
 #[tokio::test(start_paused = true)]
 async fn f15_a_set_is_not_evicted_during_a_pause_that_the_server_asked_for() {
     let issuer = ScriptedIssuer::new();
-    let policy = ScopePolicy::default().most(1);
+    let policy = ScopePolicy::default().max_sets(1);
     let provider = builder(&issuer).scope_policy(policy).build().unwrap();
     provider.token().await.unwrap();
     let pause = Error::transient("slow").with_retry_after(secs(300));
@@ -205,7 +208,7 @@ async fn f15_a_set_is_not_evicted_during_a_pause_that_the_server_asked_for() {
 async fn f15_a_success_ends_the_pause_that_keeps_a_set() {
     for (is_refusal, elapsed) in [(true, 0), (false, 300)] {
         let issuer = ScriptedIssuer::new();
-        let policy = ScopePolicy::default().most(1);
+        let policy = ScopePolicy::default().max_sets(1);
         let provider = builder(&issuer).scope_policy(policy).build().unwrap();
         provider.token().await.unwrap();
         let failure = if is_refusal {
@@ -218,7 +221,7 @@ async fn f15_a_success_ends_the_pause_that_keeps_a_set() {
         a.token().await.unwrap_err();
         tokio::time::sleep(secs(elapsed)).await;
         if is_refusal {
-            provider.renew(LongTermToken::new("another").unwrap());
+            provider.set_long_term_token(LongTermToken::new("another").unwrap());
         }
         a.token().await.unwrap();
         tokio::time::sleep(secs(40)).await;
@@ -230,7 +233,7 @@ async fn f15_a_success_ends_the_pause_that_keeps_a_set() {
 async fn f12_a_set_in_constant_use_is_not_retired_however_short_the_idle_time_is() {
     for idle in [millis(500), secs(1)] {
         let issuer = ScriptedIssuer::new();
-        let policy = ScopePolicy::default().idle(idle);
+        let policy = ScopePolicy::default().idle_timeout(idle);
         let provider = builder(&issuer).scope_policy(policy).build().unwrap();
         let scoped = provider.scoped(["a"]);
         for _ in 0..300 {

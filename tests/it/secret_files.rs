@@ -443,7 +443,7 @@ async fn s12_line_breaks_and_a_byte_order_mark_are_left_out_wherever_a_secret_co
     let secret = with_additions(files.server.client_secret());
     let from_callback = {
         let secret = secret.clone();
-        SecretSource::callback(move || {
+        SecretSource::from_fn(move || {
             let secret = secret.clone();
             async { Ok(everbearer::Secret::from(secret)) }
         })

@@ -5,8 +5,8 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 use everbearer::testkit::{ManualClock, ScriptedIssuer};
 use everbearer::{
-    AssertionSigner, Bearer, Clock, Error, Exchanged, Grant, LongTermToken, Moment, Record, Stored,
-    TokenIssuer, TokenProvider, TokenStore, Version,
+    AssertionSigner, Clock, Error, ExchangeResponse, Grant, LongTermToken, Moment, Record, Stored,
+    TokenIssuer, TokenProvider, TokenRef, TokenStore, Version,
 };
 
 /// A type of a user's, whose `Debug` shows a secret.
@@ -31,11 +31,15 @@ impl Shows {
 
 #[async_trait]
 impl TokenIssuer for Shows {
-    async fn exchange(&self, token: &LongTermToken, scopes: &[String]) -> Result<Exchanged, Error> {
+    async fn exchange(
+        &self,
+        token: &LongTermToken,
+        scopes: &[String],
+    ) -> Result<ExchangeResponse, Error> {
         self.issuer.exchange(token, scopes).await
     }
 
-    async fn revoke(&self, token: Bearer<'_>) -> Result<(), Error> {
+    async fn revoke(&self, token: TokenRef<'_>) -> Result<(), Error> {
         self.issuer.revoke(token).await
     }
 }

@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex};
 
 use everbearer::testkit::{Answer, AuthServer, Endpoint, Fault, ScriptedIssuer};
 use everbearer::{
-    Bearer, Error, ErrorKind, Exchanged, Fate, Grant, Happening, LongTermToken, ShortTermToken,
-    ShutdownPolicy, State, Tier, TokenIssuer, TokenProvider,
+    Error, ErrorKind, Event, ExchangeResponse, Grant, LongTermToken, RevocationOutcome,
+    ShortTermToken, ShutdownPolicy, State, TokenIssuer, TokenKind, TokenProvider, TokenRef,
 };
 
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
@@ -25,7 +25,7 @@ async fn d1_after_the_shutdown_no_exchange_begins_and_no_task_is_left() {
     provider.token().await.unwrap();
     assert_eq!(alive_tasks(), 1);
     let report = provider.shutdown().await;
-    assert!(report.is_clean());
+    assert!(report.all_revoked());
     settle().await;
     assert_eq!(alive_tasks(), 0);
     clock.advance(secs(86_400)).await;
@@ -46,7 +46,7 @@ async fn d1_nor_does_one_begin_when_the_long_term_token_arrives_during_the_shutd
         tokio::task::yield_now().await;
     }
     let report = provider.shutdown().await;
-    assert!(report.is_clean(), "{report:?}");
+    assert!(report.all_revoked(), "{report:?}");
     assert_eq!(server.counts().short_term.requests, 0);
     let tokens = server.tokens();
     assert_eq!(tokens.len(), 1);
@@ -70,10 +70,10 @@ async fn d2_every_live_token_is_revoked_superseded_ones_too() {
     let kept: Vec<_> = report
         .tokens
         .iter()
-        .filter(|token| matches!(token.fate, Fate::Kept))
+        .filter(|token| matches!(token.outcome, RevocationOutcome::Kept))
         .collect();
     assert_eq!(kept.len(), 1);
-    assert_eq!(kept[0].tier, Tier::LongTerm);
+    assert_eq!(kept[0].kind, TokenKind::LongTerm);
 }
 
 #[tokio::test(start_paused = true)]
@@ -105,12 +105,12 @@ struct Caching(Arc<Mutex<Vec<String>>>);
 
 #[async_trait::async_trait]
 impl TokenIssuer for Caching {
-    async fn exchange(&self, _: &LongTermToken, _: &[String]) -> Result<Exchanged, Error> {
+    async fn exchange(&self, _: &LongTermToken, _: &[String]) -> Result<ExchangeResponse, Error> {
         let token = ShortTermToken::builder("same").token_id("same");
         token.expires_in(secs(900)).build().map(Into::into)
     }
 
-    async fn revoke(&self, token: Bearer<'_>) -> Result<(), Error> {
+    async fn revoke(&self, token: TokenRef<'_>) -> Result<(), Error> {
         let id = token.token_id().unwrap_or("long-term").to_owned();
         self.0.lock().unwrap().push(id);
         tokio::time::sleep(millis(100)).await;
@@ -144,7 +144,7 @@ async fn d4_thousands_of_tokens_are_revoked_a_few_at_a_time() {
         provider.refresh().await.unwrap();
     }
     let report = provider.shutdown().await;
-    assert!(report.is_clean());
+    assert!(report.all_revoked());
     assert_eq!(issuer.revoked().len(), 1_000);
     assert!(
         report.took >= millis(600),
@@ -161,7 +161,7 @@ async fn d4_a_pause_beyond_the_deadline_is_not_waited_for() {
     let (provider, _) = provider(&issuer);
     provider.token().await.unwrap();
     let report = provider.shutdown().await;
-    assert!(!report.is_clean());
+    assert!(!report.all_revoked());
     assert!(report.took < secs(1), "{:?}", report.took);
 }
 
@@ -190,7 +190,7 @@ async fn d2_the_long_term_token_is_revoked_if_asked() {
         .build()
         .unwrap();
     provider.token().await.unwrap();
-    assert!(provider.shutdown().await.is_clean());
+    assert!(provider.shutdown().await.all_revoked());
     assert_eq!(issuer.revoked(), ["st-1", "lt-1"]);
 }
 
@@ -207,7 +207,7 @@ async fn d2_a_token_that_arrives_during_the_shutdown_is_revoked_too() {
     });
     clock.advance(secs(1)).await;
     let report = provider.shutdown().await;
-    assert!(report.is_clean());
+    assert!(report.all_revoked());
     let mut revoked = issuer.revoked();
     revoked.sort();
     assert_eq!(revoked, ["st-1", "st-2"]);
@@ -224,7 +224,7 @@ async fn d3_a_failing_revocation_is_tried_again_a_refused_one_is_reported() {
     ]);
     let (first, _) = provider(&issuer);
     first.token().await.unwrap();
-    assert!(first.shutdown().await.is_clean());
+    assert!(first.shutdown().await.all_revoked());
     assert_eq!(issuer.revoked(), ["st-1"]);
 
     let issuer = ScriptedIssuer::new();
@@ -234,7 +234,7 @@ async fn d3_a_failing_revocation_is_tried_again_a_refused_one_is_reported() {
     let report = second.shutdown().await;
     let token = report.not_revoked().next().unwrap();
     assert_eq!(token.token_id.as_deref(), Some("st-1"));
-    let Fate::NotRevoked(error) = &token.fate else {
+    let RevocationOutcome::NotRevoked(error) = &token.outcome else {
         panic!("{token:?}");
     };
     assert_eq!(error.kind(), ErrorKind::Denied);
@@ -301,7 +301,7 @@ async fn d5_called_from_many_tasks_there_is_one_shutdown_and_one_report() {
     let mut reports = reports.join_all().await;
     reports.push(provider.shutdown().await);
     for report in reports {
-        assert!(report.is_clean());
+        assert!(report.all_revoked());
         assert_eq!(report.took, secs(1));
         assert_eq!(report.tokens.len(), 2);
     }
@@ -332,7 +332,7 @@ async fn d5_a_shutdown_whose_caller_goes_away_goes_on() {
     );
     clock.advance(secs(2)).await;
     assert_eq!(issuer.revoked(), ["st-1"]);
-    assert!(provider.shutdown().await.is_clean());
+    assert!(provider.shutdown().await.all_revoked());
 }
 
 #[tokio::test(start_paused = true)]
@@ -346,7 +346,7 @@ async fn d6_used_afterwards_everything_gives_a_typed_error() {
         provider.token().await.map(drop),
         provider.authorization().await.map(drop),
         provider.refresh().await.map(drop),
-        provider.reject(&token).await.map(drop),
+        provider.invalidate(&token).await.map(drop),
     ] {
         assert_eq!(outcome.unwrap_err().kind(), ErrorKind::ShutDown);
     }
@@ -376,7 +376,7 @@ async fn a_shutdown_before_the_first_token_is_a_shutdown_too() {
     issuer.otherwise(Answer::error(Error::transient("down")));
     let provider = builder(&issuer).build().unwrap();
     provider.token().await.unwrap_err();
-    assert!(provider.shutdown().await.is_clean());
+    assert!(provider.shutdown().await.all_revoked());
     assert_eq!(
         provider.token().await.unwrap_err().kind(),
         ErrorKind::ShutDown
@@ -410,7 +410,7 @@ fn d5_the_report_is_the_same_outside_of_tokio() {
     let provider = runtime.block_on(async {
         let (provider, _) = provider(&issuer);
         provider.token().await.unwrap();
-        assert!(provider.shutdown().await.is_clean());
+        assert!(provider.shutdown().await.all_revoked());
         provider
     });
     drop(runtime);
@@ -418,7 +418,7 @@ fn d5_the_report_is_the_same_outside_of_tokio() {
     let std::task::Poll::Ready(report) = task.poll() else {
         panic!("there is a report already");
     };
-    assert!(report.is_clean(), "{report:?}");
+    assert!(report.all_revoked(), "{report:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -433,20 +433,20 @@ async fn d10_revocations_that_do_not_end_in_time_are_told_and_counted() {
         for _ in 0..tokens {
             provider.refresh().await.unwrap();
         }
-        let mut happenings = provider.subscribe();
+        let mut events = provider.subscribe();
         let report = provider.shutdown().await;
         let minted = issuer.exchanges();
         assert_eq!(report.not_revoked().count(), minted);
 
         let (mut one_by_one, mut together) = (0, 0);
-        while let Some(happening) = happenings.next().await {
-            match happening {
-                Happening::Revocation { error, .. } => {
+        while let Some(event) = events.next().await {
+            match event {
+                Event::Revocation { error, .. } => {
                     assert_eq!(error.unwrap().kind(), ErrorKind::Timeout);
                     one_by_one += 1;
                 }
-                Happening::RevocationsUnfinished { tokens, .. } => together += tokens,
-                Happening::ShutDown => break,
+                Event::RevocationsUnfinished { tokens, .. } => together += tokens,
+                Event::ShutDown => break,
                 _ => {}
             }
         }
@@ -488,20 +488,20 @@ fn d10_a_shutdown_without_a_driver_tells_which_tokens_it_leaves() {
         .build()
         .unwrap();
     running.block_on(async {
-        let mut happenings = provider.subscribe();
+        let mut events = provider.subscribe();
         let (report, _) = tokio::join!(provider.shutdown(), provider.shutdown());
         assert_eq!(report.not_revoked().count(), 1);
-        let happening = tokio::time::timeout(secs(1), happenings.next()).await;
-        let happening = happening.unwrap().unwrap();
-        let Happening::Revocation {
+        let event = tokio::time::timeout(secs(1), events.next()).await;
+        let event = event.unwrap().unwrap();
+        let Event::Revocation {
             token_id, error, ..
-        } = happening
+        } = event
         else {
-            panic!("{happening:?}");
+            panic!("{event:?}");
         };
         assert_eq!(token_id.as_deref(), Some("st-1"));
         assert_eq!(error.unwrap().kind(), ErrorKind::Timeout);
-        let more = tokio::time::timeout(secs(1), happenings.next()).await;
+        let more = tokio::time::timeout(secs(1), events.next()).await;
         assert!(more.is_err(), "once: {more:?}");
     });
 }

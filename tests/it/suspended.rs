@@ -105,7 +105,7 @@ async fn be_the_daemon() {
     .unwrap();
     // Nor is one under way when its token is revoked.
     let _sent = sending.write().await;
-    assert!(provider.shutdown().await.is_clean());
+    assert!(provider.shutdown().await.all_revoked());
 }
 
 async fn send_for_ever(client: ClientWithMiddleware, target: String, sending: Arc<RwLock<()>>) {

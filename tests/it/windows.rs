@@ -86,7 +86,7 @@ impl Clock for Behind {
         self.0.now()
     }
 
-    fn now_or_just_before(&self) -> Moment {
+    fn coarse_now(&self) -> Moment {
         let origin = Moment::from_origin(Duration::ZERO);
         Moment::from_origin(self.0.now().since(origin).saturating_sub(millis(10)))
     }
@@ -98,9 +98,9 @@ impl Clock for Behind {
 
 #[tokio::test(start_paused = true)]
 async fn w4_without_a_margin_the_hot_path_s_clock_makes_no_token_live_longer() {
-    let without_margin = RefreshPolicy::default().margin(Duration::ZERO);
+    let without_margin = RefreshPolicy::default().expiry_margin(Duration::ZERO);
     // A lazy provider's refresh may fall due in the last tick, too.
-    let late = without_margin.clone().before_end(millis(1)).jitter(0.0);
+    let late = without_margin.clone().refresh_before(millis(1)).jitter(0.0);
     for policy in [without_margin, late.lazy(true)] {
         let issuer = ScriptedIssuer::new();
         issuer.script([Answer::token(secs(60))]);
@@ -160,8 +160,8 @@ async fn w8_an_explicit_policy_wins() {
     let issuer = ScriptedIssuer::new();
     issuer.otherwise(Answer::token(secs(3_600)));
     let policy = RefreshPolicy::default()
-        .before_end(secs(600))
-        .margin(Duration::ZERO)
+        .refresh_before(secs(600))
+        .expiry_margin(Duration::ZERO)
         .jitter(0.0);
     let provider = builder(&issuer).refresh_policy(policy).build().unwrap();
     provider.token().await.unwrap();

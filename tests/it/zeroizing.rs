@@ -5,8 +5,8 @@ use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use everbearer::{
-    Bearer, Error, Exchanged, FileStore, Grant, LongTermToken, MemoryStore, Record, RotationPolicy,
-    SealingKey, ShortTermToken, ShutdownPolicy, TokenIssuer, TokenProvider, TokenStore,
+    Error, ExchangeResponse, FileStore, Grant, LongTermToken, MemoryStore, Record, RotationPolicy,
+    SealingKey, ShortTermToken, ShutdownPolicy, TokenIssuer, TokenProvider, TokenRef, TokenStore,
 };
 
 use crate::support::{millis, secs};
@@ -76,7 +76,7 @@ struct Secretive {
 
 #[async_trait::async_trait]
 impl TokenIssuer for Secretive {
-    async fn exchange(&self, _: &LongTermToken, _: &[String]) -> Result<Exchanged, Error> {
+    async fn exchange(&self, _: &LongTermToken, _: &[String]) -> Result<ExchangeResponse, Error> {
         let number = self.short_term.fetch_add(1, Ordering::SeqCst);
         let token = with_secret(number, |text| {
             ShortTermToken::builder(text)
@@ -84,10 +84,10 @@ impl TokenIssuer for Secretive {
                 .expires_in(secs(900))
                 .build()
         });
-        token.map(Exchanged::from)
+        token.map(ExchangeResponse::from)
     }
 
-    async fn revoke(&self, _: Bearer<'_>) -> Result<(), Error> {
+    async fn revoke(&self, _: TokenRef<'_>) -> Result<(), Error> {
         Ok(())
     }
 
@@ -135,7 +135,7 @@ async fn a_life() {
     provider.refresh().await.unwrap();
     on_thread().await.unwrap().unwrap();
     let handed_in = with_secret(300, |text| LongTermToken::new(text)).unwrap();
-    provider.renew(handed_in);
+    provider.set_long_term_token(handed_in);
     tokio::time::sleep(millis(200)).await;
     assert!(occurrences(300) > 0);
     // Superseded, revoked, and forgotten.

@@ -81,7 +81,7 @@ impl Grant {
     /// [`ErrorKind::Issuer`], and nothing is sent. What a clone of this grant has sent counts, what
     /// another grant has sent does not.
     ///
-    /// The callback's own errors and its time are as with [`SecretSource::callback`].
+    /// The callback's own errors and its time are as with [`SecretSource::from_fn`].
     ///
     /// # Examples
     ///
@@ -99,7 +99,7 @@ impl Grant {
         F: Fn() -> A + Send + Sync + 'static,
         A: Future<Output = Result<Secret, Error>> + Send + 'static,
     {
-        let codes = OneTimeCodes::new(SecretSource::callback(codes));
+        let codes = OneTimeCodes::new(SecretSource::from_fn(codes));
         Self::new(client_id, Mechanism::OneTimeCode(codes))
     }
 
@@ -115,7 +115,7 @@ impl Grant {
 
     /// A short-term token with the `tokens:write` scope that comes from outside, such as one that
     /// somebody lends for the start.
-    pub fn short_term_token(client_id: impl Into<String>, token: impl Into<SecretSource>) -> Self {
+    pub fn bootstrap_token(client_id: impl Into<String>, token: impl Into<SecretSource>) -> Self {
         Self::new(client_id, Mechanism::ShortTermToken(token.into()))
     }
 
@@ -127,7 +127,7 @@ impl Grant {
     /// At a server that ends the old token the moment it hands out the next, a lost answer can be
     /// asked for again for as long as a short-term token lives. Configure
     /// [`recover_with`](crate::TokenProviderBuilder::recover_with) where an outage may last longer.
-    pub fn own_token(client_id: impl Into<String>) -> Self {
+    pub fn self_rotation(client_id: impl Into<String>) -> Self {
         Self::new(client_id, Mechanism::OwnToken)
     }
 
@@ -140,7 +140,7 @@ impl Grant {
         grant
     }
 
-    /// Whether this is [`own_token`](Self::own_token).
+    /// Whether this is [`self_rotation`](Self::self_rotation).
     pub(crate) const fn is_own_token(&self) -> bool {
         matches!(self.mechanism, Mechanism::OwnToken)
     }

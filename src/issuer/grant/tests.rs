@@ -9,7 +9,7 @@ fn a_grant_that_the_contract_forbids_is_refused() {
     assert!(grant().validate().is_ok());
     assert!(grant().ttl(hours(1)).validate().is_ok());
     assert!(grant().ttl(hours(24 * 90)).validate().is_ok());
-    assert!(Grant::own_token("client").validate().is_ok());
+    assert!(Grant::self_rotation("client").validate().is_ok());
     for refused in [
         grant().ttl(hours(24 * 91)),
         grant().ttl(Duration::from_secs(3_599)),
@@ -19,8 +19,8 @@ fn a_grant_that_the_contract_forbids_is_refused() {
         Grant::client_secret("client", ""),
         Grant::client_secret("client", SecretSource::env("")),
         Grant::client_secret("client", SecretSource::file("")),
-        Grant::short_term_token("client", ""),
-        Grant::own_token(""),
+        Grant::bootstrap_token("client", ""),
+        Grant::self_rotation(""),
     ] {
         assert_eq!(refused.validate().unwrap_err().kind(), ErrorKind::Config);
     }
@@ -30,7 +30,7 @@ fn a_grant_that_the_contract_forbids_is_refused() {
 fn s6_a_grant_does_not_show_its_secret() {
     for grant in [
         Grant::client_secret("client", "correct-horse"),
-        Grant::short_term_token("client", "correct-horse"),
+        Grant::bootstrap_token("client", "correct-horse"),
     ] {
         assert!(!format!("{grant:?}").contains("correct-horse"));
     }

@@ -12,7 +12,7 @@ use crate::policy::{RefreshPolicy, RetryPolicy, RotationPolicy, ScopePolicy};
 pub(super) enum Step {
     /// The clock goes on, as when nothing happens or the machine sleeps.
     Pass,
-    /// Whatever is in flight for the lane ends so.
+    /// Whatever is in flight for the scope set ends so.
     Land(u8, Answer),
     Demand(u8, Newer),
     Deny(u8, Newer),
@@ -107,14 +107,14 @@ pub(super) fn rotations() -> impl Strategy<Value = RotationPolicy> {
     let delays = (1_u64..5_000, 1_u32..100);
     let lead = durations().prop_map(|lead| lead.min(crate::policy::LONGEST));
     (shares, lead, any::<bool>(), delays).prop_map(
-        |((fraction, jitter), lead, on_demand_only, (first, times))| {
+        |((fraction, jitter), lead, is_manual, (first, times))| {
             let first = Duration::from_millis(first);
-            RotationPolicy::default()
+            let policy = RotationPolicy::default()
                 .fraction(fraction)
                 .jitter(jitter)
                 .before_end(lead)
-                .on_demand_only(on_demand_only)
-                .delays(first, first * times)
+                .backoff(first, first * times);
+            if is_manual { policy.manual() } else { policy }
         },
     )
 }
@@ -129,15 +129,15 @@ pub(super) fn newer() -> impl Strategy<Value = Newer> {
 }
 
 pub(super) fn steps() -> impl Strategy<Value = Step> {
-    let lane = 0_u8..4;
+    let set = 0_u8..4;
     prop_oneof![
         6 => Just(Step::Pass),
-        8 => (lane.clone(), answers()).prop_map(|(lane, answer)| Step::Land(lane, answer)),
-        4 => (lane.clone(), newer()).prop_map(|(lane, newer)| Step::Demand(lane, newer)),
-        2 => (lane.clone(), newer()).prop_map(|(lane, newer)| Step::Deny(lane, newer)),
-        2 => lane.clone().prop_map(Step::Use),
-        1 => lane.clone().prop_map(Step::Outlast),
-        1 => (lane, passing()).prop_map(|(lane, duration)| Step::Need(lane, duration)),
+        8 => (set.clone(), answers()).prop_map(|(set, answer)| Step::Land(set, answer)),
+        4 => (set.clone(), newer()).prop_map(|(set, newer)| Step::Demand(set, newer)),
+        2 => (set.clone(), newer()).prop_map(|(set, newer)| Step::Deny(set, newer)),
+        2 => set.clone().prop_map(Step::Use),
+        1 => set.clone().prop_map(Step::Outlast),
+        1 => (set, passing()).prop_map(|(set, duration)| Step::Need(set, duration)),
         1 => Just(Step::Evict),
         1 => proptest::bool::ANY.prop_map(|keeps_pauses| Step::Renew { keeps_pauses }),
         2 => (durations(), proptest::option::of(durations()))
@@ -155,25 +155,25 @@ pub(super) fn policies() -> impl Strategy<Value = Policies> {
     let retry = (1_u64..5_000, 1_u64..100, durations(), 1_u64..100_000);
     (refresh, lead, retry, rotations()).prop_map(|(refresh, lead, retry, rotation)| {
         let (fraction, jitter, margin, lazy) = refresh;
-        let (first, times, longest_retry_after, pause) = retry;
+        let (first, times, max_retry_after, pause) = retry;
         let first = Duration::from_millis(first);
         let mut refresh = RefreshPolicy::default()
             .fraction(fraction)
             .jitter(jitter)
-            .margin(margin.min(crate::policy::LONGEST))
+            .expiry_margin(margin.min(crate::policy::LONGEST))
             .lazy(lazy);
         if let Some(lead) = lead {
-            refresh = refresh.before_end(Duration::from_secs(lead));
+            refresh = refresh.refresh_before(Duration::from_secs(lead));
         }
         Policies {
             refresh,
             retry: RetryPolicy::default()
-                .delays(first, first * u32::try_from(times).unwrap())
-                .longest_retry_after(longest_retry_after.min(crate::policy::LONGEST))
-                .terminal_pause(Duration::from_millis(pause)),
+                .backoff(first, first * u32::try_from(times).unwrap())
+                .max_retry_after(max_retry_after.min(crate::policy::LONGEST))
+                .terminal_backoff(Duration::from_millis(pause)),
             scopes: ScopePolicy::default()
-                .most(3)
-                .idle(Duration::from_secs(600)),
+                .max_sets(3)
+                .idle_timeout(Duration::from_secs(600)),
             rotation,
         }
     })

@@ -67,7 +67,7 @@ proptest! {
         play.act();
         let mut exchanges = 0_u32;
         for (answer, took) in answers {
-            if play.in_flight.contains(&LaneId::ROOT) {
+            if play.in_flight.contains(&SetId::ROOT) {
                 exchanges += 1;
                 play.step(Duration::from_millis(took), Step::Land(0, answer));
             }
@@ -139,7 +139,7 @@ proptest! {
             prop_assert!(delay <= rest.usable.max(Duration::from_millis(1)));
         }
         let policy = &policies.retry;
-        let most = policy.longest_delay.max(policy.longest_retry_after);
+        let most = policy.longest_delay.max(policy.max_retry_after);
         prop_assert!(delay <= most.max(Duration::from_millis(1)));
     }
 
@@ -153,8 +153,8 @@ proptest! {
         let policy = &policies.retry;
         let failure = Failure::Terminal { retry_after };
         let delay = retry_delay(policy, failure, failures, None, draw);
-        let asked = retry_after.unwrap_or_default().min(policy.longest_retry_after);
-        prop_assert_eq!(delay, policy.terminal_pause.max(asked));
+        let asked = retry_after.unwrap_or_default().min(policy.max_retry_after);
+        prop_assert_eq!(delay, policy.terminal_backoff.max(asked));
     }
 }
 
@@ -166,7 +166,7 @@ fn j1_a_fleet_with_one_expiry_spreads_over_the_window() {
         let mut play = Play::new(Policies::default(), seed * 7_919);
         play.act();
         play.step(Duration::ZERO, Step::Land(0, Answer::Token(life)));
-        let window = play.machine.window(LaneId::ROOT).unwrap();
+        let window = play.machine.window(SetId::ROOT).unwrap();
         let second = window.refresh_at.since(play.now).as_secs();
         *seconds.entry(second).or_insert(0_u32) += 1;
     }
@@ -186,7 +186,7 @@ fn j4_a_fleet_that_restarts_together_does_not_stay_together() {
             (0..3)
                 .map(|_| {
                     play.step(Duration::ZERO, Step::Land(0, Answer::Token(life)));
-                    let window = play.machine.window(LaneId::ROOT).unwrap();
+                    let window = play.machine.window(SetId::ROOT).unwrap();
                     play.step(window.refresh_at.since(play.now), Step::Pass);
                     play.now
                         .since(Moment::from_origin(Duration::ZERO))

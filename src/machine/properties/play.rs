@@ -10,26 +10,26 @@ use super::given::{Answer, Attendance, Newer, Step};
 pub(super) struct Play {
     pub(super) machine: Machine,
     pub(super) now: Moment,
-    pub(super) in_flight: BTreeSet<LaneId>,
+    pub(super) in_flight: BTreeSet<SetId>,
     attending: bool,
     proving: bool,
-    generations: BTreeMap<LaneId, Generation>,
+    generations: BTreeMap<SetId, Generation>,
     highest: Generation,
-    /// When each exchange of the lane began.
-    begun: BTreeMap<LaneId, Vec<Moment>>,
-    /// Until when callers need a token of the lane.
-    needed: BTreeMap<LaneId, Moment>,
-    evicted: BTreeSet<LaneId>,
-    /// How many exchanges returned the lane's token in use again within its life.
-    repetitions: BTreeMap<LaneId, u32>,
-    /// When an exchange of the lane last returned the token in use again.
-    repeated_at: BTreeMap<LaneId, Moment>,
-    /// Lanes whose last failure was terminal, and which may keep a pause that the server requested.
-    locked_out: BTreeSet<LaneId>,
-    /// The latest possible end of the lane's token, if there is an upper bound of its life.
-    latest_end: BTreeMap<LaneId, Moment>,
-    /// Lanes of which an exchange was to prove a long-term token.
-    has_proven: BTreeSet<LaneId>,
+    /// When each exchange of the scope set began.
+    begun: BTreeMap<SetId, Vec<Moment>>,
+    /// Until when callers need a token of the scope set.
+    needed: BTreeMap<SetId, Moment>,
+    evicted: BTreeSet<SetId>,
+    /// How many exchanges returned the scope set's token in use again within its life.
+    repetitions: BTreeMap<SetId, u32>,
+    /// When an exchange of the scope set last returned the token in use again.
+    repeated_at: BTreeMap<SetId, Moment>,
+    /// Scope sets whose last failure was terminal, and which may keep a pause that the server requested.
+    locked_out: BTreeSet<SetId>,
+    /// The latest possible end of the scope set's token, if there is an upper bound of its life.
+    latest_end: BTreeMap<SetId, Moment>,
+    /// Scope sets of which an exchange was to prove a long-term token.
+    has_proven: BTreeSet<SetId>,
     shut_down: bool,
 }
 
@@ -60,34 +60,34 @@ impl Play {
         self.now = self.now + after;
         match step {
             Step::Pass => {}
-            Step::Land(lane, answer) => self.land(lane_of(lane), answer),
-            Step::Demand(lane, newer) => {
-                let lane = self.open(lane);
+            Step::Land(set, answer) => self.land(set_of(set), answer),
+            Step::Demand(set, newer) => {
+                let set = self.open(set);
                 let demand = match newer {
                     Newer::Due => Demand::Refresh,
-                    newer => Demand::NewerThan(self.generation(lane, newer)),
+                    newer => Demand::NewerThan(self.generation(set, newer)),
                 };
                 self.machine
-                    .handle(Event::Demanded { lane, demand }, self.now);
+                    .handle(Input::Demanded { set, demand }, self.now);
             }
-            Step::Deny(lane, newer) => {
-                let lane = lane_of(lane);
-                let generation = self.generation(lane, newer);
+            Step::Deny(set, newer) => {
+                let set = set_of(set);
+                let generation = self.generation(set, newer);
                 self.machine
-                    .handle(Event::Denied { lane, generation }, self.now);
+                    .handle(Input::Denied { set, generation }, self.now);
             }
-            Step::Use(lane) => self.machine.handle(Event::Used(lane_of(lane)), self.now),
-            Step::Outlast(lane) => {
-                let lane = lane_of(lane);
-                let generation = self.generation(lane, Newer::Present);
+            Step::Use(set) => self.machine.handle(Input::Used(set_of(set)), self.now),
+            Step::Outlast(set) => {
+                let set = set_of(set);
+                let generation = self.generation(set, Newer::Present);
                 self.machine
-                    .handle(Event::Outlasted { lane, generation }, self.now);
+                    .handle(Input::Outlasted { set, generation }, self.now);
             }
-            Step::Need(lane, duration) => self.need(lane_of(lane), self.now + duration),
+            Step::Need(set, duration) => self.need(set_of(set), self.now + duration),
             Step::Evict => {
-                if let Some(lane) = self.machine.evict(self.now) {
-                    self.check_closed(lane);
-                    self.evicted.insert(lane);
+                if let Some(set) = self.machine.evict(self.now) {
+                    self.check_closed(set);
+                    self.evicted.insert(set);
                 }
             }
             Step::Renew { keeps_pauses } => {
@@ -95,37 +95,37 @@ impl Play {
                     self.locked_out.clear();
                 }
                 self.machine
-                    .handle(Event::Renewed { keeps_pauses }, self.now);
+                    .handle(Input::Renewed { keeps_pauses }, self.now);
             }
             Step::Begin(age, left) => {
                 self.machine
-                    .handle(Event::LongTermBegan { age, left }, self.now);
+                    .handle(Input::LongTermBegan { age, left }, self.now);
             }
-            Step::Rotate => self.machine.handle(Event::RotationDemanded, self.now),
+            Step::Rotate => self.machine.handle(Input::RotationDemanded, self.now),
             Step::Chore(pause) => {
                 let at = self.now + pause;
-                self.machine.handle(Event::Chore { at }, self.now);
+                self.machine.handle(Input::Chore { at }, self.now);
             }
             Step::Attend(attendance) => self.attend(attendance),
             Step::Interrupt => {
                 self.in_flight.clear();
                 self.attending = false;
-                self.machine.handle(Event::Interrupted, self.now);
+                self.machine.handle(Input::Interrupted, self.now);
             }
             Step::ShutDown => {
                 let deadline = self.now + Duration::from_secs(5);
                 self.shut_down = true;
-                self.machine.handle(Event::ShutDown { deadline }, self.now);
+                self.machine.handle(Input::ShutDown { deadline }, self.now);
             }
-            Step::Drained => self.machine.handle(Event::Drained, self.now),
+            Step::Drained => self.machine.handle(Input::Drained, self.now),
         }
         self.act();
     }
 
-    fn need(&mut self, lane: LaneId, until: Moment) {
-        self.machine.handle(Event::Needed { lane, until }, self.now);
-        if self.machine.is_open(lane) && !self.shut_down {
-            let needed = self.needed.entry(lane).or_insert(until);
+    fn need(&mut self, set: SetId, until: Moment) {
+        self.machine.handle(Input::Needed { set, until }, self.now);
+        if self.machine.is_open(set) && !self.shut_down {
+            let needed = self.needed.entry(set).or_insert(until);
             *needed = until.max(*needed);
         }
     }
@@ -134,16 +134,16 @@ impl Play {
         if !std::mem::take(&mut self.attending) {
             return;
         }
-        let failed = |failure| Event::AttendingFailed {
+        let failed = |failure| Input::AttendingFailed {
             failure,
             at_most: None,
         };
         let event = match attendance {
             Attendance::Done { proving } => {
                 self.prove(proving);
-                Event::Attended
+                Input::Attended
             }
-            Attendance::Deferred => Event::AttendingDeferred {
+            Attendance::Deferred => Input::AttendingDeferred {
                 until: self.now + Duration::from_millis(250),
             },
             Attendance::Transient(retry_after) => failed(Failure::Transient { retry_after }),
@@ -162,19 +162,19 @@ impl Play {
     /// The engine tells so, and takes it back when an exchange has proven the token.
     fn prove(&mut self, proving: bool) {
         self.proving = proving;
-        self.machine.handle(Event::Proving(proving), self.now);
+        self.machine.handle(Input::Proving(proving), self.now);
     }
 
-    fn open(&mut self, lane: u8) -> LaneId {
-        let lane = lane_of(lane);
-        if !self.machine.is_open(lane) && self.machine.has_room() {
-            self.machine.handle(Event::Opened(lane), self.now);
+    fn open(&mut self, set: u8) -> SetId {
+        let set = set_of(set);
+        if !self.machine.is_open(set) && self.machine.has_room() {
+            self.machine.handle(Input::Opened(set), self.now);
         }
-        lane
+        set
     }
 
-    fn generation(&self, lane: LaneId, newer: Newer) -> Generation {
-        let present = self.machine.window(lane).map(|it| it.generation);
+    fn generation(&self, set: SetId, newer: Newer) -> Generation {
+        let present = self.machine.window(set).map(|it| it.generation);
         match newer {
             Newer::Due | Newer::Any => Generation(0),
             Newer::Present => present.unwrap_or_default(),
@@ -182,23 +182,23 @@ impl Play {
         }
     }
 
-    fn land(&mut self, lane: LaneId, answer: Answer) {
-        if !self.in_flight.remove(&lane) {
+    fn land(&mut self, set: SetId, answer: Answer) {
+        if !self.in_flight.remove(&set) {
             return;
         }
-        let before = self.machine.window(lane);
+        let before = self.machine.window(set);
         let (life, settling) = match answer {
             Answer::Token(life) | Answer::Again(life, _) => (life, Duration::ZERO),
             Answer::Unsettled(life, settling) => (life, settling),
             Answer::Transient(retry_after) => {
-                return self.fail(lane, Failure::Transient { retry_after }, before);
+                return self.fail(set, Failure::Transient { retry_after }, before);
             }
             Answer::Terminal(retry_after) => {
-                return self.fail(lane, Failure::Terminal { retry_after }, before);
+                return self.fail(set, Failure::Terminal { retry_after }, before);
             }
         };
         let brought = Brought {
-            sent: *self.begun.get(&lane).unwrap().last().unwrap(),
+            sent: *self.begun.get(&set).unwrap().last().unwrap(),
             life,
             settling,
             is_repeated: matches!(answer, Answer::Again(..)),
@@ -207,108 +207,108 @@ impl Play {
                 _ => None,
             },
         };
-        let accepted = self.machine.exchanged(lane, brought, self.now);
+        let accepted = self.machine.exchanged(set, brought, self.now);
         if self.shut_down {
             return assert_eq!(accepted, None, "nothing is accepted after the shutdown");
         }
-        let after = self.machine.window(lane);
+        let after = self.machine.window(set);
         match accepted.unwrap() {
             Accepted::Now(window) => {
                 assert_eq!(after, Some(window));
-                self.check_acceptance(lane, window);
+                self.check_acceptance(set, window);
             }
             Accepted::Later(window) => {
                 assert_eq!(after, before, "the present token stays");
                 assert!(before.is_some_and(|present| self.now < present.usable_until));
-                self.check_acceptance(lane, window);
+                self.check_acceptance(set, window);
             }
             Accepted::Again(window) => {
                 assert_eq!(after, Some(window));
-                self.check_again(lane, before.unwrap(), window, brought);
+                self.check_again(set, before.unwrap(), window, brought);
             }
             Accepted::Expired => {
                 if brought.is_repeated && before.is_some() {
-                    self.repeated_at.insert(lane, self.now);
+                    self.repeated_at.insert(set, self.now);
                 }
-                return self.check_failure(lane, before);
+                return self.check_failure(set, before);
             }
         }
-        assert_eq!(self.machine.failures(lane), 0);
-        assert!(!self.machine.is_refused(lane));
-        self.locked_out.remove(&lane);
-        if self.proving && lane == LaneId::ROOT {
+        assert_eq!(self.machine.failures(set), 0);
+        assert!(!self.machine.is_refused(set));
+        self.locked_out.remove(&set);
+        if self.proving && set == SetId::ROOT {
             self.prove(false);
         }
     }
 
-    fn fail(&mut self, lane: LaneId, failure: Failure, before: Option<Window>) {
+    fn fail(&mut self, set: SetId, failure: Failure, before: Option<Window>) {
         if matches!(failure, Failure::Terminal { .. }) {
-            self.locked_out.insert(lane);
+            self.locked_out.insert(set);
         } else {
-            self.locked_out.remove(&lane);
+            self.locked_out.remove(&set);
         }
         self.machine
-            .handle(Event::Failed { lane, failure }, self.now);
-        self.check_failure(lane, before);
+            .handle(Input::Failed { set, failure }, self.now);
+        self.check_failure(set, before);
     }
 
     /// Checks a repeated token: it keeps its generation, is served to its end, and few exchanges follow.
-    fn check_again(&mut self, lane: LaneId, before: Window, window: Window, brought: Brought) {
+    fn check_again(&mut self, set: SetId, before: Window, window: Window, brought: Brought) {
         assert_eq!(window.generation, before.generation);
         assert!(window.usable_until <= window.ends_at && self.now < window.refresh_at);
         if let Some(at_most) = brought.at_most {
             let latest_end = brought.sent + at_most;
-            let earliest = self.latest_end.entry(lane).or_insert(latest_end);
+            let earliest = self.latest_end.entry(set).or_insert(latest_end);
             *earliest = latest_end.min(*earliest);
             assert!(window.ends_at <= *earliest, "it outlives its upper bound");
         }
-        self.repeated_at.insert(lane, self.now);
+        self.repeated_at.insert(set, self.now);
         let gained = window.ends_at.since(before.ends_at);
         let begins_anew = gained * 2 >= window.ends_at.since(self.now);
         if begins_anew {
-            self.repetitions.remove(&lane);
+            self.repetitions.remove(&set);
             return;
         }
         assert_eq!(
             window.usable_until, window.ends_at,
             "it is served to its end"
         );
-        let repetitions = self.repetitions.entry(lane).or_default();
+        let repetitions = self.repetitions.entry(set).or_default();
         *repetitions += 1;
         if *repetitions == 3 {
             assert!(window.refresh_at >= window.ends_at);
         }
-        assert!(*repetitions <= 3 || self.has_proven.contains(&lane));
+        assert!(*repetitions <= 3 || self.has_proven.contains(&set));
     }
 
     /// A failure never withdraws a token, and the next attempt lies strictly ahead.
-    fn check_failure(&self, lane: LaneId, before: Option<Window>) {
+    fn check_failure(&self, set: SetId, before: Option<Window>) {
         if self.shut_down {
             return;
         }
-        assert_eq!(self.machine.window(lane), before);
-        assert!(self.machine.failures(lane) > 0);
-        if let Some(next) = self.machine.next_attempt_at(lane, self.now) {
+        assert_eq!(self.machine.window(set), before);
+        assert!(self.machine.failures(set) > 0);
+        if let Some(next) = self.machine.next_attempt_at(set, self.now) {
             assert!(
                 next > self.now,
                 "after a failure the next attempt is at once"
             );
         }
         assert!(!matches!(
-            self.machine.outlook(lane, Generation(0), self.now),
+            self.machine.outlook(set, Generation(0), self.now),
             Outlook::Imminent
         ));
     }
 
-    /// Generations grow, over all lanes; the refresh lies before the end, and is still to come.
-    fn check_acceptance(&mut self, lane: LaneId, window: Window) {
-        self.repetitions.remove(&lane);
-        self.repeated_at.remove(&lane);
-        self.latest_end.remove(&lane);
-        self.has_proven.remove(&lane);
+    /// Generations grow, over all scope sets; the refresh lies before the end, and is still to come.
+    fn check_acceptance(&mut self, set: SetId, window: Window) {
+        self.repetitions.remove(&set);
+        self.repeated_at.remove(&set);
+        self.latest_end.remove(&set);
+        self.has_proven.remove(&set);
         assert!(window.generation > self.highest);
         self.highest = window.generation;
-        self.generations.insert(lane, window.generation);
+        self.generations.insert(set, window.generation);
         assert!(window.refresh_at < window.usable_until, "{window:?}");
         assert!(window.usable_until <= window.ends_at, "{window:?}");
         assert!(self.now < window.refresh_at, "{window:?} at {:?}", self.now);
@@ -318,29 +318,29 @@ impl Play {
     pub(super) fn act(&mut self) {
         for _ in 0..20 {
             match self.machine.poll(self.now) {
-                Action::Exchange(lane) => {
+                Action::Exchange(set) => {
                     assert!(!self.shut_down, "no exchange after the shutdown");
-                    assert!(self.in_flight.insert(lane), "two exchanges at once");
-                    self.check_pause_after_repetition(lane);
-                    self.begun.entry(lane).or_default().push(self.now);
+                    assert!(self.in_flight.insert(set), "two exchanges at once");
+                    self.check_pause_after_repetition(set);
+                    self.begun.entry(set).or_default().push(self.now);
                 }
                 Action::Attend { .. } => {
                     assert!(!self.shut_down, "no rotation after the shutdown");
                     assert!(!self.attending, "two attendances at once");
                     self.attending = true;
                 }
-                Action::Retire(lane) => {
+                Action::Retire(set) => {
                     assert!(!self.shut_down);
-                    self.check_closed(lane);
+                    self.check_closed(set);
                 }
-                Action::Publish(lane) => {
+                Action::Publish(set) => {
                     assert!(!self.shut_down);
-                    let window = self.machine.window(lane).unwrap();
-                    assert_eq!(self.generations.get(&lane), Some(&window.generation));
+                    let window = self.machine.window(set).unwrap();
+                    assert_eq!(self.generations.get(&set), Some(&window.generation));
                 }
-                Action::RevokeEvicted(lane) => {
+                Action::RevokeEvicted(set) => {
                     assert!(!self.shut_down);
-                    assert!(self.evicted.remove(&lane), "it is revoked once");
+                    assert!(self.evicted.remove(&set), "it is revoked once");
                 }
                 Action::Drain { .. } => assert!(self.shut_down),
                 Action::Sleep(until) => return self.check_sleep(until),
@@ -352,23 +352,23 @@ impl Play {
 
     /// Checks that the next exchange begins at least a second after one that returned the token in use,
     /// unless it is to prove a long-term token.
-    fn check_pause_after_repetition(&mut self, lane: LaneId) {
-        if self.proving && lane == LaneId::ROOT {
-            self.has_proven.insert(lane);
-        } else if let Some(last) = self.repeated_at.get(&lane) {
+    fn check_pause_after_repetition(&mut self, set: SetId) {
+        if self.proving && set == SetId::ROOT {
+            self.has_proven.insert(set);
+        } else if let Some(last) = self.repeated_at.get(&set) {
             assert!(self.now.since(*last) >= Duration::from_secs(1));
         }
     }
 
-    /// Checks that only an idle lane is closed.
-    fn check_closed(&mut self, lane: LaneId) {
-        assert_ne!(lane, LaneId::ROOT);
-        assert!(!self.in_flight.contains(&lane) && !self.machine.is_open(lane));
-        let needed_until = self.needed.remove(&lane);
+    /// Checks that only an idle scope set is closed.
+    fn check_closed(&mut self, set: SetId) {
+        assert_ne!(set, SetId::ROOT);
+        assert!(!self.in_flight.contains(&set) && !self.machine.is_open(set));
+        let needed_until = self.needed.remove(&set);
         assert!(needed_until.is_none_or(|until| until <= self.now));
-        self.repetitions.remove(&lane);
-        self.repeated_at.remove(&lane);
-        self.latest_end.remove(&lane);
+        self.repetitions.remove(&set);
+        self.repeated_at.remove(&set);
+        self.latest_end.remove(&set);
     }
 
     fn check_sleep(&self, until: Option<Moment>) {
@@ -378,30 +378,30 @@ impl Play {
         if self.shut_down {
             return assert_eq!(until, None);
         }
-        for lane in [0, 1, 2, 3].map(lane_of) {
-            let publish_at = self.machine.lanes.get(&lane);
-            let publish_at = publish_at.and_then(|lane| lane.publish_at(self.now));
+        for set in [0, 1, 2, 3].map(set_of) {
+            let publish_at = self.machine.sets.get(&set);
+            let publish_at = publish_at.and_then(|set| set.publish_at(self.now));
             if let Some(publish_at) = publish_at {
                 assert!(until.is_some_and(|until| until <= publish_at));
-                let present = self.machine.window(lane).unwrap();
+                let present = self.machine.window(set).unwrap();
                 assert!(
                     publish_at <= present.usable_until,
                     "a caller would wait for it"
                 );
                 continue;
             }
-            let Some(next) = self.machine.next_attempt_at(lane, self.now) else {
+            let Some(next) = self.machine.next_attempt_at(set, self.now) else {
                 continue;
             };
             assert!(
                 until.is_some_and(|until| until <= next),
                 "it would sleep through"
             );
-            if let Some(window) = self.machine.window(lane)
+            if let Some(window) = self.machine.window(set)
                 && self.now < window.usable_until
-                && !self.machine.is_refused(lane)
-                && !self.repeated_at.contains_key(&lane)
-                && !self.locked_out.contains(&lane)
+                && !self.machine.is_refused(set)
+                && !self.repeated_at.contains_key(&set)
+                && !self.locked_out.contains(&set)
             {
                 let latest = window.usable_until + Duration::from_millis(1);
                 assert!(
@@ -413,6 +413,6 @@ impl Play {
     }
 }
 
-fn lane_of(number: u8) -> LaneId {
-    LaneId(u64::from(number))
+fn set_of(number: u8) -> SetId {
+    SetId(u64::from(number))
 }

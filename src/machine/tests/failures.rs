@@ -153,7 +153,7 @@ fn e8_another_long_term_token_is_tried_at_once() {
     let mut machine = machine();
     assert_eq!(machine.poll(at(0)), BEGIN);
     machine.handle(failed(Failure::Terminal { retry_after: None }), at(0));
-    let renewed = Event::Renewed { keeps_pauses: true };
+    let renewed = Input::Renewed { keeps_pauses: true };
     machine.handle(renewed, at(1));
     assert_eq!(machine.poll(at(1)), BEGIN);
 }
@@ -164,10 +164,10 @@ fn e16_a_pause_that_the_server_requested_ends_when_a_person_renews_the_long_term
     assert_eq!(machine.poll(at(0)), BEGIN);
     let retry_after = Some(secs(300));
     machine.handle(failed(Failure::Terminal { retry_after }), at(0));
-    let replaced = Event::Renewed { keeps_pauses: true };
+    let replaced = Input::Renewed { keeps_pauses: true };
     machine.handle(replaced, at(1));
     assert_eq!(machine.poll(at(1)), Action::Sleep(Some(at(300))));
-    let renewed = Event::Renewed {
+    let renewed = Input::Renewed {
         keeps_pauses: false,
     };
     machine.handle(renewed, at(2));
@@ -177,9 +177,9 @@ fn e16_a_pause_that_the_server_requested_ends_when_a_person_renews_the_long_term
 #[test]
 fn a_rotation_of_which_nothing_came_is_not_tried_again_at_once() {
     let mut machine = with_token(secs(900));
-    machine.handle(Event::RotationDemanded, at(1));
+    machine.handle(Input::RotationDemanded, at(1));
     assert_eq!(machine.poll(at(1)), Action::Attend { rotate: true });
-    machine.handle(Event::Attended, at(1));
+    machine.handle(Input::Attended, at(1));
     let next = machine.attends_at(at(1));
     assert_eq!(next, Some(at(1) + RotationPolicy::default().first_delay));
 }

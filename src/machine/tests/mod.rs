@@ -1,14 +1,14 @@
 //! Sequences of events, and what the machine says to them.
 
 mod failures;
-mod lanes;
+mod sets;
 mod windows;
 
-use super::schedule::{Rest, between_denials, retry_delay, window};
+use super::schedule::{Rest, min_reject_interval, retry_delay, window};
 use super::*;
 use std::time::Duration;
 
-const ROOT: LaneId = LaneId::ROOT;
+const ROOT: SetId = SetId::ROOT;
 const BEGIN: Action = Action::Exchange(ROOT);
 
 const LEAST: f64 = 0.0;
@@ -27,28 +27,25 @@ fn machine() -> Machine {
     Machine::new(Policies::default(), 7, at(0))
 }
 
-fn failed(failure: Failure) -> Event {
-    Event::Failed {
-        lane: ROOT,
-        failure,
-    }
+fn failed(failure: Failure) -> Input {
+    Input::Failed { set: ROOT, failure }
 }
 
-fn denied(generation: Generation) -> Event {
-    Event::Denied {
-        lane: ROOT,
+fn denied(generation: Generation) -> Input {
+    Input::Denied {
+        set: ROOT,
         generation,
     }
 }
 
-fn demanded(newer_than: Generation) -> Event {
-    Event::Demanded {
-        lane: ROOT,
+fn demanded(newer_than: Generation) -> Input {
+    Input::Demanded {
+        set: ROOT,
         demand: Demand::NewerThan(newer_than),
     }
 }
 
-/// Reports a token of the root lane, whose exchange was sent at this moment.
+/// Reports a token of the root scope set, whose exchange was sent at this moment.
 fn exchanged(machine: &mut Machine, sent: Moment, life: Duration, now: Moment) -> Option<Accepted> {
     machine.exchanged(ROOT, brought(sent, life), now)
 }
@@ -63,7 +60,7 @@ fn brought(sent: Moment, life: Duration) -> Brought {
     }
 }
 
-fn transient() -> Event {
+fn transient() -> Input {
     failed(Failure::Transient { retry_after: None })
 }
 

@@ -19,7 +19,9 @@ fn w7_the_refresh_lies_inside_the_life_and_in_proportion_to_it() {
 
 #[test]
 fn w8_an_explicit_lead_wins_but_never_means_one_refresh_after_the_other() {
-    let policy = RefreshPolicy::default().before_end(secs(300)).jitter(0.0);
+    let policy = RefreshPolicy::default()
+        .refresh_before(secs(300))
+        .jitter(0.0);
     let lead = |life| {
         let window = window(&policy, Generation(1), (at(0), at(0)), life, MIDDLE).unwrap();
         window.usable_until.since(window.refresh_at)

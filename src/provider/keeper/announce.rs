@@ -3,8 +3,8 @@
 use std::time::{Duration, SystemTime};
 
 use super::{Keeper, Shared};
-use crate::machine::Event;
-use crate::observe::Happening;
+use crate::machine::Input;
+use crate::observe::Event;
 use crate::store::{Dated, Record};
 
 /// How long after the store was found empty it is written anew.
@@ -29,7 +29,7 @@ impl Keeper {
             }
             engine.forget_outdated_verdict();
             let is_proving = record.next.is_some() && !self.unsaved && engine.verdict.is_none();
-            engine.machine.handle(Event::Proving(is_proving), now);
+            engine.machine.handle(Input::Proving(is_proving), now);
             let present = engine.long_term.as_ref();
             let is_present = present.is_some_and(|held| held.token.reads_like(&current.token));
             let is_replaced = present.is_some() && !is_present;
@@ -37,7 +37,7 @@ impl Keeper {
             if engine.handed_in.is_none() {
                 if !is_present {
                     engine.hold(current.token.clone(), now);
-                    let renewed = Event::Renewed { keeps_pauses: true };
+                    let renewed = Input::Renewed { keeps_pauses: true };
                     engine.machine.handle(renewed, now);
                 }
                 let is_told = |told: &Dated| is_alike(told, current);
@@ -49,14 +49,14 @@ impl Keeper {
                         shared.began(current)
                     } else {
                         let (age, left) = shared.age_and_rest(current);
-                        Event::LongTermDated { age, left }
+                        Input::LongTermDated { age, left }
                     };
                     engine.machine.handle(event, now);
                 }
             }
             if let Some(pause) = self.chore_in(shared, record, wall) {
                 let at = now + pause;
-                engine.machine.handle(Event::Chore { at }, now);
+                engine.machine.handle(Input::Chore { at }, now);
             }
             is_replaced
         };
@@ -70,7 +70,7 @@ impl Keeper {
             .record
             .as_ref()
             .and_then(|record| record.current().shown_id());
-        shared.observers.tell(Happening::LongTermReloaded {
+        shared.observers.tell(Event::LongTermReloaded {
             token_id: token_id.map(str::to_owned),
         });
     }

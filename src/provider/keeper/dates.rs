@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use super::Shared;
-use crate::machine::Event;
+use crate::machine::Input;
 use crate::observe;
 use crate::store::{Dated, Record, Retiring};
 use crate::token::{Lifetime, LongTermToken};
@@ -49,9 +49,9 @@ pub(in crate::provider) fn retiring(
 
 impl Shared {
     /// What the machine is to know of a token that is in use from now on.
-    pub(in crate::provider) fn began(&self, dated: &Dated) -> Event {
+    pub(in crate::provider) fn began(&self, dated: &Dated) -> Input {
         let (age, left) = self.age_and_rest(dated);
-        Event::LongTermBegan { age, left }
+        Input::LongTermBegan { age, left }
     }
 
     /// How old the token is, and how much of its life is left, if it is ever to be rotated: no more

@@ -44,7 +44,7 @@ impl Keeper {
 fn merged(shared: &Shared, mut theirs: Record, ours: Record, is_ours: bool) -> (Record, bool) {
     let is_same_token = theirs.current().reads_like(ours.current());
     let mut adds = false;
-    let mut doomed = Vec::new();
+    let mut to_revoke = Vec::new();
     if is_same_token {
         if theirs.is_bare {
             theirs.current = ours.current;
@@ -55,14 +55,14 @@ fn merged(shared: &Shared, mut theirs: Record, ours: Record, is_ours: bool) -> (
             theirs.asking_with = ours.asking_with;
         }
     } else {
-        doomed.extend(is_ours.then_some(ours.current));
-        doomed.extend(ours.next);
+        to_revoke.extend(is_ours.then_some(ours.current));
+        to_revoke.extend(ours.next);
     }
     let grace = shared.settings.policies.rotation.grace;
-    let doomed = doomed
+    let to_revoke = to_revoke
         .into_iter()
         .map(|Dated { token, .. }| retiring(shared, token, grace));
-    for retiring in ours.retiring.into_iter().chain(doomed) {
+    for retiring in ours.retiring.into_iter().chain(to_revoke) {
         if !theirs.tokens().any(|held| held.reads_like(&retiring.token)) {
             theirs.retiring.push(retiring);
             adds = true;

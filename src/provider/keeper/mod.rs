@@ -14,7 +14,7 @@ pub(super) use watch::watch;
 
 use super::shared::Shared;
 use crate::error::{Error, ErrorKind};
-use crate::observe::Happening;
+use crate::observe::Event;
 use crate::store::{Dated, Record, Version};
 use crate::token::{LongTermToken, ShortTermToken};
 
@@ -205,7 +205,7 @@ impl Keeper {
         }
     }
 
-    /// The token that [`renew`](crate::TokenProvider::renew) brought takes the place of the
+    /// The token that [`renew`](crate::TokenProvider::set_long_term_token) brought takes the place of the
     /// current one, which is not ours to revoke.
     pub(super) fn take_handed_in(&mut self, shared: &Shared) {
         let Some(token) = shared.engine().handed_in.take() else {
@@ -249,8 +249,7 @@ impl Shared {
             last.is_some_and(|last| last.to_string() == error.to_string())
         };
         let error = error.clone();
-        self.observers
-            .tell(Happening::StoreFailed { error, repeats });
+        self.observers.tell(Event::StoreFailed { error, repeats });
     }
 
     fn tell_store_well(&self) {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::error::{Error, ErrorKind};
-use crate::machine::LaneId;
+use crate::machine::SetId;
 use crate::provider::flight::is_refused;
 use crate::provider::grants;
 use crate::provider::guard::bounded_call;
@@ -136,7 +136,7 @@ pub(in crate::provider) fn note_minted(shared: &Shared, token: &ShortTermToken) 
         Lifetime::Doubtful | Lifetime::Unknown => None,
     };
     let minted = Minted {
-        lane: LaneId::ROOT,
+        set: SetId::ROOT,
         token: token.clone(),
         ends_at,
     };

@@ -13,8 +13,8 @@ use super::keeper::{Keeper, bounded, retiring};
 use super::shared::Shared;
 use crate::error::{Error, ErrorKind};
 use crate::issuer::Grant;
-use crate::machine::{Event, Failure};
-use crate::observe::Happening;
+use crate::machine::{Failure, Input};
+use crate::observe::Event;
 use crate::store::Record;
 
 pub(super) use asking::{ask, no_grant, note_minted};
@@ -59,9 +59,9 @@ pub(super) fn land(shared: &Shared, outcome: Result<Attended, Setback>) {
     match outcome {
         Ok(Attended::Done) => {
             shared.engine().rotation_failures.1 = None;
-            shared.signal(Event::Attended);
+            shared.signal(Input::Attended);
         }
-        Ok(Attended::Deferred) => shared.signal(Event::AttendingDeferred {
+        Ok(Attended::Deferred) => shared.signal(Input::AttendingDeferred {
             until: shared.now() + LOOK_AGAIN,
         }),
         Err(setback) => has_failed(shared, setback),
@@ -79,7 +79,7 @@ fn has_failed(shared: &Shared, setback: Setback) {
     let (repeats, retry_in, is_told) = {
         let mut engine = shared.engine();
         let machine = &mut engine.machine;
-        machine.handle(Event::AttendingFailed { failure, at_most }, now);
+        machine.handle(Input::AttendingFailed { failure, at_most }, now);
         let retry_in = machine.attends_at(now).map(|at| at.since(now));
         let (count, last) = &mut engine.rotation_failures;
         *count += 1;
@@ -92,7 +92,7 @@ fn has_failed(shared: &Shared, setback: Setback) {
         (is_alike, retry_in, is_told)
     };
     if !is_told {
-        shared.observers.tell(Happening::RotationFailed {
+        shared.observers.tell(Event::RotationFailed {
             error,
             repeats,
             retry_in,
@@ -170,7 +170,7 @@ async fn see_to(shared: &Shared, keeper: &mut Keeper, rotate: bool) -> Result<At
         |record: &Record| record.next.is_none() && record.current().reads_like(&present);
     if rotates && keeper.record().is_some_and(is_as_it_was) {
         shared.engine().is_rotating = true;
-        shared.observers.tell(Happening::RotationBegan);
+        shared.observers.tell(Event::RotationBegan);
         ask(shared, keeper).await?;
     }
     Ok(Attended::Done)
@@ -217,7 +217,7 @@ async fn make_current(shared: &Shared, keeper: &mut Keeper) -> Result<(), Error>
     keeper.keep_if_written(shared, record).await?;
     keeper.spent.extend(asked_with);
     shared.engine().is_rotating = false;
-    shared.observers.tell(Happening::Rotated {
+    shared.observers.tell(Event::Rotated {
         token_id: token.shown_id().map(str::to_owned),
         previous_id,
     });

@@ -1,13 +1,13 @@
 //! Revoking what is of no further use: superseded long-term tokens, and what has asked for others.
 
 use crate::error::Error;
-use crate::observe::Happening;
+use crate::observe::Event;
 use crate::provider::flight::is_refused;
 use crate::provider::guard::bounded_call;
 use crate::provider::keeper::{Keeper, retiring};
 use crate::provider::shared::Shared;
 use crate::store::Record;
-use crate::token::{Bearer, LongTermToken};
+use crate::token::{LongTermToken, TokenRef};
 
 /// Revokes the short-term tokens that obtained a long-term one, except those that a scope set uses. If a
 /// revocation fails, the token expires, or the shutdown revokes it.
@@ -15,7 +15,7 @@ pub(super) async fn revoke_spent(shared: &Shared, keeper: &mut Keeper) {
     let spent = std::mem::take(&mut keeper.spent);
     let unused = shared.engine().unused(spent);
     for token in unused {
-        let outcome = revoke(shared, Bearer::ShortTerm(&token)).await;
+        let outcome = revoke(shared, TokenRef::ShortTerm(&token)).await;
         if outcome.is_ok() {
             shared.engine().live.forget(&token);
         }
@@ -46,7 +46,7 @@ pub(super) async fn revoke_retiring(shared: &Shared, keeper: &mut Keeper) {
     let mut is_down = false;
     for token in tokens {
         if !is_down {
-            let outcome = match revoke(shared, Bearer::LongTerm(&token)).await {
+            let outcome = match revoke(shared, TokenRef::LongTerm(&token)).await {
                 Err(error) if is_refused(&error) => Ok(()),
                 outcome => outcome,
             };
@@ -72,7 +72,7 @@ fn lives(shared: &Shared, token: &LongTermToken) -> bool {
     token.expires_at().is_none_or(|ends_at| ends_at > wall)
 }
 
-async fn revoke(shared: &Shared, token: Bearer<'_>) -> Result<(), Error> {
+async fn revoke(shared: &Shared, token: TokenRef<'_>) -> Result<(), Error> {
     bounded_call(
         shared,
         &[token.token().expose()],
@@ -82,7 +82,7 @@ async fn revoke(shared: &Shared, token: Bearer<'_>) -> Result<(), Error> {
 }
 
 fn tell_revocation(shared: &Shared, token_id: Option<&str>, error: Option<Error>) {
-    shared.observers.tell(Happening::Revocation {
+    shared.observers.tell(Event::Revocation {
         token_id: token_id.map(str::to_owned),
         error,
     });

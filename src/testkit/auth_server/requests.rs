@@ -5,7 +5,7 @@ use axum::extract::rejection::BytesRejection;
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 
-use super::ledger::Bearer;
+use super::ledger::TokenRef;
 use super::refusal::Refusal;
 use super::wire::{LongTokenRequest, ShortTokenRequest};
 
@@ -47,30 +47,30 @@ pub(super) fn whole(body: ReceivedBody) -> Result<Bytes, Refusal> {
     body.map_err(|_| Refusal::invalid_request("The body is too long, or it broke off."))
 }
 
-pub(super) fn bearer(headers: &HeaderMap) -> Bearer {
+pub(super) fn bearer(headers: &HeaderMap) -> TokenRef {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let Some(first) = values.next() else {
-        return Bearer::Absent;
+        return TokenRef::Absent;
     };
     // Generated clients send the same header twice.
     if values.any(|other| other != first) {
-        return Bearer::Malformed;
+        return TokenRef::Malformed;
     }
     first
         .to_str()
-        .map_or(Bearer::Malformed, parse_authorization)
+        .map_or(TokenRef::Malformed, parse_authorization)
 }
 
-fn parse_authorization(value: &str) -> Bearer {
+fn parse_authorization(value: &str) -> TokenRef {
     let (scheme, token) = value.split_once(' ').unwrap_or((value, ""));
     if !scheme.eq_ignore_ascii_case("bearer") {
-        return Bearer::Absent;
+        return TokenRef::Absent;
     }
     let token = token.trim_matches(' ');
     if is_b64token(token) {
-        Bearer::Token(token.to_owned())
+        TokenRef::Token(token.to_owned())
     } else {
-        Bearer::Malformed
+        TokenRef::Malformed
     }
 }
 

@@ -169,7 +169,7 @@ async fn a_provider_exchanges_and_shutdown_revokes_every_token() {
     assert!(all.scopes().len() > 1, "{all:?}");
 
     let report = provider.shutdown().await;
-    assert!(report.is_clean(), "{report:?}");
+    assert!(report.all_revoked(), "{report:?}");
     assert_eq!(report.tokens.len(), 4);
     assert_eq!(setup.live(), []);
     assert!(setup.server.tokens().iter().all(|token| token.revoked));
@@ -181,7 +181,7 @@ async fn a_set_of_scopes_that_is_idle_is_revoked() {
     let setup = Setup::start().await;
     let provider = setup
         .provider()
-        .scope_policy(ScopePolicy::default().idle(Duration::from_millis(200)))
+        .scope_policy(ScopePolicy::default().idle_timeout(Duration::from_millis(200)))
         .build()
         .unwrap();
     let root = provider.token().await.unwrap();
@@ -190,7 +190,7 @@ async fn a_set_of_scopes_that_is_idle_is_revoked() {
     assert!(setup.server.is_live(root.token_id().unwrap()));
 
     let report = provider.shutdown().await;
-    assert!(report.is_clean(), "{report:?}");
+    assert!(report.all_revoked(), "{report:?}");
     assert!(!setup.server.is_live(root.token_id().unwrap()));
 }
 
@@ -199,7 +199,7 @@ async fn a_rotation_revokes_the_long_term_token_that_it_replaces() {
     let setup = Setup::start().await;
     let provider = setup
         .provider()
-        .rotate_with(Grant::own_token(setup.server.client_id()))
+        .rotate_with(Grant::self_rotation(setup.server.client_id()))
         .rotation_policy(RotationPolicy::default().grace(Duration::ZERO))
         .build()
         .unwrap();
@@ -227,7 +227,7 @@ async fn a_rotation_revokes_the_long_term_token_that_it_replaces() {
     assert_eq!(record.parent.as_ref(), Some(&new.token_id));
 
     let report = provider.shutdown().await;
-    assert!(report.is_clean(), "{report:?}");
+    assert!(report.all_revoked(), "{report:?}");
     let live = setup.live();
     assert_eq!(live.len(), 1, "the new long-term token lives on: {live:?}");
     assert_eq!(live[0].token_id, new.token_id);

@@ -71,7 +71,7 @@ async fn scopes_and_ttl_go_with_every_mechanism() {
             let code = code.clone();
             async move { Ok(code.into()) }
         }),
-        Grant::short_term_token(id, lent.expose()),
+        Grant::bootstrap_token(id, lent.expose()),
     ] {
         let grant = grant.scopes(["jobs:read"]).ttl(secs(7_200));
         let token = obtain(&server, &api, &grant).await;
@@ -87,7 +87,7 @@ async fn a_lent_short_term_token_needs_its_scope_and_is_not_shown() {
     let (server, api) = start().await;
     let id = server.client_id();
     let reader = lent(&server, &api, &["jobs:read"]).await;
-    let grant = Grant::short_term_token(id, reader.expose());
+    let grant = Grant::bootstrap_token(id, reader.expose());
     assert!(!format!("{grant:?}").contains(reader.expose()));
     let error = api.obtain(&grant).await.unwrap_err();
     assert_says(
@@ -98,7 +98,7 @@ async fn a_lent_short_term_token_needs_its_scope_and_is_not_shown() {
     );
     assert_eq!(error.code(), Some("insufficient_scope"));
 
-    let grant = Grant::short_term_token(id, "no token");
+    let grant = Grant::bootstrap_token(id, "no token");
     let error = api.obtain(&grant).await.unwrap_err();
     assert_says(&error, ErrorKind::InvalidToken, &["space"], "no token");
     assert_eq!(server.counts().long_term.requests, 2);
@@ -107,7 +107,7 @@ async fn a_lent_short_term_token_needs_its_scope_and_is_not_shown() {
 #[tokio::test]
 async fn the_provider_s_own_token_rotates_and_does_not_start() {
     let (server, api) = start().await;
-    let grant = Grant::own_token(server.client_id()).scopes(["jobs:read"]);
+    let grant = Grant::self_rotation(server.client_id()).scopes(["jobs:read"]);
     let error = api.obtain(&grant).await.unwrap_err();
     assert_says(&error, ErrorKind::Config, &["another grant"], NO_SECRET);
     assert_eq!(server.counts().long_term.requests, 0);
@@ -126,7 +126,7 @@ async fn a_grant_that_cannot_work_is_refused_when_the_provider_is_built() {
     for (grant, about) in [
         (Grant::client_secret("id", ""), "client secret is empty"),
         (
-            Grant::short_term_token("id", ""),
+            Grant::bootstrap_token("id", ""),
             "short-term token is empty",
         ),
         (
@@ -142,7 +142,7 @@ async fn a_grant_that_cannot_work_is_refused_when_the_provider_is_built() {
             "audience is for an assertion",
         ),
         (
-            Grant::own_token("id").key_id("2026-11"),
+            Grant::self_rotation("id").key_id("2026-11"),
             "key ID is for an assertion",
         ),
     ] {

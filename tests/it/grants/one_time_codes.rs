@@ -137,7 +137,7 @@ async fn the_provider_asks_again_until_another_code_is_shown() {
     let generator = Generator::of(&[&first, &first, &first, &second]);
     server.script(Endpoint::LongTerm, [Fault::LoseResponse]);
     let provider = TokenProvider::builder(api, generator.grant(&server))
-        .retry_policy(RetryPolicy::default().delays(millis(5), millis(10)))
+        .retry_policy(RetryPolicy::default().backoff(millis(5), millis(10)))
         .build()
         .unwrap();
     tokio::time::timeout(secs(60), async {

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use everbearer::testkit::{Answer, AuthServer, Endpoint, Fault, ManualClock, ScriptedIssuer};
 use everbearer::{
-    AuthApi, Bearer, Error, ErrorKind, Exchanged, Grant, LongTermToken, Origin, RetryPolicy,
-    SecretSource, ShortTermToken, State, TokenIssuer, TokenProvider,
+    AuthApi, Error, ErrorKind, ExchangeResponse, Grant, LongTermToken, Origin, RetryPolicy,
+    SecretSource, ShortTermToken, State, TokenIssuer, TokenProvider, TokenRef,
 };
 
 use serde_json::json;
@@ -83,7 +83,11 @@ struct Replacing {
 
 #[async_trait::async_trait]
 impl TokenIssuer for Replacing {
-    async fn exchange(&self, _: &LongTermToken, scopes: &[String]) -> Result<Exchanged, Error> {
+    async fn exchange(
+        &self,
+        _: &LongTermToken,
+        scopes: &[String],
+    ) -> Result<ExchangeResponse, Error> {
         let number = {
             let mut exchanges = self.exchanges.lock().unwrap();
             exchanges.push(scopes.join(" "));
@@ -95,10 +99,10 @@ impl TokenIssuer for Replacing {
         }
         let token = ShortTermToken::builder(&format!("st-{number}")).expires_in(secs(60));
         let long_term = LongTermToken::new(format!("lt-{number}"))?;
-        Ok(Exchanged::from(token.build()?).replacing(long_term))
+        Ok(ExchangeResponse::from(token.build()?).replacing(long_term))
     }
 
-    async fn revoke(&self, _: Bearer<'_>) -> Result<(), Error> {
+    async fn revoke(&self, _: TokenRef<'_>) -> Result<(), Error> {
         Ok(())
     }
 
@@ -141,7 +145,7 @@ fn provider_with(server: &AuthServer, source: SecretSource, policy: RetryPolicy)
     let grant = Grant::client_secret(server.client_id(), source);
     TokenProvider::builder(api, grant)
         .clock(ManualClock::new())
-        .retry_policy(policy.delays(millis(20), millis(20)))
+        .retry_policy(policy.backoff(millis(20), millis(20)))
         .build()
         .unwrap()
 }
@@ -154,7 +158,7 @@ async fn e18_a_secret_that_is_missing_for_a_moment_is_waited_for() {
         if let Some(content) = content {
             file.write(content);
         }
-        let policy = RetryPolicy::default().start_timeout(secs(20));
+        let policy = RetryPolicy::default().ready_timeout(secs(20));
         let provider = provider_with(&server, file.source(), policy);
         let error = provider.token().await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Secret);
@@ -251,7 +255,7 @@ async fn e18_after_a_refusal_a_secret_that_was_replaced_meanwhile_is_used_at_onc
 async fn e18_a_callback_is_not_asked_again_by_itself() {
     let server = AuthServer::start().await.unwrap();
     let asked = Arc::<Mutex<u32>>::default();
-    let source = SecretSource::callback({
+    let source = SecretSource::from_fn({
         let asked = Arc::clone(&asked);
         move || {
             *asked.lock().unwrap() += 1;

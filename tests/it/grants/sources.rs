@@ -162,7 +162,7 @@ async fn a_callback_is_asked_each_time_and_its_error_decides() {
         Err(Error::terminal("no such secret")),
         Err(Error::transient("the vault is sealed")),
     ]));
-    let source = SecretSource::callback({
+    let source = SecretSource::from_fn({
         let answers = Arc::clone(&answers);
         move || {
             let answer = answers.lock().unwrap().pop().unwrap();
@@ -184,6 +184,6 @@ async fn a_short_term_token_comes_from_a_file() {
     let (server, api) = start().await;
     let token = lent(&server, &api, &["tokens:write"]).await;
     let file = TestFile::holding("lent", format!("{}\n", token.expose()));
-    let grant = Grant::short_term_token(server.client_id(), file.source());
+    let grant = Grant::bootstrap_token(server.client_id(), file.source());
     obtain(&server, &api, &grant).await;
 }

@@ -93,7 +93,7 @@ async fn r11_a_401_is_returned_at_once_where_no_exchange_begins() {
 #[tokio::test(start_paused = true)]
 async fn r11_a_401_within_the_minimum_interval_is_returned_at_once() {
     let issuer = ScriptedIssuer::new();
-    let policy = RefreshPolicy::default().between_denials(secs(30));
+    let policy = RefreshPolicy::default().min_reject_interval(secs(30));
     let provider = builder(&issuer)
         .origins(["https://api.example.com"])
         .refresh_policy(policy)

@@ -81,13 +81,13 @@ async fn serve_connection(
 async fn start(
     refusal: usize,
     revokes: u32,
-    between_denials: Duration,
+    min_reject_interval: Duration,
 ) -> (String, Arc<Mutex<State>>, TokenProvider) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let state = Arc::<Mutex<State>>::default();
     tokio::spawn(serve(listener, Arc::clone(&state), refusal, revokes));
-    let policy = RefreshPolicy::default().between_denials(between_denials);
+    let policy = RefreshPolicy::default().min_reject_interval(min_reject_interval);
     let provider = builder(&ScriptedIssuer::new())
         .clock(everbearer::SystemClock::default())
         .refresh_policy(policy)

@@ -45,7 +45,7 @@ async fn r16_a_caller_behind_a_retrying_middleware_finds_our_error() {
         issuer.otherwise(Answer::error(failure));
         let provider = builder(&issuer)
             .origins(["https://api.example.com"])
-            .retry_policy(everbearer::RetryPolicy::default().delays(millis(10), millis(10)))
+            .retry_policy(everbearer::RetryPolicy::default().backoff(millis(10), millis(10)))
             .build()
             .unwrap();
         let backoff = ExponentialBackoff::builder()

@@ -4,11 +4,11 @@ use everbearer::testkit::{
     AuthServer, AuthServerBuilder, Endpoint, Fault, OldLongTermToken, TokenKind, TokenRecord,
 };
 use everbearer::{
-    AuthApi, Credential, ErrorKind, Grant, Happening, LongTermToken, RotationPolicy,
-    ShutdownPolicy, TokenProvider, TokenProviderBuilder,
+    AuthApi, Credential, ErrorKind, Event, Grant, LongTermToken, RotationPolicy, ShutdownPolicy,
+    TokenProvider, TokenProviderBuilder,
 };
 
-use crate::shelf::Shelf;
+use crate::shared_memory_store::SharedMemoryStore;
 use crate::support::{millis, secs, tasks};
 
 pub(super) async fn server(old: OldLongTermToken) -> AuthServer {
@@ -32,22 +32,22 @@ pub(super) async fn bootstrapped(server: &AuthServer) -> LongTermToken {
 
 /// Starts from what this store holds, and rotates by a short-term token of its own: it has no
 /// other secret.
-pub(super) fn on(store: &Shelf, server: &AuthServer) -> TokenProviderBuilder {
+pub(super) fn on(store: &SharedMemoryStore, server: &AuthServer) -> TokenProviderBuilder {
     let api = AuthApi::new(server.base_url()).unwrap();
     TokenProvider::builder(api, Credential::Stored)
         .store(store.clone())
-        .rotate_with(Grant::own_token(server.client_id()))
+        .rotate_with(Grant::self_rotation(server.client_id()))
         .rotation_policy(quickly())
 }
 
 pub(super) fn quickly() -> RotationPolicy {
     RotationPolicy::default()
-        .delays(millis(10), millis(50))
+        .backoff(millis(10), millis(50))
         .grace(millis(0))
 }
 
-pub(super) async fn shelf(server: &AuthServer) -> Shelf {
-    let store = Shelf::default();
+pub(super) async fn shared_store(server: &AuthServer) -> SharedMemoryStore {
+    let store = SharedMemoryStore::default();
     let token = bootstrapped(server).await;
     store.put(&everbearer::Record::from(token)).await;
     store
@@ -66,7 +66,7 @@ pub(super) fn live(server: &AuthServer) -> Vec<TokenRecord> {
 }
 
 /// Waits until exactly one long-term token lives, and it is the stored one.
-pub(super) async fn comes_to_rest(server: &AuthServer, store: &Shelf) {
+pub(super) async fn comes_to_rest(server: &AuthServer, store: &SharedMemoryStore) {
     for _ in 0..400 {
         let live = live(server);
         let text = store.text().await;
@@ -82,9 +82,9 @@ pub(super) async fn comes_to_rest(server: &AuthServer, store: &Shelf) {
 async fn l7_the_new_token_is_proven_before_the_old_one_is_revoked() {
     for old in [OldLongTermToken::LivesOn, OldLongTermToken::DiesAtOnce] {
         let server = server(old).await;
-        let store = shelf(&server).await;
+        let store = shared_store(&server).await;
         let provider = on(&store, &server).build().unwrap();
-        let mut happenings = provider.subscribe();
+        let mut events = provider.subscribe();
         provider.ready().await.unwrap();
         provider.rotate().await.unwrap();
         assert_eq!(server.counts().long_term_issued, 2);
@@ -93,10 +93,10 @@ async fn l7_the_new_token_is_proven_before_the_old_one_is_revoked() {
         comes_to_rest(&server, &store).await;
         let mut order = Vec::new();
         while order.last() != Some(&"revoked") {
-            match happenings.next().await.unwrap() {
-                Happening::RotationBegan => order.push("began"),
-                Happening::Rotated { .. } => order.push("rotated"),
-                Happening::Revocation {
+            match events.next().await.unwrap() {
+                Event::RotationBegan => order.push("began"),
+                Event::Rotated { .. } => order.push("rotated"),
+                Event::Revocation {
                     token_id, error, ..
                 } if token_id.as_deref() == Some(&long_term(&server)[0].token_id) => {
                     assert!(error.is_none(), "{error:?}");
@@ -106,14 +106,14 @@ async fn l7_the_new_token_is_proven_before_the_old_one_is_revoked() {
             }
         }
         assert_eq!(order, ["began", "rotated", "revoked"]);
-        assert!(provider.shutdown().await.is_clean());
+        assert!(provider.shutdown().await.all_revoked());
     }
 }
 
 #[tokio::test]
 async fn the_old_token_lives_on_for_the_grace_and_no_longer() {
     let server = server(OldLongTermToken::LivesOn).await;
-    let store = shelf(&server).await;
+    let store = shared_store(&server).await;
     let provider = on(&store, &server)
         .rotation_policy(quickly().grace(millis(400)))
         .build()
@@ -127,7 +127,7 @@ async fn the_old_token_lives_on_for_the_grace_and_no_longer() {
 #[tokio::test]
 async fn what_asked_for_the_next_token_is_revoked_too() {
     let server = server(OldLongTermToken::LivesOn).await;
-    let store = shelf(&server).await;
+    let store = shared_store(&server).await;
     let provider = on(&store, &server).build().unwrap();
     provider.rotate().await.unwrap();
     comes_to_rest(&server, &store).await;
@@ -148,7 +148,7 @@ async fn what_asked_for_the_next_token_is_revoked_too() {
 #[tokio::test]
 async fn every_grant_rotates() {
     let server = server(OldLongTermToken::LivesOn).await;
-    let store = shelf(&server).await;
+    let store = shared_store(&server).await;
     let provider = on(&store, &server)
         .rotate_with(secret(&server))
         .build()
@@ -167,7 +167,7 @@ async fn l4_the_response_to_a_rotation_is_lost_and_it_works_all_the_same() {
             Fault::Garbage,
         ] {
             let server = server(old).await;
-            let store = shelf(&server).await;
+            let store = shared_store(&server).await;
             let provider = on(&store, &server).build().unwrap();
             provider.ready().await.unwrap();
             server.script(Endpoint::LongTerm, [fault]);
@@ -182,7 +182,7 @@ async fn l4_the_response_to_a_rotation_is_lost_and_it_works_all_the_same() {
 #[tokio::test]
 async fn l4_with_a_grant_a_lost_response_costs_nothing_either() {
     let server = server(OldLongTermToken::LivesOn).await;
-    let store = Shelf::default();
+    let store = SharedMemoryStore::default();
     let api = AuthApi::new(server.base_url()).unwrap();
     let provider = TokenProvider::builder(api, secret(&server))
         .store(store.clone())
@@ -199,9 +199,9 @@ async fn l4_with_a_grant_a_lost_response_costs_nothing_either() {
 #[tokio::test]
 async fn l5_a_response_without_a_new_token_keeps_the_old_one() {
     let server = server(OldLongTermToken::LivesOn).await;
-    let store = shelf(&server).await;
+    let store = shared_store(&server).await;
     let provider = on(&store, &server)
-        .rotation_policy(quickly().delays(secs(60), secs(60)))
+        .rotation_policy(quickly().backoff(secs(60), secs(60)))
         .build()
         .unwrap();
     let before = store.current().await;
@@ -218,7 +218,7 @@ async fn l5_a_response_without_a_new_token_keeps_the_old_one() {
 async fn l6_exchanges_in_flight_during_a_rotation_succeed() {
     for old in [OldLongTermToken::LivesOn, OldLongTermToken::DiesAtOnce] {
         let server = server(old).await;
-        let store = shelf(&server).await;
+        let store = shared_store(&server).await;
         let provider = on(&store, &server).build().unwrap();
         provider.ready().await.unwrap();
         server.fault_always(Endpoint::ShortTerm, Fault::Latency(millis(5)));
@@ -244,7 +244,7 @@ async fn l6_exchanges_in_flight_during_a_rotation_succeed() {
 #[tokio::test]
 async fn l11_a_token_that_someone_revoked_is_replaced_by_the_grant() {
     let server = server(OldLongTermToken::LivesOn).await;
-    let store = shelf(&server).await;
+    let store = shared_store(&server).await;
     let provider = on(&store, &server)
         .recover_with(secret(&server))
         .build()
@@ -259,7 +259,7 @@ async fn l11_a_token_that_someone_revoked_is_replaced_by_the_grant() {
 #[tokio::test]
 async fn l11_without_a_grant_a_person_is_told() {
     let server = server(OldLongTermToken::LivesOn).await;
-    let store = shelf(&server).await;
+    let store = shared_store(&server).await;
     let provider = on(&store, &server).build().unwrap();
     provider.ready().await.unwrap();
     server.revoke(&live(&server)[0].token_id);
@@ -282,9 +282,9 @@ async fn l11_without_a_grant_a_person_is_told() {
 #[tokio::test]
 async fn a_token_that_is_refused_as_the_next_one_is_given_up_and_the_old_one_stays() {
     let server = server(OldLongTermToken::LivesOn).await;
-    let store = shelf(&server).await;
+    let store = shared_store(&server).await;
     let provider = on(&store, &server)
-        .rotation_policy(quickly().delays(secs(60), secs(60)))
+        .rotation_policy(quickly().backoff(secs(60), secs(60)))
         .build()
         .unwrap();
     provider.ready().await.unwrap();
@@ -303,7 +303,7 @@ async fn a_token_that_is_refused_as_the_next_one_is_given_up_and_the_old_one_sta
 #[tokio::test]
 async fn d2_at_the_end_the_long_term_tokens_are_revoked_if_asked() {
     let server = server(OldLongTermToken::LivesOn).await;
-    let store = shelf(&server).await;
+    let store = shared_store(&server).await;
     let provider = on(&store, &server)
         .rotation_policy(quickly().grace(secs(600)))
         .shutdown_policy(ShutdownPolicy::default().revoke_long_term(true))
@@ -312,6 +312,6 @@ async fn d2_at_the_end_the_long_term_tokens_are_revoked_if_asked() {
     provider.rotate().await.unwrap();
     assert_eq!(live(&server).len(), 2);
     let report = provider.shutdown().await;
-    assert!(report.is_clean(), "{report:?}");
+    assert!(report.all_revoked(), "{report:?}");
     assert_eq!(live(&server).len(), 0);
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use everbearer::testkit::{Answer, ManualClock, ScriptedIssuer};
 use everbearer::{Error, ErrorKind, Grant, RotationPolicy, TokenProvider, TokenProviderBuilder};
 
-use crate::shelf::Shelf;
+use crate::shared_memory_store::SharedMemoryStore;
 use crate::support::{secs, settle};
 
 const DAY: Duration = secs(24 * 60 * 60);
@@ -99,7 +99,7 @@ async fn l1_without_a_known_end_only_a_demand_rotates() {
 #[tokio::test(start_paused = true)]
 async fn l1_on_demand_only_is_never_by_time() {
     let (issuer, clock) = (issuer(LONG), ManualClock::new());
-    let policy = RotationPolicy::default().on_demand_only(true);
+    let policy = RotationPolicy::default().manual();
     let provider = builder(&issuer, &clock)
         .rotation_policy(policy)
         .build()
@@ -186,7 +186,7 @@ async fn d1_a_rotation_under_way_is_finished_by_the_shutdown_and_its_token_revok
     });
     settle().await;
     let report = provider.shutdown().await;
-    assert!(report.is_clean(), "{report:?}");
+    assert!(report.all_revoked(), "{report:?}");
     // The one in use is kept; the next one, which nobody needs, is not.
     assert!(
         issuer.revoked().contains(&"lt-2".to_owned()),
@@ -199,7 +199,11 @@ async fn d1_a_rotation_under_way_is_finished_by_the_shutdown_and_its_token_revok
 
 #[tokio::test(start_paused = true)]
 async fn l1_a_wall_clock_that_was_wrong_at_the_start_delays_no_rotation() {
-    let (issuer, clock, store) = (issuer(LONG), ManualClock::new(), Shelf::default());
+    let (issuer, clock, store) = (
+        issuer(LONG),
+        ManualClock::new(),
+        SharedMemoryStore::default(),
+    );
     let begin = || {
         builder(&issuer, &clock)
             .store(store.clone())

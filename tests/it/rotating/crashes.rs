@@ -6,8 +6,8 @@ use everbearer::{Error, Lease, Record, Stored, TokenStore, Version};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Notify;
 
-use super::at_the_server::{comes_to_rest, on, server, shelf};
-use crate::shelf::Shelf;
+use super::at_the_server::{comes_to_rest, on, server, shared_store};
+use crate::shared_memory_store::SharedMemoryStore;
 use crate::support::millis;
 
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 /// A store under which the process ends at one of its writes, before or after it is done.
 #[derive(Clone, Debug)]
 struct Deadly {
-    shelf: Shelf,
+    shared_store: SharedMemoryStore,
     writes_left: Arc<AtomicI32>,
     writes_the_last: bool,
     dead: Arc<Notify>,
@@ -25,26 +25,26 @@ struct Deadly {
 #[async_trait::async_trait]
 impl TokenStore for Deadly {
     async fn load(&self) -> Result<Option<Stored>, Error> {
-        self.shelf.load().await
+        self.shared_store.load().await
     }
 
     async fn store(&self, record: &Record, expected: Option<&Version>) -> Result<Version, Error> {
         if self.writes_left.fetch_sub(1, Ordering::SeqCst) > 0 {
-            return self.shelf.store(record, expected).await;
+            return self.shared_store.store(record, expected).await;
         }
         if self.writes_the_last {
-            self.shelf.store(record, expected).await?;
+            self.shared_store.store(record, expected).await?;
         }
         self.dead.notify_one();
         std::future::pending().await
     }
 
     async fn changed(&self) {
-        self.shelf.changed().await;
+        self.shared_store.changed().await;
     }
 
     async fn lease(&self) -> Result<Option<Lease>, Error> {
-        self.shelf.lease().await
+        self.shared_store.lease().await
     }
 }
 
@@ -57,7 +57,7 @@ fn runtime() -> Runtime {
 }
 
 /// Whatever was left behind: it starts without a person, rotates, and leaves one token alive.
-async fn starts_again(server: &AuthServer, store: &Shelf, what: &str) {
+async fn starts_again(server: &AuthServer, store: &SharedMemoryStore, what: &str) {
     let provider = on(store, server).build().unwrap();
     if let Err(error) = provider.ready().await {
         panic!("{what}: {error:?}\n{}", store.text().await);
@@ -76,9 +76,9 @@ async fn l2_the_process_ends_before_or_after_any_write() {
     for old in [OldLongTermToken::LivesOn, OldLongTermToken::DiesAtOnce] {
         for (writes, writes_the_last) in (0..4).flat_map(|it| [(it, false), (it, true)]) {
             let server = server(old).await;
-            let store = shelf(&server).await;
+            let store = shared_store(&server).await;
             let deadly = Deadly {
-                shelf: store.clone(),
+                shared_store: store.clone(),
                 writes_left: Arc::new(AtomicI32::new(writes)),
                 writes_the_last,
                 dead: Arc::default(),
@@ -115,7 +115,7 @@ async fn l2_the_process_ends_during_any_call() {
         for fault in [Fault::Hang, Fault::LoseResponse] {
             for (endpoint, before) in calls {
                 let server = server(old).await;
-                let store = shelf(&server).await;
+                let store = shared_store(&server).await;
                 let passing = std::iter::repeat_n(Fault::Pass, before);
                 server.script(endpoint, passing.chain([fault.clone()]));
                 let process = runtime();

@@ -3,11 +3,11 @@
 mod at_the_server;
 mod by_time;
 mod crashes;
-mod errands;
-mod meddling;
-mod mishaps;
+mod failures;
+mod other_hands;
 mod sharing;
 mod stores;
+mod upkeep;
 
 use everbearer::testkit::{ManualClock, ScriptedIssuer};
 use everbearer::{Credential, TokenProvider, TokenProviderBuilder, TokenStore};

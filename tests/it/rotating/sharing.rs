@@ -3,15 +3,15 @@
 use everbearer::testkit::{AuthServer, Endpoint, Fault, OldLongTermToken};
 use everbearer::{AuthApi, Grant, TokenProvider};
 
-use super::at_the_server::{comes_to_rest, live, on, quickly, secret, server, shelf};
-use crate::shelf::Shelf;
+use super::at_the_server::{comes_to_rest, live, on, quickly, secret, server, shared_store};
+use crate::shared_memory_store::SharedMemoryStore;
 use crate::support::{millis, secs, tasks};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn l8_of_two_that_are_due_at_once_one_rotates_and_the_other_follows() {
     for old in [OldLongTermToken::LivesOn, OldLongTermToken::DiesAtOnce] {
         let server = server(old).await;
-        let store = shelf(&server).await;
+        let store = shared_store(&server).await;
         let one = on(&store, &server).build().unwrap();
         let other = on(&store, &server)
             .store(store.another_hand())
@@ -37,7 +37,7 @@ async fn l8_of_two_that_are_due_at_once_one_rotates_and_the_other_follows() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn l8_an_empty_store_is_filled_once() {
     let server = AuthServer::start().await.unwrap();
-    let store = Shelf::default();
+    let store = SharedMemoryStore::default();
     let starting = tasks(8, || {
         let api = AuthApi::new(server.base_url()).unwrap();
         let provider = TokenProvider::builder(api, secret(&server)).store(store.another_hand());
@@ -54,7 +54,7 @@ async fn l8_an_empty_store_is_filled_once() {
 #[tokio::test]
 async fn l8_a_holder_of_the_lease_that_goes_away_blocks_nobody() {
     let server = server(OldLongTermToken::DiesAtOnce).await;
-    let store = shelf(&server).await;
+    let store = shared_store(&server).await;
     let holder = on(&store, &server).build().unwrap();
     holder.ready().await.unwrap();
     server.script(Endpoint::LongTerm, [Fault::Hang]);
@@ -77,7 +77,7 @@ async fn l8_a_holder_of_the_lease_that_goes_away_blocks_nobody() {
 #[tokio::test]
 async fn a_replacement_from_elsewhere_is_followed_when_the_old_one_is_refused() {
     let server = server(OldLongTermToken::DiesAtOnce).await;
-    let store = shelf(&server).await;
+    let store = shared_store(&server).await;
     let blind = on(&store, &server).store(store.blind()).build().unwrap();
     blind.ready().await.unwrap();
     let other = on(&store, &server)
@@ -93,7 +93,7 @@ async fn a_replacement_from_elsewhere_is_followed_when_the_old_one_is_refused() 
 #[tokio::test]
 async fn rotating_with_a_grant_is_shared_as_well() {
     let server = server(OldLongTermToken::LivesOn).await;
-    let store = shelf(&server).await;
+    let store = shared_store(&server).await;
     let builder = || on(&store, &server).rotate_with(secret(&server));
     let one = builder().build().unwrap();
     let other = builder().store(store.another_hand()).build().unwrap();
@@ -109,13 +109,13 @@ async fn rotating_with_a_grant_is_shared_as_well() {
 #[tokio::test]
 async fn d2_superseded_tokens_in_a_shared_store_are_left_to_whoever_comes_next() {
     let server = server(OldLongTermToken::LivesOn).await;
-    let store = shelf(&server).await;
+    let store = shared_store(&server).await;
     let provider = on(&store, &server)
         .rotation_policy(quickly().grace(millis(300)))
         .build()
         .unwrap();
     provider.rotate().await.unwrap();
-    assert!(provider.shutdown().await.is_clean());
+    assert!(provider.shutdown().await.all_revoked());
     assert_eq!(live(&server).len(), 2);
     let next = on(&store, &server).build().unwrap();
     next.ready().await.unwrap();
@@ -127,12 +127,12 @@ async fn d2_without_a_shared_store_superseded_tokens_are_revoked_at_the_end() {
     let server = server(OldLongTermToken::LivesOn).await;
     let api = AuthApi::new(server.base_url()).unwrap();
     let provider = TokenProvider::builder(api, secret(&server))
-        .rotate_with(Grant::own_token(server.client_id()))
+        .rotate_with(Grant::self_rotation(server.client_id()))
         .rotation_policy(quickly().grace(secs(600)))
         .build()
         .unwrap();
     provider.rotate().await.unwrap();
     assert_eq!(live(&server).len(), 2);
-    assert!(provider.shutdown().await.is_clean());
+    assert!(provider.shutdown().await.all_revoked());
     assert_eq!(live(&server).len(), 1, "the one in use is kept");
 }

@@ -4,19 +4,21 @@ use std::time::Duration;
 
 use everbearer::testkit::{Answer, AuthServer, ManualClock, OldLongTermToken, ScriptedIssuer};
 use everbearer::{
-    AuthApi, Credential, ErrorKind, Happening, LongTermToken, Record, State, TokenProvider,
+    AuthApi, Credential, ErrorKind, Event, LongTermToken, Record, State, TokenProvider,
 };
 
-use super::at_the_server::{bootstrapped, comes_to_rest, live, on, quickly, secret, server, shelf};
+use super::at_the_server::{
+    bootstrapped, comes_to_rest, live, on, quickly, secret, server, shared_store,
+};
 use super::stored;
-use crate::shelf::Shelf;
+use crate::shared_memory_store::SharedMemoryStore;
 use crate::support::{millis, secs, settle};
 
 #[tokio::test]
 async fn l10_a_store_that_refuses_to_write_leaves_the_old_token_in_use() {
     for old in [OldLongTermToken::LivesOn, OldLongTermToken::DiesAtOnce] {
         let server = server(old).await;
-        let store = shelf(&server).await;
+        let store = shared_store(&server).await;
         let provider = on(&store, &server).build().unwrap();
         provider.ready().await.unwrap();
         let before = store.current().await;
@@ -41,7 +43,7 @@ async fn l10_a_store_that_refuses_to_write_leaves_the_old_token_in_use() {
     }
 }
 
-async fn comes_to_change(store: &Shelf, before: &str) {
+async fn comes_to_change(store: &SharedMemoryStore, before: &str) {
     for _ in 0..300 {
         if store.current().await != before {
             return;
@@ -57,7 +59,7 @@ async fn l10_at_whatever_write_it_begins_to_refuse() {
     for old in [OldLongTermToken::LivesOn, OldLongTermToken::DiesAtOnce] {
         for writes in 0..4 {
             let server = server(old).await;
-            let store = shelf(&server).await;
+            let store = shared_store(&server).await;
             let provider = on(&store, &server).build().unwrap();
             provider.ready().await.unwrap();
             let before = store.current().await;
@@ -79,7 +81,7 @@ async fn l10_at_whatever_write_it_begins_to_refuse() {
 #[tokio::test]
 async fn l9_what_somebody_else_puts_there_is_used_for_the_next_exchange() {
     let server = AuthServer::start().await.unwrap();
-    let store = shelf(&server).await;
+    let store = shared_store(&server).await;
     let provider = on(&store, &server).build().unwrap();
     provider.ready().await.unwrap();
     let handed_in = bootstrapped(&server).await;
@@ -102,7 +104,7 @@ async fn l9_what_somebody_else_puts_there_is_used_for_the_next_exchange() {
 #[tokio::test(start_paused = true)]
 async fn l9_a_store_that_cannot_be_read_keeps_what_was_read_from_it() {
     let issuer = ScriptedIssuer::new();
-    let store = Shelf::default();
+    let store = SharedMemoryStore::default();
     store.hand_in("lt-a").await;
     let provider = stored(&issuer, store.clone()).build().unwrap();
     provider.ready().await.unwrap();
@@ -125,7 +127,7 @@ async fn l9_a_store_that_cannot_be_read_keeps_what_was_read_from_it() {
 #[tokio::test(start_paused = true)]
 async fn at_the_start_a_store_that_cannot_be_read_is_a_failure_that_may_pass() {
     let issuer = ScriptedIssuer::new();
-    let store = Shelf::default();
+    let store = SharedMemoryStore::default();
     store.hand_in("lt-a").await;
     store.jam(true);
     let provider = stored(&issuer, store.clone()).build().unwrap();
@@ -141,7 +143,7 @@ async fn at_the_start_a_store_that_cannot_be_read_is_a_failure_that_may_pass() {
 async fn an_empty_store_without_anything_to_begin_with_says_so() {
     let provider = TokenProvider::builder(ScriptedIssuer::new(), Credential::Stored)
         .clock(ManualClock::new())
-        .store(Shelf::default())
+        .store(SharedMemoryStore::default())
         .build()
         .unwrap();
     let error = provider.ready().await.unwrap_err();
@@ -151,14 +153,14 @@ async fn an_empty_store_without_anything_to_begin_with_says_so() {
 
 #[tokio::test(start_paused = true)]
 async fn a_given_token_begins_an_empty_store_and_gives_way_to_a_stored_one() {
-    let begin = |store: &Shelf, issuer: &ScriptedIssuer| {
+    let begin = |store: &SharedMemoryStore, issuer: &ScriptedIssuer| {
         TokenProvider::builder(issuer.clone(), LongTermToken::new("given").unwrap())
             .clock(ManualClock::new())
             .store(store.clone())
             .build()
             .unwrap()
     };
-    let (store, issuer) = (Shelf::default(), ScriptedIssuer::new());
+    let (store, issuer) = (SharedMemoryStore::default(), ScriptedIssuer::new());
     begin(&store, &issuer).ready().await.unwrap();
     assert_eq!(store.current().await, "given");
     store.hand_in("rotated").await;
@@ -173,12 +175,12 @@ async fn a_given_token_begins_an_empty_store_and_gives_way_to_a_stored_one() {
 
 #[tokio::test(start_paused = true)]
 async fn what_renew_brings_is_stored_and_is_not_given_up_for_what_was_there() {
-    let (store, issuer) = (Shelf::default(), ScriptedIssuer::new());
+    let (store, issuer) = (SharedMemoryStore::default(), ScriptedIssuer::new());
     store.hand_in("lt-a").await;
     let provider = stored(&issuer, store.clone()).build().unwrap();
     provider.ready().await.unwrap();
     store.refuse_writes(true);
-    provider.renew(LongTermToken::new("by-hand").unwrap());
+    provider.set_long_term_token(LongTermToken::new("by-hand").unwrap());
     tokio::time::sleep(secs(2)).await;
     provider.refresh().await.unwrap();
     assert_eq!(store.current().await, "lt-a");
@@ -192,29 +194,29 @@ async fn what_renew_brings_is_stored_and_is_not_given_up_for_what_was_there() {
 
 #[tokio::test(start_paused = true)]
 async fn l10_a_write_that_fails_outside_of_a_rotation_is_told_as_that_and_no_more() {
-    let (store, issuer) = (Shelf::default(), ScriptedIssuer::new());
+    let (store, issuer) = (SharedMemoryStore::default(), ScriptedIssuer::new());
     store.hand_in("lt-a").await;
     let provider = stored(&issuer, store.clone()).build().unwrap();
     provider.ready().await.unwrap();
-    let mut happenings = provider.subscribe();
+    let mut events = provider.subscribe();
     store.refuse_writes(true);
-    provider.renew(LongTermToken::new("by-hand").unwrap());
+    provider.set_long_term_token(LongTermToken::new("by-hand").unwrap());
     let mut told = Vec::new();
     let listen = async {
-        while let Some(happening) = happenings.next().await {
-            told.push(happening);
+        while let Some(event) = events.next().await {
+            told.push(event);
         }
     };
     let _ = tokio::time::timeout(secs(60), listen).await;
-    let is_failed_store = |it: &Happening| matches!(it, Happening::StoreFailed { .. });
+    let is_failed_store = |it: &Event| matches!(it, Event::StoreFailed { .. });
     assert!(told.iter().any(is_failed_store), "{told:?}");
-    let is_failed_rotation = |it: &Happening| matches!(it, Happening::RotationFailed { .. });
+    let is_failed_rotation = |it: &Event| matches!(it, Event::RotationFailed { .. });
     assert!(!told.iter().any(is_failed_rotation), "{told:?}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn every_exchange_may_bring_another_long_term_token() {
-    let (store, issuer) = (Shelf::default(), ScriptedIssuer::new());
+    let (store, issuer) = (SharedMemoryStore::default(), ScriptedIssuer::new());
     issuer.replace_long_term();
     issuer.otherwise(Answer::token(secs(900)).after(millis(50)));
     store.hand_in("lt-0").await;
@@ -233,7 +235,7 @@ async fn every_exchange_may_bring_another_long_term_token() {
 
 #[tokio::test(start_paused = true)]
 async fn a_replacement_is_durable_before_the_short_term_token_is_used() {
-    let (store, issuer) = (Shelf::default(), ScriptedIssuer::new());
+    let (store, issuer) = (SharedMemoryStore::default(), ScriptedIssuer::new());
     issuer.replace_long_term();
     store.hand_in("lt-0").await;
     let provider = stored(&issuer, store.clone()).build().unwrap();
@@ -256,7 +258,7 @@ async fn a_replacement_is_durable_before_the_short_term_token_is_used() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_processes_spend_no_replacement_twice() {
-    let (store, issuer) = (Shelf::default(), ScriptedIssuer::new());
+    let (store, issuer) = (SharedMemoryStore::default(), ScriptedIssuer::new());
     issuer.replace_long_term();
     issuer.otherwise(Answer::token(secs(900)).after(millis(2)));
     store.hand_in("lt-0").await;
@@ -280,7 +282,7 @@ async fn two_processes_spend_no_replacement_twice() {
 #[tokio::test]
 async fn a_token_obtained_by_the_grant_is_stored_for_the_next_start() {
     let server = AuthServer::start().await.unwrap();
-    let store = Shelf::default();
+    let store = SharedMemoryStore::default();
     for _ in 0..3 {
         let api = AuthApi::new(server.base_url()).unwrap();
         let provider = TokenProvider::builder(api, secret(&server))
@@ -289,7 +291,7 @@ async fn a_token_obtained_by_the_grant_is_stored_for_the_next_start() {
             .build()
             .unwrap();
         provider.ready().await.unwrap();
-        assert!(provider.shutdown().await.is_clean());
+        assert!(provider.shutdown().await.all_revoked());
     }
     assert_eq!(server.counts().long_term_issued, 1);
 }
@@ -297,7 +299,11 @@ async fn a_token_obtained_by_the_grant_is_stored_for_the_next_start() {
 #[tokio::test(start_paused = true)]
 async fn the_age_of_a_stored_token_survives_a_restart() {
     const LIFE: Duration = secs(30 * 24 * 60 * 60);
-    let (store, issuer, clock) = (Shelf::default(), ScriptedIssuer::new(), ManualClock::new());
+    let (store, issuer, clock) = (
+        SharedMemoryStore::default(),
+        ScriptedIssuer::new(),
+        ManualClock::new(),
+    );
     issuer.otherwise(Answer::token(secs(24 * 60 * 60)));
     issuer.script_long_term([Answer::token(LIFE)]);
     let begin = || {
@@ -326,7 +332,7 @@ async fn the_age_of_a_stored_token_survives_a_restart() {
 
 #[tokio::test(start_paused = true)]
 async fn l9_a_reload_takes_up_what_nobody_has_told_of() {
-    let (store, issuer) = (Shelf::default(), ScriptedIssuer::new());
+    let (store, issuer) = (SharedMemoryStore::default(), ScriptedIssuer::new());
     store.hand_in("lt-a").await;
     let provider = stored(&issuer, store.blind()).build().unwrap();
     provider.ready().await.unwrap();
@@ -351,7 +357,7 @@ async fn l9_a_reload_takes_up_what_nobody_has_told_of() {
 #[tokio::test]
 async fn d2_a_token_that_could_not_be_stored_does_not_outlive_the_process() {
     let server = AuthServer::start().await.unwrap();
-    let store = Shelf::default();
+    let store = SharedMemoryStore::default();
     store.refuse_writes(true);
     let api = AuthApi::new(server.base_url()).unwrap();
     let provider = TokenProvider::builder(api, secret(&server))
@@ -361,14 +367,14 @@ async fn d2_a_token_that_could_not_be_stored_does_not_outlive_the_process() {
     provider.ready().await.unwrap();
     assert_eq!(live(&server).len(), 1);
     let report = provider.shutdown().await;
-    assert!(report.is_clean(), "{report:?}");
+    assert!(report.all_revoked(), "{report:?}");
     assert_eq!(live(&server).len(), 0, "nobody knows of it any more");
 }
 
 #[tokio::test]
 async fn d4_a_server_that_hangs_does_not_keep_the_shutdown_from_writing() {
     let server = AuthServer::start().await.unwrap();
-    let store = Shelf::default();
+    let store = SharedMemoryStore::default();
     store.refuse_writes(true);
     let api = AuthApi::new(server.base_url()).unwrap();
     let provider = TokenProvider::builder(api, secret(&server))
@@ -383,11 +389,11 @@ async fn d4_a_server_that_hangs_does_not_keep_the_shutdown_from_writing() {
         everbearer::testkit::Fault::Hang,
     );
     let report = provider.shutdown().await;
-    assert!(!report.is_clean());
+    assert!(!report.all_revoked());
     assert_eq!(store.current().await, live_token(&server, &store).await);
 }
 
-async fn live_token(server: &AuthServer, store: &Shelf) -> String {
+async fn live_token(server: &AuthServer, store: &SharedMemoryStore) -> String {
     let id = live(server)[0].token_id.clone();
     let text = store.text().await;
     assert!(text.contains(&id), "{text}");

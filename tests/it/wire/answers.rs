@@ -64,10 +64,10 @@ async fn obtained_after(first: ResponseTemplate) -> usize {
         .mount(&server)
         .await;
     let api = AuthApi::new(server.uri()).unwrap();
-    let policy = RetryPolicy::default().delays(millis(10), millis(10));
+    let policy = RetryPolicy::default().backoff(millis(10), millis(10));
     let provider = TokenProvider::builder(api, long_term())
         .recover_with(Grant::client_secret("id", "secret"))
-        .retry_policy(policy.start_timeout(secs(5)))
+        .retry_policy(policy.ready_timeout(secs(5)))
         .build()
         .unwrap();
     provider.ready().await.unwrap();

@@ -1,6 +1,8 @@
 //! What the answers to a revocation mean.
 
-use everbearer::{AuthApi, ErrorKind, Fate, RetryPolicy, ShutdownReport, TokenProvider};
+use everbearer::{
+    AuthApi, ErrorKind, RetryPolicy, RevocationOutcome, ShutdownReport, TokenProvider,
+};
 use serde_json::json;
 use wiremock::matchers::{any, path_regex};
 use wiremock::{Mock, MockServer, ResponseTemplate};
@@ -62,7 +64,7 @@ async fn shutdown_answered(template: ResponseTemplate) -> (ShutdownReport, usize
         .mount(&server)
         .await;
     let api = AuthApi::new(server.uri()).unwrap();
-    let policy = RetryPolicy::default().delays(millis(100), millis(100));
+    let policy = RetryPolicy::default().backoff(millis(100), millis(100));
     let provider = TokenProvider::builder(api, long_term())
         .retry_policy(policy)
         .shutdown_policy(everbearer::ShutdownPolicy::default().deadline(secs(1)))
@@ -80,20 +82,20 @@ async fn shutdown_answered(template: ResponseTemplate) -> (ShutdownReport, usize
 #[tokio::test]
 async fn d3_an_empty_404_is_reported_as_unknown_and_not_tried_again() {
     let (report, revocations) = shutdown_answered(ResponseTemplate::new(404)).await;
-    assert!(!report.is_clean());
+    assert!(!report.all_revoked());
     assert_eq!(revocations, 1);
-    let Fate::NotRevoked(error) = &report.tokens[0].fate else {
+    let RevocationOutcome::NotRevoked(error) = &report.tokens[0].outcome else {
         panic!("{report:?}");
     };
     assert!(error.to_string().contains("unknown"), "{error}");
 
     let (report, revocations) = shutdown_answered(answer(200, &json!({}))).await;
-    assert!(report.is_clean(), "{report:?}");
+    assert!(report.all_revoked(), "{report:?}");
     assert_eq!(revocations, 1);
 
     for transient in [page(404), page(200), ResponseTemplate::new(503)] {
         let (report, revocations) = shutdown_answered(transient).await;
-        assert!(!report.is_clean());
+        assert!(!report.all_revoked());
         assert!(revocations > 1, "{revocations}");
     }
 }

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use everbearer::{
-    Bearer, Error, Exchanged, LongTermToken, ShortTermToken, TokenIssuer, TokenProvider,
+    TokenRef, Error, ExchangeResponse, LongTermToken, ShortTermToken, TokenIssuer, TokenProvider,
 };
 use http::HeaderValue;
 
@@ -33,13 +33,13 @@ struct Issuer(Source);
 
 #[async_trait]
 impl TokenIssuer for Issuer {
-    async fn exchange(&self, _: &LongTermToken, _: &[String]) -> Result<Exchanged, Error> {
+    async fn exchange(&self, _: &LongTermToken, _: &[String]) -> Result<ExchangeResponse, Error> {
         let minted = self.0.mint().await;
         let token = ShortTermToken::builder(&minted.token).expires_in(minted.life);
-        Ok(Exchanged::from(token.build()?))
+        Ok(ExchangeResponse::from(token.build()?))
     }
 
-    async fn revoke(&self, _: Bearer<'_>) -> Result<(), Error> {
+    async fn revoke(&self, _: TokenRef<'_>) -> Result<(), Error> {
         Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! The resource API's side: who may see and submit jobs.
 
-use super::{Bearer, Ledger, TokenKind};
+use super::{Ledger, TokenKind, TokenRef};
 use crate::testkit::auth_server::clock::UnixTime;
 use crate::testkit::auth_server::refusal::Refusal;
 use crate::testkit::auth_server::scope;
@@ -25,7 +25,7 @@ impl Ledger {
     pub(in crate::testkit::auth_server) fn admit_to_jobs(
         &mut self,
         access: JobsAccess,
-        bearer: Bearer,
+        bearer: TokenRef,
         now: UnixTime,
     ) -> Result<String, Refusal> {
         let outcome = self.check_presented(access, bearer, now);
@@ -36,7 +36,7 @@ impl Ledger {
     fn check_presented(
         &mut self,
         access: JobsAccess,
-        bearer: Bearer,
+        bearer: TokenRef,
         now: UnixTime,
     ) -> Result<String, Refusal> {
         let id = self.tokens.recognise(&bearer.required()?)?;

@@ -3,7 +3,7 @@
 use crate::testkit::auth_server::refusal::Refusal;
 
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) enum Bearer {
+pub(crate) enum TokenRef {
     /// No header, or one of another scheme than Bearer.
     Absent,
     Token(String),
@@ -11,7 +11,7 @@ pub(crate) enum Bearer {
     Malformed,
 }
 
-impl Bearer {
+impl TokenRef {
     pub(super) fn required(self) -> Result<String, Refusal> {
         self.optional()?.ok_or_else(Refusal::missing_token)
     }

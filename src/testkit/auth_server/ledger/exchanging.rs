@@ -1,7 +1,7 @@
 //! Exchanging a long-term token for a short-term one.
 
 use super::tokens::Order;
-use super::{Bearer, Freshness, Issued, Ledger, TokenKind};
+use super::{Freshness, Issued, Ledger, TokenKind, TokenRef};
 use crate::testkit::auth_server::clock::UnixTime;
 use crate::testkit::auth_server::refusal::Refusal;
 use crate::testkit::auth_server::scope;
@@ -11,7 +11,7 @@ impl Ledger {
     pub(in crate::testkit::auth_server) fn exchange(
         &mut self,
         request: ShortTokenRequest,
-        bearer: Bearer,
+        bearer: TokenRef,
         now: UnixTime,
         freshness: Freshness,
     ) -> Result<Issued, Refusal> {
@@ -19,7 +19,7 @@ impl Ledger {
             limiter.admit(now)?;
         }
         let long_term = match (bearer, request.long_token) {
-            (Bearer::Absent, Some(text)) => text,
+            (TokenRef::Absent, Some(text)) => text,
             (bearer, None) => bearer.required()?,
             (_, Some(_)) => {
                 return Err(Refusal::invalid_request(

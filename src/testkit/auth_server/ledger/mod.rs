@@ -16,7 +16,7 @@ mod tokens;
 use std::time::Duration;
 
 pub(super) use admitting::JobsAccess;
-pub(super) use bearer::Bearer;
+pub(super) use bearer::TokenRef;
 pub(super) use clients::Clients;
 pub use counts::{Counts, EndpointCounts, JobsCounts};
 pub use record::{TokenKind, TokenRecord};

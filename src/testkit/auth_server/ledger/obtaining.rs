@@ -3,7 +3,7 @@
 use super::clients::AssertionId;
 use super::mechanism::Mechanism;
 use super::tokens::Order;
-use super::{Bearer, Freshness, Issued, Ledger, TokenKind};
+use super::{Freshness, Issued, Ledger, TokenKind, TokenRef};
 use crate::testkit::auth_server::clock::UnixTime;
 use crate::testkit::auth_server::options::OldLongTermToken;
 use crate::testkit::auth_server::refusal::Refusal;
@@ -25,7 +25,7 @@ impl Ledger {
     pub(in crate::testkit::auth_server) fn issue_long_term(
         &mut self,
         mut request: LongTokenRequest,
-        bearer: Bearer,
+        bearer: TokenRef,
         now: UnixTime,
         freshness: Freshness,
     ) -> Result<Issued, Refusal> {

@@ -1,6 +1,6 @@
 //! Revoking a token by its ID.
 
-use super::{Bearer, Ledger};
+use super::{Ledger, TokenRef};
 use crate::testkit::auth_server::clock::UnixTime;
 use crate::testkit::auth_server::refusal::{Reason, Refusal};
 use crate::testkit::auth_server::scope;
@@ -11,7 +11,7 @@ impl Ledger {
     pub(in crate::testkit::auth_server) fn revoke(
         &mut self,
         target: &str,
-        bearer: Bearer,
+        bearer: TokenRef,
         now: UnixTime,
     ) -> Result<(), Refusal> {
         let id = self.tokens.recognise(&bearer.required()?)?;

@@ -56,16 +56,16 @@ impl Refresh {
             policy = policy.fraction(fraction);
         }
         if let Some(Span(lead)) = self.before_end {
-            policy = policy.before_end(lead);
+            policy = policy.refresh_before(lead);
         }
         if let Some(Span(margin)) = self.margin {
-            policy = policy.margin(margin);
+            policy = policy.expiry_margin(margin);
         }
         if let Some(Span(life)) = self.life_if_unknown {
-            policy = policy.life_if_unknown(life);
+            policy = policy.default_lifetime(life);
         }
         if let Some(Span(pause)) = self.between_denials {
-            policy = policy.between_denials(pause);
+            policy = policy.min_reject_interval(pause);
         }
         if let Some(Span(time)) = self.settling_time {
             policy = policy.settling_time(time);
@@ -82,13 +82,13 @@ impl Retry {
             let longest = self
                 .longest_delay
                 .map_or(Duration::from_secs(60), |it| it.0);
-            policy = policy.delays(first, longest);
+            policy = policy.backoff(first, longest);
         }
         if let Some(Span(longest)) = self.longest_retry_after {
-            policy = policy.longest_retry_after(longest);
+            policy = policy.max_retry_after(longest);
         }
         if let Some(Span(pause)) = self.terminal_pause {
-            policy = policy.terminal_pause(pause);
+            policy = policy.terminal_backoff(pause);
         }
         if let Some(Span(timeout)) = self.exchange_timeout {
             policy = policy.exchange_timeout(timeout);
@@ -97,7 +97,7 @@ impl Retry {
             policy = policy.wait_timeout(timeout);
         }
         if let Some(Span(timeout)) = self.start_timeout {
-            policy = policy.start_timeout(timeout);
+            policy = policy.ready_timeout(timeout);
         }
         policy
     }
@@ -119,10 +119,10 @@ impl Scopes {
     pub(crate) fn policy(&self) -> ScopePolicy {
         let mut policy = ScopePolicy::default();
         if let Some(most) = self.most {
-            policy = policy.most(most);
+            policy = policy.max_sets(most);
         }
         if let Some(Span(idle)) = self.idle {
-            policy = policy.idle(idle);
+            policy = policy.idle_timeout(idle);
         }
         policy
     }

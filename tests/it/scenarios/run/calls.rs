@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex};
 
-use everbearer::{Error, Fate, ShortTermToken, ShutdownReport, TokenProvider};
+use everbearer::{Error, RevocationOutcome, ShortTermToken, ShutdownReport, TokenProvider};
 use futures_util::FutureExt as _;
 use tokio::task::JoinHandle;
 
@@ -83,8 +83,8 @@ impl Caller {
         let served = match what {
             What::Token => provider.token().await,
             What::Refresh => provider.refresh().await,
-            What::TokenWith(Span(min)) => provider.token_with(min).await,
-            What::Reject(name) => provider.reject(&self.served(&name)).await,
+            What::TokenWith(Span(min)) => provider.token_valid_for(min).await,
+            What::Reject(name) => provider.invalidate(&self.served(&name)).await,
             What::Authorization => {
                 return match provider.authorization().await {
                     Ok(header) => {
@@ -124,8 +124,8 @@ fn failed(error: &Error) -> Outcome {
 }
 
 fn report(report: &ShutdownReport) -> Outcome {
-    let of = |wanted: fn(&Fate) -> bool| {
-        let tokens = report.tokens.iter().filter(|token| wanted(&token.fate));
+    let of = |wanted: fn(&RevocationOutcome) -> bool| {
+        let tokens = report.tokens.iter().filter(|token| wanted(&token.outcome));
         sorted(
             tokens
                 .map(|token| token.token_id.clone().unwrap_or("unknown".to_owned()))
@@ -133,8 +133,8 @@ fn report(report: &ShutdownReport) -> Outcome {
         )
     };
     Outcome::Report {
-        revoked: of(|fate| matches!(fate, Fate::Revoked)),
-        not_revoked: of(|fate| matches!(fate, Fate::NotRevoked(_))),
+        revoked: of(|outcome| matches!(outcome, RevocationOutcome::Revoked)),
+        not_revoked: of(|outcome| matches!(outcome, RevocationOutcome::NotRevoked(_))),
     }
 }
 

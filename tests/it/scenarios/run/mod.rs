@@ -125,7 +125,8 @@ impl Stage {
         }
         if step.renew.is_some() {
             let long_term = LongTermToken::builder("lt-renewed").token_id("lt-renewed");
-            self.provider().renew(long_term.build().unwrap());
+            self.provider()
+                .set_long_term_token(long_term.build().unwrap());
         }
     }
 

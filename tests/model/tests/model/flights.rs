@@ -18,7 +18,7 @@ fn ask(provider: &TokenProvider) -> Vec<JoinHandle<Result<ShortTermToken, Error>
         spawn(async move { refresh.refresh().await }),
         spawn(async move {
             let token = reject.token().await?;
-            reject.reject(&token).await
+            reject.invalidate(&token).await
         }),
     ]
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, TryLockError};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
-use everbearer::{Bearer, Error, Exchanged, Grant, LongTermToken, ShortTermToken, TokenIssuer};
+use everbearer::{TokenRef, Error, ExchangeResponse, Grant, LongTermToken, ShortTermToken, TokenIssuer};
 use tokio::sync::{Notify, Semaphore};
 
 use crate::support::{let_others_run, number_in, pause};
@@ -193,7 +193,7 @@ impl TokenIssuer for Issuer {
         &self,
         long_term: &LongTermToken,
         scopes: &[String],
-    ) -> Result<Exchanged, Error> {
+    ) -> Result<ExchangeResponse, Error> {
         let kind = if scopes == ["tokens:write"] {
             Kind::Authorization
         } else {
@@ -224,7 +224,7 @@ impl TokenIssuer for Issuer {
             .expires_in(LIFE)
             .expires_at(SystemTime::UNIX_EPOCH + sent + LIFE)
             .build()
-            .map(Exchanged::from)
+            .map(ExchangeResponse::from)
     }
 
     async fn rotate(&self, _: &Grant, authority: &ShortTermToken) -> Result<LongTermToken, Error> {
@@ -247,7 +247,7 @@ impl TokenIssuer for Issuer {
         LongTermToken::builder(&token).token_id(&token).build()
     }
 
-    async fn revoke(&self, token: Bearer<'_>) -> Result<(), Error> {
+    async fn revoke(&self, token: TokenRef<'_>) -> Result<(), Error> {
         let token = token.token_id().unwrap_or("lt").to_owned();
         pause().await;
         let gate = self.book().gate.clone();

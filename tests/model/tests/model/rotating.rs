@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use everbearer::{
-    Error, ErrorKind, Fate, Grant, LongTermToken, MemoryStore, RotationPolicy, ShutdownReport,
+    Error, ErrorKind, RevocationOutcome, Grant, LongTermToken, MemoryStore, RotationPolicy, ShutdownReport,
     TokenProvider, TokenStore,
 };
 use tokio::task::yield_now;
@@ -23,11 +23,11 @@ fn on(store: &MemoryStore, issuer: &Issuer) -> TokenProvider {
     let soon = Duration::from_millis(10);
     builder(issuer)
         .store(store.clone())
-        .rotate_with(Grant::own_token("client"))
+        .rotate_with(Grant::self_rotation("client"))
         .rotation_policy(
             RotationPolicy::default()
                 .grace(Duration::ZERO)
-                .delays(soon, soon),
+                .backoff(soon, soon),
         )
         .build()
         .expect("its policies make sense")
@@ -261,7 +261,7 @@ async fn shut_down_amid_a_rotation(provider: TokenProvider, store: MemoryStore, 
         }
     }
     tokio::runtime::all_ended().await;
-    assert!(report.is_clean(), "{report:?}");
+    assert!(report.all_revoked(), "{report:?}");
     assert_none_lost(&store, &issuer, &report).await;
     let book = issuer.book();
     let fates: BTreeSet<_> = report.tokens.iter().map(|it| it.token_id.clone()).collect();
@@ -275,7 +275,7 @@ async fn shut_down_amid_a_rotation(provider: TokenProvider, store: MemoryStore, 
             .as_ref()
             .is_some_and(|id| book.revoked.contains(id));
         assert!(
-            is_revoked || !matches!(token.fate, Fate::Revoked),
+            is_revoked || !matches!(token.outcome, RevocationOutcome::Revoked),
             "{report:?}"
         );
     }
@@ -294,7 +294,7 @@ fn d1_without_a_store_a_shutdown_amid_a_rotation_leaves_one_token() {
     check(async || {
         let issuer = Issuer::default();
         let provider = builder(&issuer)
-            .rotate_with(Grant::own_token("client"))
+            .rotate_with(Grant::self_rotation("client"))
             .build()
             .expect("its policies make sense");
         shut_down_amid_a_rotation(provider, MemoryStore::new(), issuer.clone()).await;
@@ -333,7 +333,7 @@ fn what_is_handed_in_during_a_rotation_wins_and_is_not_revoked() {
             .token_id("by-hand")
             .build();
         let was_amid = issuer.book().handed_out.is_empty();
-        provider.renew(handed_in.expect("it is visible ASCII"));
+        provider.set_long_term_token(handed_in.expect("it is visible ASCII"));
         provider
             .refresh()
             .await

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use everbearer::{
-    Error, ErrorKind, Fate, ShutdownPolicy, ShutdownReport, State, Tier, TokenProvider,
+    Error, ErrorKind, RevocationOutcome, ShutdownPolicy, ShutdownReport, State, TokenKind, TokenProvider,
 };
 use tokio::sync::Semaphore;
 use tokio::task::yield_now;
@@ -67,10 +67,10 @@ fn is_ending(state: State) -> bool {
 }
 
 /// The short-term tokens that are reported with such a fate.
-fn reported(report: &ShutdownReport, is_such: fn(&Fate) -> bool) -> Vec<Option<String>> {
+fn reported(report: &ShutdownReport, is_such: fn(&RevocationOutcome) -> bool) -> Vec<Option<String>> {
     let tokens = report.tokens.iter();
-    let short_term = tokens.filter(|token| token.tier == Tier::ShortTerm);
-    let such = short_term.filter(|token| is_such(&token.fate));
+    let short_term = tokens.filter(|token| token.kind == TokenKind::ShortTerm);
+    let such = short_term.filter(|token| is_such(&token.outcome));
     such.map(|token| token.token_id.clone()).collect()
 }
 
@@ -87,7 +87,7 @@ fn assert_true(report: &ShutdownReport, issuer: &Issuer) {
     assert_eq!(of_all.into_iter().collect::<BTreeSet<_>>(), minted);
     let mut revoked: Vec<_> = book.revoked.iter().cloned().map(Some).collect();
     revoked.sort();
-    let mut as_reported = reported(report, |fate| matches!(fate, Fate::Revoked));
+    let mut as_reported = reported(report, |fate| matches!(fate, RevocationOutcome::Revoked));
     as_reported.sort();
     assert_eq!(as_reported, revoked);
     let mut refused: Vec<_> = book
@@ -97,7 +97,7 @@ fn assert_true(report: &ShutdownReport, issuer: &Issuer) {
         .map(Some)
         .collect();
     refused.sort();
-    let mut as_reported = reported(report, |fate| matches!(fate, Fate::NotRevoked(_)));
+    let mut as_reported = reported(report, |fate| matches!(fate, RevocationOutcome::NotRevoked(_)));
     as_reported.sort();
     assert_eq!(as_reported, refused);
 }
@@ -189,7 +189,7 @@ fn d2_a_shutdown_that_revokes_nothing_says_so_of_each_token_that_was_there() {
             .expect("its policies make sense");
         let callers = callers(&provider);
         let report = provider.shutdown().await;
-        let kept = reported(&report, |fate| matches!(fate, Fate::Kept));
+        let kept = reported(&report, |fate| matches!(fate, RevocationOutcome::Kept));
         for outcome in all(callers).await {
             match outcome {
                 Ok(number) => assert!(kept.contains(&Some(format!("st-{number}")))),
@@ -197,7 +197,7 @@ fn d2_a_shutdown_that_revokes_nothing_says_so_of_each_token_that_was_there() {
             }
         }
         tokio::runtime::all_ended().await;
-        assert!(report.is_clean(), "{}", in_words(&report));
+        assert!(report.all_revoked(), "{}", in_words(&report));
         assert_eq!(issuer.book().revoked, [""; 0]);
     });
 }
@@ -246,7 +246,7 @@ fn a_shutdown_whose_runtime_ends_is_ended_by_another_one() {
         let of_all = reported(&reports[0], |_| true);
         assert!(of_all.contains(&first.token_id().map(str::to_owned)));
         let book = issuer.book();
-        for revoked in reported(&reports[0], |fate| matches!(fate, Fate::Revoked)) {
+        for revoked in reported(&reports[0], |fate| matches!(fate, RevocationOutcome::Revoked)) {
             assert!(book.revoked.iter().any(|it| Some(it) == revoked.as_ref()));
         }
     });

@@ -94,7 +94,7 @@ fn e14_a_start_that_waits_out_a_failure_is_served_by_the_next_exchange() {
     check(async || {
         let issuer = Issuer::failing_at([1]);
         let provider = builder(&issuer)
-            .retry_policy(RetryPolicy::default().start_timeout(Duration::from_secs(10)))
+            .retry_policy(RetryPolicy::default().ready_timeout(Duration::from_secs(10)))
             .build()
             .expect("its policies make sense");
         let_retries_come();
@@ -168,11 +168,11 @@ fn r4_callers_who_report_one_token_bring_about_one_exchange_whoever_is_dropped()
         let first = provider.token().await.expect("it is minted");
         let gone = [0, 1].map(|_| {
             let (provider, first) = (provider.clone(), first.clone());
-            spawn(async move { abandon(provider.reject(&first)).await })
+            spawn(async move { abandon(provider.invalidate(&first)).await })
         });
         let stayers = [0, 1].map(|_| {
             let (provider, first) = (provider.clone(), first.clone());
-            spawn(async move { provider.reject(&first).await.map(|token| number(&token)) })
+            spawn(async move { provider.invalidate(&first).await.map(|token| number(&token)) })
         });
         all_are_served(stayers.into(), 2).await;
         all(gone).await;

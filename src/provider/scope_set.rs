@@ -6,15 +6,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
-use super::cell::Cell;
-use crate::machine::LaneId;
+use super::current::CurrentToken;
+use crate::machine::SetId;
 
 #[derive(Debug)]
-pub(super) struct Lane {
-    pub(super) id: LaneId,
+pub(super) struct ScopeSet {
+    pub(super) id: SetId,
     /// In order, each once.
     pub(super) scopes: Arc<[String]>,
-    pub(super) cell: Cell,
+    pub(super) current: CurrentToken,
     /// Held by the exchange that is under way. A runtime that ends drops its tasks in any order, so
     /// that the next driver may be there before the exchange of the last one is gone.
     pub(super) exchanging: tokio::sync::Mutex<()>,
@@ -25,7 +25,7 @@ pub(super) struct Lane {
 }
 
 /// Counts a caller as waiting until it is dropped.
-pub(super) struct WaitingCaller<'a>(&'a Lane);
+pub(super) struct WaitingCaller<'a>(&'a ScopeSet);
 
 impl Drop for WaitingCaller<'_> {
     fn drop(&mut self) {
@@ -33,19 +33,19 @@ impl Drop for WaitingCaller<'_> {
     }
 }
 
-impl Lane {
-    pub(super) fn new(id: LaneId, scopes: Arc<[String]>) -> Arc<Self> {
+impl ScopeSet {
+    pub(super) fn new(id: SetId, scopes: Arc<[String]>) -> Arc<Self> {
         Arc::new(Self {
             id,
             scopes,
-            cell: Cell::default(),
+            current: CurrentToken::default(),
             exchanging: tokio::sync::Mutex::default(),
             tick: Notify::new(),
             waiting: AtomicUsize::new(0),
         })
     }
 
-    /// Counts the caller as waiting. A lane with waiting callers is in use.
+    /// Counts the caller as waiting. A scope set with waiting callers is in use.
     pub(super) fn begin_waiting(&self) -> WaitingCaller<'_> {
         self.waiting.fetch_add(1, Ordering::Relaxed);
         WaitingCaller(self)

@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use super::{Lane, schedule};
+use super::{SetState, schedule};
 use crate::clock::Moment;
 use crate::machine::Policies;
-use crate::machine::event::{Demand, Failure, Generation, Window};
+use crate::machine::input::{Demand, Failure, Generation, Window};
 use crate::policy::LONGEST;
 
 /// How many exchanges within one life may return the token in use again.
@@ -59,7 +59,7 @@ impl Brought {
     }
 }
 
-impl Lane {
+impl SetState {
     /// Accepts the token, as generation `next` unless it is the token in use.
     pub(in crate::machine) fn exchanged(
         &mut self,

@@ -4,21 +4,21 @@ use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
 use super::flight;
-use super::report::{Fate, ShutdownReport, Tier, TokenReport};
+use super::report::{RevocationOutcome, ShutdownReport, TokenKind, TokenReport};
 use super::shared::Shared;
 use crate::error::{Error, ErrorKind};
 use crate::machine::retry_delay;
-use crate::observe::Happening;
-use crate::token::{Bearer, LongTermToken, ShortTermToken};
+use crate::observe::Event;
+use crate::token::{LongTermToken, ShortTermToken, TokenRef};
 
 /// How many unfinished revocations are reported one by one.
 const MOST_TOLD: usize = 100;
 
 #[derive(Default)]
-pub(super) struct Ledger {
+pub(super) struct Revocations {
     entries: Vec<TokenReport>,
     /// The last one is the next to be revoked.
-    doomed: Vec<Doomed>,
+    to_revoke: Vec<ToRevoke>,
     /// The entries whose revocation has not ended.
     pending: BTreeSet<usize>,
     /// The number of the last short-term token in the ledger.
@@ -27,7 +27,7 @@ pub(super) struct Ledger {
 }
 
 /// A token that is to be revoked, with its place in the report.
-pub(super) struct Doomed {
+pub(super) struct ToRevoke {
     token: Token,
     entry: usize,
     failures: u32,
@@ -38,30 +38,30 @@ enum Token {
     LongTerm(LongTermToken),
 }
 
-impl Doomed {
-    pub(super) const fn bearer(&self) -> Bearer<'_> {
+impl ToRevoke {
+    pub(super) const fn bearer(&self) -> TokenRef<'_> {
         match &self.token {
-            Token::ShortTerm(token) => Bearer::ShortTerm(token),
-            Token::LongTerm(token) => Bearer::LongTerm(token),
+            Token::ShortTerm(token) => TokenRef::ShortTerm(token),
+            Token::LongTerm(token) => TokenRef::LongTerm(token),
         }
     }
 }
 
-impl Ledger {
+impl Revocations {
     /// With the short-term tokens that are there.
     pub(super) fn of(shared: &Shared) -> Self {
-        let mut ledger = Self::default();
-        ledger.add_short_term(shared);
-        ledger
+        let mut revocations = Self::default();
+        revocations.add_short_term(shared);
+        revocations
     }
 
     /// How many are still to be revoked.
-    pub(super) fn doomed(&self) -> usize {
-        self.doomed.len()
+    pub(super) fn to_revoke(&self) -> usize {
+        self.to_revoke.len()
     }
 
-    pub(super) fn next(&mut self) -> Option<Doomed> {
-        self.doomed.pop()
+    pub(super) fn next(&mut self) -> Option<ToRevoke> {
+        self.to_revoke.pop()
     }
 
     /// Adds the short-term tokens that are there and not in the book yet.
@@ -117,9 +117,9 @@ impl Ledger {
     pub(super) fn add_unknown(&mut self) {
         self.entries.push(TokenReport {
             token_id: None,
-            tier: Tier::ShortTerm,
+            kind: TokenKind::ShortTerm,
             ends_at: None,
-            fate: Fate::NotRevoked(Error::new(
+            outcome: RevocationOutcome::NotRevoked(Error::new(
                 ErrorKind::Timeout,
                 "a call of the auth server was still under way; it may have minted a token",
             )),
@@ -130,34 +130,30 @@ impl Ledger {
     pub(super) fn note(
         &mut self,
         shared: &Shared,
-        mut doomed: Doomed,
+        mut to_revoke: ToRevoke,
         outcome: Result<(), Error>,
         rest: Duration,
-    ) -> Option<(Doomed, Duration)> {
-        let entry = self.entries.get_mut(doomed.entry)?;
+    ) -> Option<(ToRevoke, Duration)> {
+        let entry = self.entries.get_mut(to_revoke.entry)?;
         let token_id = entry.token_id.clone();
         let Err(error) = outcome else {
-            entry.fate = Fate::Revoked;
-            self.pending.remove(&doomed.entry);
+            entry.outcome = RevocationOutcome::Revoked;
+            self.pending.remove(&to_revoke.entry);
             let error = None;
-            shared
-                .observers
-                .tell(Happening::Revocation { token_id, error });
+            shared.observers.tell(Event::Revocation { token_id, error });
             return None;
         };
-        entry.fate = Fate::NotRevoked(error.clone());
-        doomed.failures += 1;
+        entry.outcome = RevocationOutcome::NotRevoked(error.clone());
+        to_revoke.failures += 1;
         let policy = &shared.settings.policies.retry;
         let failure = flight::failure(&error);
-        let pause = retry_delay(policy, failure, doomed.failures, None, fastrand::f64());
+        let pause = retry_delay(policy, failure, to_revoke.failures, None, fastrand::f64());
         if error.is_retryable() && pause < rest {
-            return Some((doomed, pause));
+            return Some((to_revoke, pause));
         }
-        self.pending.remove(&doomed.entry);
+        self.pending.remove(&to_revoke.entry);
         let error = Some(error);
-        shared
-            .observers
-            .tell(Happening::Revocation { token_id, error });
+        shared.observers.tell(Event::Revocation { token_id, error });
         None
     }
 
@@ -168,9 +164,9 @@ impl Ledger {
         let rest = pending.len().saturating_sub(MOST_TOLD);
         for entry in pending.into_iter().take(MOST_TOLD) {
             if let Some(entry) = self.entries.get(entry)
-                && let Fate::NotRevoked(error) = &entry.fate
+                && let RevocationOutcome::NotRevoked(error) = &entry.outcome
             {
-                shared.observers.tell(Happening::Revocation {
+                shared.observers.tell(Event::Revocation {
                     token_id: entry.token_id.clone(),
                     error: Some(error.clone()),
                 });
@@ -180,7 +176,7 @@ impl Ledger {
             let tokens = rest;
             shared
                 .observers
-                .tell(Happening::RevocationsUnfinished { tokens });
+                .tell(Event::RevocationsUnfinished { tokens });
         }
     }
 
@@ -197,8 +193,8 @@ impl Ledger {
     pub(super) fn nothing_done(mut self, shared: &Shared, error: &Error) -> ShutdownReport {
         self.add_long_term(shared);
         for entry in &mut self.entries {
-            if matches!(entry.fate, Fate::NotRevoked(_)) {
-                entry.fate = Fate::NotRevoked(error.clone());
+            if matches!(entry.outcome, RevocationOutcome::NotRevoked(_)) {
+                entry.outcome = RevocationOutcome::NotRevoked(error.clone());
             }
         }
         let is_told = std::mem::replace(&mut shared.engine().is_undone_told, true);
@@ -209,27 +205,27 @@ impl Ledger {
     }
 
     fn add(&mut self, token: Token, ends_at: Option<SystemTime>, revoke: bool) {
-        let doomed = Doomed {
+        let to_revoke = ToRevoke {
             token,
             entry: self.entries.len(),
             failures: 0,
         };
         self.entries.push(TokenReport {
-            token_id: doomed.bearer().shown_id().map(str::to_owned),
-            tier: match doomed.token {
-                Token::ShortTerm(_) => Tier::ShortTerm,
-                Token::LongTerm(_) => Tier::LongTerm,
+            token_id: to_revoke.bearer().shown_id().map(str::to_owned),
+            kind: match to_revoke.token {
+                Token::ShortTerm(_) => TokenKind::ShortTerm,
+                Token::LongTerm(_) => TokenKind::LongTerm,
             },
             ends_at,
-            fate: if revoke {
-                Fate::NotRevoked(unfinished())
+            outcome: if revoke {
+                RevocationOutcome::NotRevoked(unfinished())
             } else {
-                Fate::Kept
+                RevocationOutcome::Kept
             },
         });
         if revoke {
-            self.pending.insert(doomed.entry);
-            self.doomed.push(doomed);
+            self.pending.insert(to_revoke.entry);
+            self.to_revoke.push(to_revoke);
         }
     }
 }

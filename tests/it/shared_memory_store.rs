@@ -7,7 +7,7 @@ use std::time::Duration;
 use everbearer::{Error, Lease, LongTermToken, MemoryStore, Record, Stored, TokenStore, Version};
 
 #[derive(Clone, Debug)]
-pub(crate) struct Shelf {
+pub(crate) struct SharedMemoryStore {
     store: MemoryStore,
     unreadable: Arc<AtomicBool>,
     /// So many writes are still taken.
@@ -17,7 +17,7 @@ pub(crate) struct Shelf {
     is_blind: bool,
 }
 
-impl Default for Shelf {
+impl Default for SharedMemoryStore {
     fn default() -> Self {
         Self {
             store: MemoryStore::new(),
@@ -29,7 +29,7 @@ impl Default for Shelf {
     }
 }
 
-impl Shelf {
+impl SharedMemoryStore {
     /// The same, as another process has it.
     pub(crate) fn another_hand(&self) -> Self {
         self.clone()
@@ -37,9 +37,9 @@ impl Shelf {
 
     /// The same, for one who is told of no change.
     pub(crate) fn blind(&self) -> Self {
-        let mut shelf = self.clone();
-        shelf.is_blind = true;
-        shelf
+        let mut shared_store = self.clone();
+        shared_store.is_blind = true;
+        shared_store
     }
 
     /// From now on it refuses to be read and written; or no longer.
@@ -95,7 +95,7 @@ impl Shelf {
 }
 
 #[async_trait::async_trait]
-impl TokenStore for Shelf {
+impl TokenStore for SharedMemoryStore {
     async fn load(&self) -> Result<Option<Stored>, Error> {
         if self.unreadable.load(Ordering::SeqCst) {
             return Err(Error::store("the drawer is jammed"));

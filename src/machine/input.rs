@@ -9,38 +9,32 @@ use std::time::Duration;
 
 use crate::clock::Moment;
 
-/// A set of scopes, which has tokens of its own. [`LaneId::ROOT`] stands for the provider's own
+/// A set of scopes, which has tokens of its own. [`SetId::ROOT`] stands for the provider's own
 /// set; the others come and go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct LaneId(pub(crate) u64);
+pub(crate) struct SetId(pub(crate) u64);
 
-/// Counts the tokens that a machine has accepted, of all lanes; 0 stands for none.
+/// Counts the tokens that a machine has accepted, of all scope sets; 0 stands for none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Generation(pub(crate) u64);
 
 /// What happened.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Event {
-    /// Someone wants tokens of this lane, which is not open.
-    Opened(LaneId),
-    /// A caller has used a token of this lane, or waits for a token.
-    Used(LaneId),
-    /// A caller needs a token of this lane until this moment.
-    Needed { lane: LaneId, until: Moment },
+pub(crate) enum Input {
+    /// Someone wants tokens of this scope set, which is not open.
+    Opened(SetId),
+    /// A caller has used a token of this scope set, or waits for a token.
+    Used(SetId),
+    /// A caller needs a token of this scope set until this moment.
+    Needed { set: SetId, until: Moment },
     /// A caller has this demand.
-    Demanded { lane: LaneId, demand: Demand },
+    Demanded { set: SetId, demand: Demand },
     /// A resource server refused this token.
-    Denied {
-        lane: LaneId,
-        generation: Generation,
-    },
+    Denied { set: SetId, generation: Generation },
     /// A caller needs a longer remaining life than this token has.
-    Outlasted {
-        lane: LaneId,
-        generation: Generation,
-    },
+    Outlasted { set: SetId, generation: Generation },
     /// An exchange brought nothing.
-    Failed { lane: LaneId, failure: Failure },
+    Failed { set: SetId, failure: Failure },
     /// Whoever carried the actions out is gone, and the exchanges in flight with it.
     Interrupted,
     /// Another long-term token replaces the refused one, or the secret of the grant has changed. The machine
@@ -62,7 +56,7 @@ pub(crate) enum Event {
     Chore { at: Moment },
     /// Something new about the long-term token is to be seen to now, whatever has failed before.
     Urgent,
-    /// Whether there is a next long-term token, which an exchange of the root lane is to prove.
+    /// Whether there is a next long-term token, which an exchange of the root scope set is to prove.
     Proving(bool),
     /// The long-term token was seen to.
     Attended,
@@ -104,15 +98,15 @@ pub(crate) enum Demand {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
     /// Begin an exchange, and report how it ended.
-    Exchange(LaneId),
+    Exchange(SetId),
     /// Publish the token that was accepted for later.
-    Publish(LaneId),
+    Publish(SetId),
     /// See to the long-term token, rotate it if it says so, and report how that ended.
     Attend { rotate: bool },
-    /// Nobody has used this lane for long, and it is closed: revoke what it still has.
-    Retire(LaneId),
-    /// The grace of an evicted lane is over: revoke its tokens.
-    RevokeEvicted(LaneId),
+    /// Nobody has used this scope set for long, and it is closed: revoke what it still has.
+    Retire(SetId),
+    /// The grace of an evicted scope set is over: revoke its tokens.
+    RevokeEvicted(SetId),
     /// Revoke what is to be revoked by the deadline, and report when it is done.
     Drain { deadline: Moment },
     /// Nothing until then (for ever, if it is `None`), or until the next event.
@@ -134,6 +128,6 @@ pub(crate) struct Window {
     pub(crate) ends_at: Moment,
 }
 
-impl LaneId {
+impl SetId {
     pub(crate) const ROOT: Self = Self(0);
 }

@@ -6,7 +6,7 @@ mod brought;
 use std::time::Duration;
 
 use super::Policies;
-use super::event::{Demand, Failure, Generation, Window};
+use super::input::{Demand, Failure, Generation, Window};
 use super::schedule::{self, Rest};
 use crate::clock::Moment;
 
@@ -18,7 +18,7 @@ pub(crate) use brought::{Accepted, Brought};
     clippy::struct_excessive_bools,
     reason = "each is a fact of its own, and any of them go together"
 )]
-pub(super) struct Lane {
+pub(super) struct SetState {
     random: fastrand::Rng,
     pub(super) in_flight: bool,
     pub(super) window: Option<Window>,
@@ -52,11 +52,11 @@ pub(super) struct Lane {
     /// When a caller last demanded a longer remaining life than the token in use has.
     last_top_up: Option<Moment>,
     last_use: Moment,
-    /// Until when callers need a token of this lane.
+    /// Until when callers need a token of this scope set.
     needed_until: Moment,
 }
 
-/// How a lane is. It differs from an earlier one only if something has happened to the lane.
+/// How a scope set is. It differs from an earlier one only if something has happened to the scope set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Outline {
     in_flight: bool,
@@ -83,7 +83,7 @@ pub(crate) enum Outlook {
     ShutDown,
 }
 
-impl Lane {
+impl SetState {
     pub(super) fn new(seed: u64, now: Moment) -> Self {
         Self {
             random: fastrand::Rng::with_seed(seed),
@@ -141,7 +141,7 @@ impl Lane {
             return;
         }
         if !self.in_flight && self.upcoming.is_none() {
-            let pause = schedule::between_denials(&policies.refresh, self.life);
+            let pause = schedule::min_reject_interval(&policies.refresh, self.life);
             let since_last = self.last_denial.map(|denial| now.since(denial));
             if since_last.is_some_and(|since| since < pause) {
                 return;
@@ -186,7 +186,7 @@ impl Lane {
         self.paused_until = schedule::pause_asked_for(&policies.retry, failure).map(|it| now + it);
         // The failure answers the callers that waited, which ends their demand. A forced refresh of a good
         // token is retried.
-        let pause = schedule::between_denials(&policies.refresh, self.life);
+        let pause = schedule::min_reject_interval(&policies.refresh, self.life);
         let was_forced = self.forced_at.is_some() || self.is_forced(now);
         self.forced_at = (was_forced && rest_of_life.is_some()).then(|| now + delay.max(pause));
         self.demand = None;
@@ -210,7 +210,7 @@ impl Lane {
     }
 
     /// Returns when callers cannot be served any more, which may be in the past; `None` if the last exchange
-    /// succeeded. The end of a lazy lane's token is no outage: its next exchange may succeed.
+    /// succeeded. The end of a lazy scope set's token is no outage: its next exchange may succeed.
     pub(super) fn outage_at(&self, is_lazy: bool) -> Option<Moment> {
         if self.failures == 0 || (is_lazy && self.had_token) {
             return None;
@@ -247,14 +247,14 @@ impl Lane {
         Some(wanted_at.max(earliest.unwrap_or(now)))
     }
 
-    /// When nobody will have used the lane for so long that it is closed. Not before the next
+    /// When nobody will have used the scope set for so long that it is closed. Not before the next
     /// attempt is due: a pause that the server asked for must not be forgotten.
     pub(super) fn idle_at(&self, policies: &Policies) -> Option<Moment> {
-        let idle_at = self.idle_for(policies.scopes.idle)?;
+        let idle_at = self.idle_for(policies.scopes.idle_timeout)?;
         Some(idle_at.max(self.retry_at.unwrap_or(idle_at)))
     }
 
-    /// Returns when the lane will have been idle for `duration`; `None` while it is in use.
+    /// Returns when the scope set will have been idle for `duration`; `None` while it is in use.
     pub(super) fn idle_for(&self, duration: Duration) -> Option<Moment> {
         let is_busy = self.in_flight || self.demand.is_some() || self.upcoming.is_some();
         (!is_busy).then(|| (self.last_use + duration).max(self.needed_until))

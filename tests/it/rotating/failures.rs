@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 
 use everbearer::testkit::{Answer, Endpoint, Fault, ManualClock, OldLongTermToken, ScriptedIssuer};
 use everbearer::{
-    Bearer, Credential, Error, ErrorKind, Exchanged, Grant, Lease, LongTermToken, Record,
-    ShortTermToken, Stored, TokenIssuer, TokenProvider, TokenStore, Version,
+    Credential, Error, ErrorKind, ExchangeResponse, Grant, Lease, LongTermToken, Record,
+    ShortTermToken, Stored, TokenIssuer, TokenProvider, TokenRef, TokenStore, Version,
 };
 
-use super::at_the_server::{comes_to_rest, on, quickly, server, shelf};
+use super::at_the_server::{comes_to_rest, on, quickly, server, shared_store};
 use super::stored;
-use crate::shelf::Shelf;
+use crate::shared_memory_store::SharedMemoryStore;
 use crate::support::{millis, secs};
 
 #[derive(Clone, Debug, Default)]
@@ -21,14 +21,14 @@ struct Same {
 
 #[async_trait::async_trait]
 impl TokenIssuer for Same {
-    async fn exchange(&self, _: &LongTermToken, _: &[String]) -> Result<Exchanged, Error> {
+    async fn exchange(&self, _: &LongTermToken, _: &[String]) -> Result<ExchangeResponse, Error> {
         let t = ShortTermToken::builder("st")
             .expires_in(secs(900))
             .token_id("st")
             .build()?;
-        Ok(Exchanged::from(t))
+        Ok(ExchangeResponse::from(t))
     }
-    async fn revoke(&self, token: Bearer<'_>) -> Result<(), Error> {
+    async fn revoke(&self, token: TokenRef<'_>) -> Result<(), Error> {
         self.revoked
             .lock()
             .unwrap()
@@ -83,7 +83,7 @@ async fn an_issuer_that_replaces_the_token_anyway_is_not_rotated() {
 /// Hangs at one write, once.
 #[derive(Clone, Debug)]
 struct HangsOnce {
-    shelf: Shelf,
+    shared_store: SharedMemoryStore,
     writes_left: Arc<AtomicI32>,
     panics: bool,
 }
@@ -91,7 +91,7 @@ struct HangsOnce {
 #[async_trait::async_trait]
 impl TokenStore for HangsOnce {
     async fn load(&self) -> Result<Option<Stored>, Error> {
-        self.shelf.load().await
+        self.shared_store.load().await
     }
     async fn store(&self, record: &Record, expected: Option<&Version>) -> Result<Version, Error> {
         if self.writes_left.fetch_sub(1, Ordering::SeqCst) == 0 {
@@ -100,13 +100,13 @@ impl TokenStore for HangsOnce {
             }
             std::future::pending::<()>().await;
         }
-        self.shelf.store(record, expected).await
+        self.shared_store.store(record, expected).await
     }
     async fn changed(&self) {
-        self.shelf.changed().await;
+        self.shared_store.changed().await;
     }
     async fn lease(&self) -> Result<Option<Lease>, Error> {
-        self.shelf.lease().await
+        self.shared_store.lease().await
     }
 }
 
@@ -115,11 +115,11 @@ async fn a_store_that_hangs_or_panics_while_the_next_token_is_made_current() {
     for panics in [false, true] {
         let issuer = ScriptedIssuer::new();
         issuer.otherwise(Answer::token(secs(900)).after(millis(50)));
-        let shelf = Shelf::default();
-        shelf.hand_in("lt-a").await;
+        let shared_store = SharedMemoryStore::default();
+        shared_store.hand_in("lt-a").await;
         // With a grant there are two writes: next, and current.
         let store = HangsOnce {
-            shelf: shelf.clone(),
+            shared_store: shared_store.clone(),
             writes_left: Arc::new(AtomicI32::new(1)),
             panics,
         };
@@ -131,7 +131,7 @@ async fn a_store_that_hangs_or_panics_while_the_next_token_is_made_current() {
         provider.ready().await.unwrap();
         let _ = tokio::time::timeout(secs(2), provider.rotate()).await;
         tokio::time::sleep(secs(60)).await;
-        assert_eq!(shelf.current().await, "lt-1", "panics: {panics}");
+        assert_eq!(shared_store.current().await, "lt-1", "panics: {panics}");
         assert_eq!(issuer.exchanges(), 2, "the first, and the one that proves");
     }
 }
@@ -143,7 +143,7 @@ async fn l4_a_next_token_that_is_refused_once_is_not_given_up_where_it_is_the_la
         Fault::error(400, "invalid_scope"),
     ] {
         let server = server(OldLongTermToken::DiesAtOnce).await;
-        let store = shelf(&server).await;
+        let store = shared_store(&server).await;
         let provider = on(&store, &server).build().unwrap();
         provider.ready().await.unwrap();
         server.script(Endpoint::ShortTerm, [Fault::Pass, fault]);
@@ -155,7 +155,7 @@ async fn l4_a_next_token_that_is_refused_once_is_not_given_up_where_it_is_the_la
 
 #[tokio::test(start_paused = true)]
 async fn a_given_token_takes_the_place_of_a_stored_one_only_when_it_is_proven() {
-    let (store, issuer) = (Shelf::default(), ScriptedIssuer::new());
+    let (store, issuer) = (SharedMemoryStore::default(), ScriptedIssuer::new());
     store.hand_in("rotated").await;
     issuer.script([
         Answer::error(Error::terminal("a blip")),
@@ -178,7 +178,7 @@ async fn a_given_token_takes_the_place_of_a_stored_one_only_when_it_is_proven() 
 
 #[tokio::test(start_paused = true)]
 async fn l9_an_empty_store_that_is_filled_later_is_taken_up() {
-    let (store, issuer) = (Shelf::default(), ScriptedIssuer::new());
+    let (store, issuer) = (SharedMemoryStore::default(), ScriptedIssuer::new());
     let provider = stored(&issuer, store.clone()).build().unwrap();
     let _ = provider.ready().await;
     store.hand_in("lt-a").await;
@@ -189,7 +189,11 @@ async fn l9_an_empty_store_that_is_filled_later_is_taken_up() {
 
 #[tokio::test(start_paused = true)]
 async fn what_renew_brings_does_not_wait_for_a_rotation_that_has_failed() {
-    let (store, issuer, clock) = (Shelf::default(), ScriptedIssuer::new(), ManualClock::new());
+    let (store, issuer, clock) = (
+        SharedMemoryStore::default(),
+        ScriptedIssuer::new(),
+        ManualClock::new(),
+    );
     store.hand_in("lt-a").await;
     issuer.script_long_term([Answer::error(Error::terminal("no"))]);
     let provider = TokenProvider::builder(issuer.clone(), Credential::Stored)
@@ -200,7 +204,7 @@ async fn what_renew_brings_does_not_wait_for_a_rotation_that_has_failed() {
         .unwrap();
     provider.ready().await.unwrap();
     let _ = provider.rotate().await;
-    provider.renew(LongTermToken::new("by-hand").unwrap());
+    provider.set_long_term_token(LongTermToken::new("by-hand").unwrap());
     tokio::time::sleep(secs(1)).await;
     assert_eq!(store.text().await.matches("by-hand").count(), 1);
 }
@@ -215,7 +219,7 @@ async fn l6_an_exchange_that_is_overtaken_again_and_again_succeeds() {
     let caller = tokio::spawn(async move { caller.token().await });
     for next in ["a", "b", "c", "d"] {
         tokio::time::sleep(millis(50)).await;
-        provider.renew(LongTermToken::new(next).unwrap());
+        provider.set_long_term_token(LongTermToken::new(next).unwrap());
         tokio::time::sleep(millis(50)).await;
     }
     caller.await.unwrap().unwrap();
@@ -247,9 +251,9 @@ async fn e7_a_server_that_refuses_what_it_has_just_handed_out_is_not_asked_for_m
 #[tokio::test]
 async fn l4_that_asking_again_fails_for_now_is_no_refusal() {
     let server = server(OldLongTermToken::DiesAtOnce).await;
-    let store = shelf(&server).await;
+    let store = shared_store(&server).await;
     let provider = on(&store, &server)
-        .rotation_policy(quickly().delays(secs(60), secs(60)))
+        .rotation_policy(quickly().backoff(secs(60), secs(60)))
         .build()
         .unwrap();
     provider.ready().await.unwrap();
@@ -278,7 +282,7 @@ async fn a_superseded_token_that_is_handed_in_again_is_not_revoked() {
         .unwrap();
     provider.ready().await.unwrap();
     provider.rotate().await.unwrap();
-    provider.renew(lt);
+    provider.set_long_term_token(lt);
     for _ in 0..20 {
         clock.advance(secs(60)).await;
         tokio::time::sleep(millis(10)).await;
@@ -290,7 +294,11 @@ async fn a_superseded_token_that_is_handed_in_again_is_not_revoked() {
 
 #[tokio::test(start_paused = true)]
 async fn an_error_that_has_passed_is_not_shown_any_more() {
-    let (store, issuer, clock) = (Shelf::default(), ScriptedIssuer::new(), ManualClock::new());
+    let (store, issuer, clock) = (
+        SharedMemoryStore::default(),
+        ScriptedIssuer::new(),
+        ManualClock::new(),
+    );
     store.hand_in("lt-a").await;
     let provider = TokenProvider::builder(issuer.clone(), Credential::Stored)
         .clock(clock.clone())
@@ -299,7 +307,7 @@ async fn an_error_that_has_passed_is_not_shown_any_more() {
         .unwrap();
     provider.ready().await.unwrap();
     store.refuse_writes(true);
-    provider.renew(LongTermToken::new("by-hand").unwrap());
+    provider.set_long_term_token(LongTermToken::new("by-hand").unwrap());
     tokio::time::sleep(secs(2)).await;
     store.refuse_writes(false);
     for _ in 0..100 {
@@ -314,7 +322,7 @@ async fn an_error_that_has_passed_is_not_shown_any_more() {
 
 #[tokio::test(start_paused = true)]
 async fn what_renew_brings_during_a_proof_goes_first_where_the_store_refuses() {
-    let (store, issuer) = (Shelf::default(), ScriptedIssuer::new());
+    let (store, issuer) = (SharedMemoryStore::default(), ScriptedIssuer::new());
     store.hand_in("lt-a").await;
     let provider = stored(&issuer, store.clone())
         .rotate_with(Grant::client_secret("a", "b"))
@@ -326,7 +334,7 @@ async fn what_renew_brings_during_a_proof_goes_first_where_the_store_refuses() {
     let h = tokio::spawn(async move { p.rotate().await });
     tokio::time::sleep(millis(50)).await; // the next one is stored, the proof is under way
     store.refuse_writes(true);
-    provider.renew(
+    provider.set_long_term_token(
         LongTermToken::builder("by-hand")
             .token_id("by-hand")
             .build()
@@ -345,7 +353,7 @@ async fn what_renew_brings_during_a_proof_goes_first_where_the_store_refuses() {
 
 #[tokio::test(start_paused = true)]
 async fn the_shutdown_writes_what_could_not_be_written_before() {
-    let (store, issuer) = (Shelf::default(), ScriptedIssuer::new());
+    let (store, issuer) = (SharedMemoryStore::default(), ScriptedIssuer::new());
     issuer.replace_long_term();
     store.hand_in("lt-0").await;
     let provider = stored(&issuer, store.clone()).build().unwrap();
@@ -358,7 +366,7 @@ async fn the_shutdown_writes_what_could_not_be_written_before() {
 }
 
 #[derive(Clone, Debug)]
-struct Counting(Shelf, Arc<AtomicUsize>);
+struct Counting(SharedMemoryStore, Arc<AtomicUsize>);
 #[async_trait::async_trait]
 impl TokenStore for Counting {
     async fn load(&self) -> Result<Option<Stored>, Error> {
@@ -378,7 +386,7 @@ impl TokenStore for Counting {
 
 #[tokio::test(start_paused = true)]
 async fn l8_two_that_disagree_about_the_next_token_do_not_fight() {
-    let store = Shelf::default();
+    let store = SharedMemoryStore::default();
     store.hand_in("lt-a").await;
     let (one, other) = (ScriptedIssuer::new(), ScriptedIssuer::new());
     one.otherwise(Answer::token(secs(900)).after(millis(50)));
@@ -388,7 +396,7 @@ async fn l8_two_that_disagree_about_the_next_token_do_not_fight() {
     ]);
     let writes = Arc::new(AtomicUsize::new(0));
     let clock = ManualClock::new();
-    let build = |issuer: &ScriptedIssuer, store: Shelf| {
+    let build = |issuer: &ScriptedIssuer, store: SharedMemoryStore| {
         TokenProvider::builder(issuer.clone(), Credential::Stored)
             .clock(clock.clone())
             .store(Counting(store, writes.clone()))
@@ -415,11 +423,11 @@ async fn l8_two_that_disagree_about_the_next_token_do_not_fight() {
 
 #[tokio::test(start_paused = true)]
 async fn what_renew_brings_while_the_next_token_is_made_current_is_not_lost() {
-    let (shelf, issuer) = (Shelf::default(), ScriptedIssuer::new());
-    shelf.hand_in("lt-a").await;
+    let (shared_store, issuer) = (SharedMemoryStore::default(), ScriptedIssuer::new());
+    shared_store.hand_in("lt-a").await;
     // The write that settles takes a while and fails; renew comes just before.
     #[derive(Clone, Debug)]
-    struct Slow(Shelf);
+    struct Slow(SharedMemoryStore);
     #[async_trait::async_trait]
     impl TokenStore for Slow {
         async fn load(&self) -> Result<Option<Stored>, Error> {
@@ -438,7 +446,7 @@ async fn what_renew_brings_while_the_next_token_is_made_current_is_not_lost() {
             self.0.lease().await
         }
     }
-    let provider = stored(&issuer, Slow(shelf.clone()))
+    let provider = stored(&issuer, Slow(shared_store.clone()))
         .rotate_with(Grant::client_secret("a", "b"))
         .build()
         .unwrap();
@@ -452,17 +460,17 @@ async fn what_renew_brings_while_the_next_token_is_made_current_is_not_lost() {
         .token_id("by-hand")
         .build()
         .unwrap();
-    provider.renew(by_hand);
-    shelf.refuse_writes_after(1);
+    provider.set_long_term_token(by_hand);
+    shared_store.refuse_writes_after(1);
     tokio::time::sleep(secs(1)).await;
     let in_use = || provider.status().long_term.unwrap().token_id;
     assert_eq!(in_use().as_deref(), Some("by-hand"));
-    shelf.refuse_writes(false);
+    shared_store.refuse_writes(false);
     tokio::time::sleep(secs(600)).await;
     assert!(h.is_finished());
     provider.refresh().await.unwrap();
     assert_eq!(in_use().as_deref(), Some("by-hand"));
-    assert_eq!(shelf.current().await, "by-hand");
+    assert_eq!(shared_store.current().await, "by-hand");
 }
 
 #[tokio::test(start_paused = true)]
@@ -481,7 +489,7 @@ async fn l1_what_renew_brings_is_rotated_in_its_turn() {
         .expires_in(secs(86400 * 30))
         .build()
         .unwrap();
-    provider.renew(h);
+    provider.set_long_term_token(h);
     tokio::time::sleep(secs(5)).await;
     let _ = provider.refresh().await;
     let due = provider.status().long_term.unwrap().rotates_in.unwrap();
@@ -493,7 +501,7 @@ async fn l1_what_renew_brings_is_rotated_in_its_turn() {
 
 #[tokio::test(start_paused = true)]
 async fn l11_the_grant_of_rotations_recovers_as_well() {
-    let (store, issuer) = (Shelf::default(), ScriptedIssuer::new());
+    let (store, issuer) = (SharedMemoryStore::default(), ScriptedIssuer::new());
     store.hand_in("lt-a").await;
     let provider = stored(&issuer, store.clone())
         .rotate_with(Grant::client_secret("a", "b"))
@@ -507,11 +515,11 @@ async fn l11_the_grant_of_rotations_recovers_as_well() {
 
 #[tokio::test(start_paused = true)]
 async fn e8_what_renew_brings_does_not_wait_for_a_store_that_cannot_be_read() {
-    let (store, issuer) = (Shelf::default(), ScriptedIssuer::new());
+    let (store, issuer) = (SharedMemoryStore::default(), ScriptedIssuer::new());
     store.jam(true);
     let provider = stored(&issuer, store.clone()).build().unwrap();
     let _ = provider.ready().await;
-    provider.renew(LongTermToken::new("h").unwrap());
+    provider.set_long_term_token(LongTermToken::new("h").unwrap());
     tokio::time::sleep(secs(60)).await;
     provider.token().await.unwrap();
     assert_eq!(issuer.exchanged(), ["h"]);

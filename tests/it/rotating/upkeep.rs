@@ -5,7 +5,7 @@ use std::time::Duration;
 use everbearer::testkit::{Answer, ScriptedIssuer};
 use everbearer::{Error, ErrorKind, Grant, LongTermToken, TokenProvider};
 
-use super::meddling::{GRACE, begin, on, rotating};
+use super::other_hands::{GRACE, begin, on, rotating};
 use crate::support::{millis, secs, settle};
 
 fn down() -> Answer {
@@ -223,7 +223,7 @@ async fn l1_a_given_token_is_due_if_there_is_a_grant() {
     tokio::time::sleep(secs(1)).await;
     assert_eq!(without.status().long_term.unwrap().rotates_in, None);
     let with = TokenProvider::builder(issuer, given())
-        .rotate_with(Grant::own_token("client"))
+        .rotate_with(Grant::self_rotation("client"))
         .build()
         .unwrap();
     with.ready().await.unwrap();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use http::HeaderValue;
 
-use super::copies::Copies;
+use super::header_copies::HeaderCopies;
 use crate::clock::Moment;
 use crate::machine::{Generation, Window};
 use crate::token::ShortTermToken;
@@ -18,7 +18,7 @@ pub(super) const USE_PRECISION: Duration = Duration::from_secs(1);
 /// Holds the token in use. Readers never wait for a writer; there is one writer at a time, which
 /// the engine's lock sees to.
 #[derive(Debug, Default)]
-pub(super) struct Cell {
+pub(super) struct CurrentToken {
     published: ArcSwapOption<Published>,
 }
 
@@ -30,10 +30,10 @@ pub(super) struct Published {
     /// Until when the hot path serves it. From then on callers take the long way, on which they
     /// see to what is due.
     served_until: Moment,
-    /// When the hot path last served a token of this lane, in nanoseconds from the clock's origin. The value
+    /// When the hot path last served a token of this scope set, in nanoseconds from the clock's origin. The value
     /// may be [`USE_PRECISION`] out of date.
     last_use: AtomicU64,
-    copies: Copies,
+    copies: HeaderCopies,
 }
 
 impl Published {
@@ -52,7 +52,7 @@ impl Published {
     }
 }
 
-impl Cell {
+impl CurrentToken {
     /// What `take` makes of the token in use; or what `or_else` says, if the caller has to take the
     /// long way. Either makes its value where it is to stay: a header is large, and each move of
     /// one costs as much as the look at the clock.
@@ -96,7 +96,7 @@ impl Cell {
             window,
             served_until,
             last_use: AtomicU64::new(self.last_use().nanos()),
-            copies: Copies::default(),
+            copies: HeaderCopies::default(),
         })));
     }
 

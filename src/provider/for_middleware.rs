@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use http::{HeaderValue, StatusCode};
 
-use super::cell::Published;
+use super::current::Published;
 use super::{TokenProvider, flight};
 use crate::clock::Moment;
 use crate::error::Error;
-use crate::machine::{Event, Generation, Outlook, Window};
+use crate::machine::{Generation, Input, Outlook, Window};
 #[cfg(feature = "reqwest-middleware")]
 use crate::observe;
-use crate::observe::Happening;
+use crate::observe::Event;
 use crate::origin::Origin;
 #[cfg(feature = "reqwest-middleware")]
 use crate::origin::parse_url;
@@ -64,7 +64,7 @@ impl TokenProvider {
 
     /// Notes that a request is sent again with a newer token.
     pub(crate) fn note_resend(&self) {
-        self.shared.observers.metrics.resent(&self.lane.scopes);
+        self.shared.observers.metrics.resent(&self.set.scopes);
     }
 
     pub(crate) fn shared_refusals(&self) -> Arc<[StatusCode]> {
@@ -83,21 +83,21 @@ impl TokenProvider {
 
     /// Notes that a resource server refused this generation. Returns whether a newer one replaces it.
     pub(crate) fn deny(&self, generation: Generation) -> Replacement {
-        let (lane, now) = (self.lane.id, self.shared.now());
+        let (set, now) = (self.set.id, self.shared.now());
         let (is_news, replacement) = {
             let machine = &mut self.shared.engine().machine;
-            let known = machine.is_replacing(lane, generation);
-            machine.handle(Event::Denied { lane, generation }, now);
+            let known = machine.is_replacing(set, generation);
+            machine.handle(Input::Denied { set, generation }, now);
             let is_newer = |window: Window| window.generation > generation;
-            let is_open = machine.is_open(lane);
+            let is_open = machine.is_open(set);
             let replacement = if !is_open && machine.is_running() {
                 Replacement::Soon // the next caller opens the scope set again
-            } else if !machine.replaces(lane, generation) {
+            } else if !machine.replaces(set, generation) {
                 Replacement::None
-            } else if machine.window(lane).is_some_and(is_newer) {
+            } else if machine.window(set).is_some_and(is_newer) {
                 Replacement::Soon
             } else {
-                match machine.outlook(lane, generation, now) {
+                match machine.outlook(set, generation, now) {
                     Outlook::Imminent => Replacement::Soon,
                     Outlook::At(at) => Replacement::Later(Some(at)),
                     _ => Replacement::Later(None),
@@ -107,8 +107,8 @@ impl TokenProvider {
             (is_news, replacement)
         };
         if is_news {
-            self.shared.observers.tell(Happening::Denied {
-                scopes: Arc::clone(&self.lane.scopes),
+            self.shared.observers.tell(Event::Denied {
+                scopes: Arc::clone(&self.set.scopes),
                 generation: generation.0,
             });
             self.shared.wake.notify_one();

@@ -3,21 +3,21 @@
 use super::*;
 
 #[test]
-fn a_lane_that_nobody_uses_is_retired_and_the_root_never() {
-    let lane = LaneId(3);
+fn a_set_that_nobody_uses_is_retired_and_the_root_never() {
+    let set = SetId(3);
     let mut machine = with_token(secs(86_400));
-    assert!(!machine.is_open(lane) && machine.is_open(ROOT));
-    machine.handle(Event::Opened(lane), at(10));
-    assert!(machine.is_open(lane));
-    assert_eq!(machine.poll(at(10)), Action::Exchange(lane));
-    let (sent, life) = (at(10), secs(86_400));
-    machine.exchanged(lane, brought(sent, life), at(10));
-    assert_eq!(machine.window(lane).unwrap().generation, Generation(2));
+    assert!(!machine.is_open(set) && machine.is_open(ROOT));
+    machine.handle(Input::Opened(set), at(10));
+    assert!(machine.is_open(set));
+    assert_eq!(machine.poll(at(10)), Action::Exchange(set));
+    let (asked, life) = (at(10), secs(86_400));
+    machine.exchanged(set, brought(asked, life), at(10));
+    assert_eq!(machine.window(set).unwrap().generation, Generation(2));
     assert_eq!(machine.poll(at(10)), Action::Sleep(Some(at(610))));
-    machine.handle(Event::Used(lane), at(300));
+    machine.handle(Input::Used(set), at(300));
     assert_eq!(machine.poll(at(610)), Action::Sleep(Some(at(900))));
-    assert_eq!(machine.poll(at(900)), Action::Retire(lane));
-    assert!(!machine.is_open(lane));
+    assert_eq!(machine.poll(at(900)), Action::Retire(set));
+    assert!(!machine.is_open(set));
     assert_eq!(
         machine.poll(at(900)),
         Action::Sleep(Some(refresh_at(&machine)))
@@ -25,11 +25,11 @@ fn a_lane_that_nobody_uses_is_retired_and_the_root_never() {
 }
 
 #[test]
-fn the_number_of_lanes_is_bounded() {
+fn the_number_of_sets_is_bounded() {
     let mut machine = machine();
-    for lane in 1..=64 {
+    for set in 1..=64 {
         assert!(machine.has_room());
-        machine.handle(Event::Opened(LaneId(lane)), at(0));
+        machine.handle(Input::Opened(SetId(set)), at(0));
     }
     assert!(!machine.has_room());
 }
@@ -64,14 +64,17 @@ fn r5_a_token_denied_right_after_another_is_no_reason_to_exchange() {
     assert!(!machine.replaces(ROOT, Generation(2)));
     machine.handle(denied(Generation(2)), at(11));
     assert!(machine.replaces(ROOT, Generation(2)));
-    assert_eq!(between_denials(&RefreshPolicy::default(), secs(4)), secs(1));
+    assert_eq!(
+        min_reject_interval(&RefreshPolicy::default(), secs(4)),
+        secs(1)
+    );
 }
 
 #[test]
 fn f11_an_interrupted_exchange_is_made_again() {
     let mut machine = machine();
     assert_eq!(machine.poll(at(0)), BEGIN);
-    machine.handle(Event::Interrupted, at(1));
+    machine.handle(Input::Interrupted, at(1));
     assert_eq!(machine.poll(at(1)), BEGIN);
 }
 
@@ -80,8 +83,8 @@ fn d1_after_the_shutdown_there_is_nothing_but_revoking() {
     let mut machine = with_token(secs(900));
     let deadline = at(15);
     assert!(machine.is_running() && !machine.is_stopped());
-    machine.handle(Event::ShutDown { deadline }, at(10));
-    let second = Event::ShutDown { deadline: at(99) };
+    machine.handle(Input::ShutDown { deadline }, at(10));
+    let second = Input::ShutDown { deadline: at(99) };
     machine.handle(second, at(10));
     assert_eq!(machine.poll(at(10)), Action::Drain { deadline });
     for event in [demanded(Generation(9)), denied(Generation(1)), transient()] {
@@ -89,16 +92,16 @@ fn d1_after_the_shutdown_there_is_nothing_but_revoking() {
         assert_eq!(exchanged(&mut machine, at(10), secs(900), at(11)), None);
         assert_eq!(machine.poll(at(2_000)), Action::Sleep(None));
     }
-    machine.handle(Event::Interrupted, at(12));
+    machine.handle(Input::Interrupted, at(12));
     assert_eq!(machine.poll(at(12)), Action::Drain { deadline });
-    machine.handle(Event::Abandoned, at(12));
+    machine.handle(Input::Abandoned, at(12));
     assert_eq!(
         machine.poll(at(12)),
         Action::Sleep(None),
         "it is still revoking"
     );
     assert!(!machine.is_running() && !machine.is_stopped());
-    machine.handle(Event::Drained, at(13));
+    machine.handle(Input::Drained, at(13));
     assert!(!machine.is_running() && machine.is_stopped());
     assert_eq!(machine.poll(at(13)), Action::Stop);
     assert_eq!(

@@ -5,19 +5,19 @@ use std::time::Duration;
 
 use everbearer::testkit::{Answer, ManualClock, ScriptedIssuer};
 use everbearer::{
-    Bearer, Credential, Error, ErrorKind, Exchanged, Grant, Lease, LongTermToken, MemoryStore,
+    Credential, Error, ErrorKind, ExchangeResponse, Grant, Lease, LongTermToken, MemoryStore,
     Record, RotationPolicy, ShortTermToken, ShutdownPolicy, Stored, TokenIssuer, TokenProvider,
-    TokenProviderBuilder, TokenStore, Version,
+    TokenProviderBuilder, TokenRef, TokenStore, Version,
 };
 
-use crate::shelf::Shelf;
+use crate::shared_memory_store::SharedMemoryStore;
 use crate::support::{millis, secs, settle};
 
 pub(super) const GRACE: Duration = secs(600);
 
 /// On a store that begins with `lt-a`; it is told of no change there. The exchange that the
 /// rotation asks with is `st-2`, if it is the first thing after the start.
-pub(super) fn on(store: &Shelf, issuer: &ScriptedIssuer) -> TokenProviderBuilder {
+pub(super) fn on(store: &SharedMemoryStore, issuer: &ScriptedIssuer) -> TokenProviderBuilder {
     with(store.blind(), issuer.clone())
 }
 
@@ -25,16 +25,16 @@ fn with(store: impl TokenStore, issuer: impl TokenIssuer) -> TokenProviderBuilde
     TokenProvider::builder(issuer, Credential::Stored)
         .clock(ManualClock::new())
         .store(store)
-        .rotate_with(Grant::own_token("client"))
+        .rotate_with(Grant::self_rotation("client"))
         .rotation_policy(
             RotationPolicy::default()
-                .delays(secs(1), secs(4))
+                .backoff(secs(1), secs(4))
                 .grace(GRACE),
         )
 }
 
-pub(super) async fn begin() -> (Shelf, ScriptedIssuer) {
-    let (store, issuer) = (Shelf::default(), ScriptedIssuer::new());
+pub(super) async fn begin() -> (SharedMemoryStore, ScriptedIssuer) {
+    let (store, issuer) = (SharedMemoryStore::default(), ScriptedIssuer::new());
     issuer.otherwise(Answer::token(secs(24 * 60 * 60)));
     store.hand_in("lt-a").await;
     (store, issuer)
@@ -141,7 +141,7 @@ async fn what_is_handed_in_does_not_give_way_to_what_is_stored_meanwhile() {
     let provider = with(store.clone(), issuer.clone()).build().unwrap();
     provider.ready().await.unwrap();
     store.refuse_writes(true);
-    provider.renew(token("by-hand"));
+    provider.set_long_term_token(token("by-hand"));
     tokio::time::sleep(secs(1)).await;
     store.hand_in("lt-b").await;
     tokio::time::sleep(secs(2)).await;
@@ -160,7 +160,7 @@ async fn what_is_handed_in_takes_nothing_from_what_is_to_be_revoked() {
     let (store, issuer) = begin().await;
     let provider = on(&store, &issuer).build().unwrap();
     provider.rotate().await.unwrap();
-    provider.renew(token("by-hand"));
+    provider.set_long_term_token(token("by-hand"));
     tokio::time::sleep(secs(1)).await;
     assert_eq!(store.current().await, "by-hand");
     tokio::time::sleep(2 * GRACE).await;
@@ -181,7 +181,7 @@ async fn what_is_handed_in_while_the_next_one_is_proven_wins() {
     issuer.script([Answer::token(secs(900)), proof]);
     let outcome = rotating(&provider);
     tokio::time::sleep(millis(50)).await;
-    provider.renew(token("by-hand"));
+    provider.set_long_term_token(token("by-hand"));
     outcome.await.unwrap().unwrap();
     tokio::time::sleep(2 * GRACE).await;
     assert_eq!(store.current().await, "by-hand");
@@ -203,7 +203,7 @@ async fn what_is_handed_in_while_the_next_one_is_asked_for_wins() {
         issuer.script_long_term([slowly()]);
         let outcome = rotating(&provider);
         tokio::time::sleep(millis(at)).await;
-        provider.renew(token("by-hand"));
+        provider.set_long_term_token(token("by-hand"));
         outcome.await.unwrap().unwrap();
         tokio::time::sleep(2 * GRACE).await;
         assert_eq!(store.current().await, "by-hand", "at {at} ms");
@@ -223,7 +223,7 @@ async fn what_is_handed_in_during_a_write_is_used_from_then_on() {
     store.slow_down(millis(100));
     let outcome = rotating(&provider);
     tokio::time::sleep(millis(50)).await;
-    provider.renew(token("by-hand"));
+    provider.set_long_term_token(token("by-hand"));
     for _ in 0..100 {
         tokio::time::sleep(millis(10)).await;
         assert_eq!(in_use(&provider), "by-hand");
@@ -236,19 +236,23 @@ async fn what_is_handed_in_during_a_write_is_used_from_then_on() {
 #[derive(Clone, Debug)]
 struct HandingIn {
     issuer: ScriptedIssuer,
-    store: Shelf,
+    store: SharedMemoryStore,
     provider: Arc<Mutex<Option<TokenProvider>>>,
 }
 
 #[async_trait::async_trait]
 impl TokenIssuer for HandingIn {
-    async fn exchange(&self, held: &LongTermToken, scopes: &[String]) -> Result<Exchanged, Error> {
+    async fn exchange(
+        &self,
+        held: &LongTermToken,
+        scopes: &[String],
+    ) -> Result<ExchangeResponse, Error> {
         let exchanged = self.issuer.exchange(held, scopes).await;
         if held.expose() == "lt-1"
             && let Some(provider) = self.provider.lock().unwrap().take()
         {
             self.store.refuse_writes(true);
-            provider.renew(token("by-hand"));
+            provider.set_long_term_token(token("by-hand"));
         }
         exchanged
     }
@@ -257,7 +261,7 @@ impl TokenIssuer for HandingIn {
         self.issuer.rotate(grant, with).await
     }
 
-    async fn revoke(&self, token: Bearer<'_>) -> Result<(), Error> {
+    async fn revoke(&self, token: TokenRef<'_>) -> Result<(), Error> {
         self.issuer.revoke(token).await
     }
 }
@@ -292,7 +296,7 @@ async fn l1_what_is_handed_in_is_due_by_its_own_dates() {
     provider.ready().await.unwrap();
     assert_eq!(provider.status().long_term.unwrap().rotates_in, None);
     let handed_in = LongTermToken::builder("by-hand").expires_in(30 * DAY);
-    provider.renew(handed_in.build().unwrap());
+    provider.set_long_term_token(handed_in.build().unwrap());
     let due = provider.status().long_term.unwrap().rotates_in.unwrap();
     assert!(due > 15 * DAY && due < 25 * DAY, "{due:?}");
     // And it is not rotated again for what was asked of the one before.
@@ -310,7 +314,7 @@ async fn a_token_that_was_obtained_in_vain_is_revoked() {
         .build()
         .unwrap();
     tokio::time::sleep(millis(50)).await;
-    provider.renew(token("by-hand"));
+    provider.set_long_term_token(token("by-hand"));
     provider.token().await.unwrap();
     tokio::time::sleep(secs(1)).await;
     assert_eq!(store.current().await, "by-hand");
@@ -363,7 +367,7 @@ async fn l9_a_store_that_is_emptied_is_filled_again() {
     assert_eq!(stored.record.current().expose(), "lt-1");
     // Seen by the write.
     drawer.empty();
-    provider.renew(token("by-hand"));
+    provider.set_long_term_token(token("by-hand"));
     tokio::time::sleep(secs(60)).await;
     let stored = drawer.store().load().await.unwrap().unwrap();
     assert_eq!(stored.record.current().expose(), "by-hand");
@@ -412,7 +416,7 @@ async fn d1_whoever_waits_for_a_rotation_is_told_of_the_shutdown() {
         let report = provider.shutdown().await;
         let outcome = outcome.await.unwrap();
         assert!(began.elapsed() < secs(1), "at {at} ms: {outcome:?}");
-        assert!(report.is_clean(), "at {at} ms: {report:?}");
+        assert!(report.all_revoked(), "at {at} ms: {report:?}");
     }
 }
 
@@ -458,7 +462,7 @@ async fn a_rotation_that_is_asked_for_right_after_is_not_forgotten() {
     let (store, issuer) = begin().await;
     let provider = on(&store, &issuer).build().unwrap();
     provider.ready().await.unwrap();
-    provider.renew(token("by-hand"));
+    provider.set_long_term_token(token("by-hand"));
     provider.rotate().await.unwrap();
     assert_eq!(issuer.rotated(), 1);
     assert_eq!(in_use(&provider), "lt-1");

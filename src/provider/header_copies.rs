@@ -26,14 +26,14 @@ thread_local! {
 /// Made when they are needed: a token that nobody uses costs nothing more, and a thread that does
 /// not use it neither.
 #[derive(Debug, Default)]
-pub(super) struct Copies(OnceLock<Box<[Apart<OnceLock<HeaderValue>>]>>);
+pub(super) struct HeaderCopies(OnceLock<Box<[Apart<OnceLock<HeaderValue>>]>>);
 
 /// On cache lines of its own: two, since processors fetch them in pairs.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 struct Apart<T>(T);
 
-impl Copies {
+impl HeaderCopies {
     /// This thread's copy of the token's header.
     #[inline]
     pub(super) fn of<'a>(&'a self, token: &'a ShortTermToken) -> &'a HeaderValue {
@@ -74,7 +74,7 @@ mod tests {
     }
 
     /// Where the bytes of the header are that a new thread is given.
-    fn on_a_thread(copies: &Copies, token: &ShortTermToken) -> usize {
+    fn on_a_thread(copies: &HeaderCopies, token: &ShortTermToken) -> usize {
         std::thread::scope(|scope| {
             let address = scope.spawn(|| copies.of(token).as_bytes().as_ptr().addr());
             address.join().unwrap()
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn a_thread_is_given_the_same_copy_each_time_and_others_are_given_others() {
-        let (copies, token) = (Copies::default(), token());
+        let (copies, token) = (HeaderCopies::default(), token());
         let own = copies.of(&token);
         assert_eq!(own, token.authorization());
         assert!(own.is_sensitive());
@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn however_many_threads_there_are_no_more_copies_are_made() {
-        let (copies, token) = (Copies::default(), token());
+        let (copies, token) = (HeaderCopies::default(), token());
         let addresses: std::collections::BTreeSet<usize> = (0..10 * *MOST)
             .map(|_| on_a_thread(&copies, &token))
             .collect();
