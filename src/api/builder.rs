@@ -1,22 +1,17 @@
 //! How an [`AuthApi`] is configured.
 
 use std::fmt;
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::HeaderValue;
 
 use super::AuthApi;
+use super::connection::Connection;
 use crate::error::{Error, ErrorKind};
 use crate::observe;
 use crate::origin::{Origin, PlainHttp, parse_url};
-use crate::unwind::caught;
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const TIMEOUT: Duration = Duration::from_secs(15);
-/// How long an idle connection is kept: shorter than servers and middleboxes keep it, which may drop it
-/// silently, and long enough for the calls of one exchange or of a shutdown.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Configures an [`AuthApi`].
 ///
@@ -140,57 +135,16 @@ impl AuthApiBuilder {
             .map(HeaderValue::try_from)
             .transpose()
             .map_err(|_| config("the client ID holds characters that cannot stand in a header"))?;
-        let (http, repeating) = match self.http {
-            Some(client) => (client.clone(), OnceLock::from(client)),
-            None => (own_client(&origin, usize::MAX)?, OnceLock::new()),
-        };
+        let connection = Connection::new(self.http, &origin, client_id, self.timeout)?;
         if origin.is_exposed() {
             observe::log_exposed_auth_server(&origin.to_string());
         }
         Ok(AuthApi {
-            http,
-            repeating: Arc::new(repeating),
             base,
             origin,
-            client_id,
-            timeout: self.timeout,
+            connection,
         })
     }
-}
-
-impl AuthApi {
-    /// Returns the client for repeated calls: the user's, or else one that keeps no connections, so that
-    /// each call opens a new one.
-    pub(super) fn repeating(&self) -> &reqwest::Client {
-        self.repeating
-            .get_or_init(|| own_client(&self.origin, 0).unwrap_or_else(|_| self.http.clone()))
-    }
-}
-
-fn own_client(origin: &Origin, most_idle: usize) -> Result<reqwest::Client, Error> {
-    let client = reqwest::Client::builder();
-    // Plain http is not for a proxy that the environment names.
-    let client = if origin.is_encrypted() {
-        client
-    } else {
-        client.no_proxy()
-    };
-    let client = client
-        .redirect(reqwest::redirect::Policy::none())
-        .connect_timeout(CONNECT_TIMEOUT)
-        .pool_idle_timeout(IDLE_TIMEOUT)
-        .pool_max_idle_per_host(most_idle)
-        .user_agent(concat!("everbearer/", env!("CARGO_PKG_VERSION")));
-    // Without a rustls crypto provider, reqwest panics.
-    let built = caught(|| client.build()).ok_or_else(|| {
-        config(
-            "reqwest panicked while it set up the HTTP client; if the feature `rustls-no-provider` \
-             of reqwest is on, enable a TLS feature of reqwest, such as `rustls`, or install a \
-             process-wide rustls `CryptoProvider` before `AuthApi::new`, or pass a client with \
-             `AuthApiBuilder::http_client`",
-        )
-    })?;
-    built.map_err(|error| config("the HTTP client could not be set up").with_source(error))
 }
 
 fn config(text: &str) -> Error {

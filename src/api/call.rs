@@ -13,8 +13,8 @@ use reqwest::{Body, Method, Request, Url};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use super::AuthApi;
 use super::answer::{Answer, redirected};
+use super::connection::Connection;
 use crate::error::{Error, ErrorKind};
 use crate::secret::{BearerToken, Secret};
 
@@ -89,18 +89,18 @@ impl<'a> Call<'a> {
         self
     }
 
-    pub(super) async fn send(mut self, api: &AuthApi) -> Result<Answer<'a>, Error> {
-        if let Some(id) = &api.client_id {
+    pub(super) async fn send(mut self, connection: &Connection) -> Result<Answer<'a>, Error> {
+        if let Some(id) = &connection.client_id {
             self.headers.insert(CLIENT_ID, id.clone());
         }
-        let outcome = tokio::time::timeout(api.timeout, self.exchange(api)).await;
-        outcome.unwrap_or_else(|_| Err(self.timed_out(api.timeout)))
+        let outcome = tokio::time::timeout(connection.timeout, self.exchange(connection)).await;
+        outcome.unwrap_or_else(|_| Err(self.timed_out(connection.timeout)))
     }
 
-    async fn exchange(&self, api: &AuthApi) -> Result<Answer<'a>, Error> {
-        let mut outcome = api.http.execute(self.request()).await;
+    async fn exchange(&self, connection: &Connection) -> Result<Answer<'a>, Error> {
+        let mut outcome = connection.http.execute(self.request()).await;
         if self.is_repeatable && outcome.as_ref().is_err_and(is_broken_connection) {
-            outcome = api.repeating().execute(self.request()).await;
+            outcome = connection.repeating().execute(self.request()).await;
         }
         let mut response = outcome.map_err(|error| self.unreachable(error))?;
         if *response.url() != self.url {

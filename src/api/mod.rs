@@ -3,15 +3,13 @@
 mod answer;
 mod builder;
 mod call;
+mod connection;
 mod members;
 pub mod models;
 mod wire;
 
 use std::fmt;
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
-use http::HeaderValue;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::Url;
 
@@ -23,6 +21,7 @@ use crate::text::ECHO;
 use crate::token::{LONGEST_ID, LongTermToken, ShortTermToken, TokenRef};
 use answer::Answer;
 use call::{Authorization, Call};
+use connection::Connection;
 use models::{LongTokenRequest, LongTokenResponse, ShortTokenRequest, ShortTokenResponse};
 
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
@@ -69,11 +68,7 @@ const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
 pub struct AuthApi {
     base: Url,
     origin: Origin,
-    http: reqwest::Client,
-    /// See [`AuthApi::repeating`]. It is built when it is first needed.
-    repeating: Arc<OnceLock<reqwest::Client>>,
-    client_id: Option<HeaderValue>,
-    timeout: Duration,
+    connection: Connection,
 }
 
 impl AuthApi {
@@ -140,7 +135,7 @@ impl AuthApi {
             None => Authorization::None,
         })
         .hiding(secrets.into_iter().flatten())
-        .send(self)
+        .send(&self.connection)
         .await?
         .issued()?;
         let mut response: LongTokenResponse = answer.token()?;
@@ -178,7 +173,7 @@ impl AuthApi {
         if in_body.is_none() {
             call = call.authorized(Authorization::Bearer(long_token));
         }
-        let answer = call.send(self).await?.issued()?;
+        let answer = call.send(&self.connection).await?.issued()?;
         let mut response: ShortTokenResponse = answer.token()?;
         response.token_id = token_id(response.token_id, &answer);
         Ok(response)
@@ -220,7 +215,7 @@ impl AuthApi {
         )
         .authorized(Authorization::Bearer(authorization.into().token()))
         .repeatable()
-        .send(self)
+        .send(&self.connection)
         .await?;
         answer.revoked()
     }
@@ -243,8 +238,8 @@ impl fmt::Debug for AuthApi {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AuthApi")
             .field("base_url", &self.base_url())
-            .field("client_id", &self.client_id)
-            .field("timeout", &self.timeout)
+            .field("client_id", &self.connection.client_id)
+            .field("timeout", &self.connection.timeout)
             .finish_non_exhaustive()
     }
 }

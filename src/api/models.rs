@@ -290,7 +290,7 @@ impl<T: From<Issued>> TokenResponse<T> {
 fn unusable(error: Error) -> Error {
     Error::new(
         ErrorKind::Protocol,
-        "the auth server sent a token that is of no use",
+        "the auth server returned an invalid token",
     )
     .with_source(error)
 }

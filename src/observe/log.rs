@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use super::causes::Causes;
-use super::{Event, TARGET};
+use super::event::{Event, TARGET};
 use crate::error::ErrorKind;
 use crate::unwind::caught;
 

@@ -12,7 +12,8 @@ use metrics::{
     describe_histogram, gauge, histogram,
 };
 
-use super::{Event, State, Status};
+use super::event::Event;
+use super::status::{State, Status};
 use crate::error::{Error, ErrorKind};
 use crate::unwind::caught;
 

@@ -8,7 +8,8 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::{Event, Status};
+use super::event::Event;
+use super::status::Status;
 
 #[derive(Debug)]
 pub(crate) struct Metrics;

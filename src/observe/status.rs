@@ -8,7 +8,7 @@ use crate::error::Error;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Status {
-    /// In a word.
+    /// Summary of the provider's state.
     pub state: State,
     /// Grows with each token of this provider, of all its sets of scopes; 0 if this set had none
     /// yet.
@@ -48,7 +48,7 @@ pub struct LongTermStatus {
     pub last_error: Option<Error>,
 }
 
-/// A provider's state in a word.
+/// Summary of a provider's state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum State {
@@ -65,7 +65,7 @@ pub enum State {
     Refused,
     /// Tokens are being revoked.
     ShuttingDown,
-    /// It is over.
+    /// Shutdown has finished.
     ShutDown,
 }
 

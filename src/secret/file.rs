@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 #[cfg(unix)]
 use super::place;
-use crate::error::{Error, ErrorKind};
+use super::unread::Unread;
 
 /// What a file holds.
 pub(crate) struct Content {
@@ -18,59 +18,6 @@ pub(crate) struct Content {
     pub(crate) mode: u32,
     /// Whether users can read the file who are neither root nor the owner, nor in a group of this process.
     pub(crate) is_exposed: bool,
-}
-
-/// Why a file was not read.
-#[derive(Debug)]
-pub(crate) enum Unread {
-    Io(io::Error),
-    /// The file holds something else than a secret.
-    Unsuitable(String),
-    /// Another user can replace the file.
-    Replaceable(String),
-    /// The file changed while it was read.
-    Changing,
-}
-
-impl From<io::Error> for Unread {
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
-    }
-}
-
-impl Unread {
-    /// Returns the error for the file of this description. If the file cannot be read now, the error has the
-    /// kind `unreadable`. `instead` is how the file can be read without the checks.
-    pub(crate) fn into_error(
-        self,
-        what: &str,
-        path: &Path,
-        unreadable: ErrorKind,
-        instead: &str,
-    ) -> Error {
-        let kind = match &self {
-            Self::Unsuitable(_) => ErrorKind::Config,
-            Self::Io(_) | Self::Replaceable(_) | Self::Changing => unreadable,
-        };
-        let text = format!("{what} {} {}", path.display(), self.reason(instead));
-        match self {
-            Self::Io(error) => Error::new(kind, text).with_source(error),
-            _ => Error::new(kind, text),
-        }
-    }
-
-    /// Returns why the file was not read, after its name.
-    pub(crate) fn reason(&self, instead: &str) -> String {
-        match self {
-            Self::Io(_) => "cannot be read; check that it exists and who may read it".to_owned(),
-            Self::Unsuitable(why) => why.clone(),
-            Self::Replaceable(why) => format!(
-                "can be replaced by another user: {why}; where the file system has no modes, as under WSL, or \
-                 that user is trusted, {instead}"
-            ),
-            Self::Changing => "is being written to; try again".to_owned(),
-        }
-    }
 }
 
 /// Reads the file, which may hold `longest` bytes. With `checked`, refuses a file that another user can

@@ -3,6 +3,7 @@
 pub(crate) mod file;
 #[cfg(unix)]
 pub(crate) mod place;
+pub(crate) mod unread;
 
 use std::fmt;
 

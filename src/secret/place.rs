@@ -8,7 +8,7 @@ use std::path::{Component, Path, PathBuf};
 
 use rustix::process::{getegid, geteuid, getgroups};
 
-use super::file::Unread;
+use super::unread::Unread;
 
 /// How many symlinks a path may have, as on Linux.
 const MOST_LINKS: usize = 40;

@@ -1,5 +1,6 @@
 //! Where a long-term token survives a restart: one record, replaced as a whole.
 
+mod codec;
 #[cfg(all(unix, feature = "file-store"))]
 mod file;
 mod memory;

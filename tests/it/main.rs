@@ -10,6 +10,7 @@
 )]
 
 mod architecture;
+mod circles;
 mod support;
 
 mod answers;

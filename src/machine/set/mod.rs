@@ -1,6 +1,7 @@
 //! The rules for one set of scopes: when its token is exchanged, and what a failure means for the
 //! next attempt.
 
+mod accepted;
 mod brought;
 
 use std::time::Duration;
@@ -10,8 +11,8 @@ use super::input::{Demand, Failure, Generation, Window};
 use super::schedule::{self, Rest};
 use crate::clock::Moment;
 
-use brought::Upcoming;
-pub(crate) use brought::{Accepted, Brought};
+use accepted::Upcoming;
+pub(crate) use accepted::{Accepted, Brought};
 
 #[derive(Debug)]
 #[allow(

@@ -1,5 +1,6 @@
 //! A store in one file, which several processes may share.
 
+mod content;
 mod failure;
 mod lock;
 mod read;
@@ -25,6 +26,7 @@ use tokio::runtime::Handle;
 #[cfg(feature = "sealed")]
 pub use seal::SealingKey;
 
+use self::content::Content;
 use self::failure::{no_runtime, not_done};
 use self::seen::Seen;
 use self::token_file::TokenFile;
@@ -199,7 +201,10 @@ impl TokenStore for FileStore {
             observe::log_unwatched(self.file.path(), &error);
         }
         loop {
-            let Ok(change) = self.run(|file, kept| Ok(kept.seen.look(file))).await else {
+            let Ok(change) = self
+                .run(|file, kept| Ok(kept.seen.look(|| Content::from(&file.content()))))
+                .await
+            else {
                 // The runtime is going away, and this future with it.
                 return std::future::pending().await;
             };

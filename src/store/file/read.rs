@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::failure::{cannot_read, refused};
 use crate::error::Error;
-use crate::secret::file::{self, Content, Unread};
+use crate::secret::file::{self, Content};
+use crate::secret::unread::Unread;
 
 /// The most that a file may hold: 256 KiB.
 pub(super) const MOST: usize = 256 * 1024;

@@ -13,11 +13,12 @@ use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundK
 use ring::rand::{SecureRandom, SystemRandom};
 use zeroize::Zeroizing;
 
+use super::content::SEALED;
 use super::failure::{cannot_read, refused};
-use super::token_file::SEALED;
 use crate::error::{Error, ErrorKind};
 use crate::observe;
-use crate::secret::file::{self, Unread};
+use crate::secret::file;
+use crate::secret::unread::Unread;
 use crate::text::without_line_breaks;
 
 /// What follows [`SEALED`] in the format that this version of the crate writes.

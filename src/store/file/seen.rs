@@ -1,45 +1,8 @@
 //! What the store has seen of the file, so that it can tell another's change from its own.
 
-use std::hash::{BuildHasher, RandomState};
-use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::token_file::TokenFile;
-use crate::error::Error;
-use crate::secret::file;
-use crate::store::Version;
-
-/// Two keyed hashes of 64 bits: as good as one of 128. Versions are compared within one process
-/// only, so its own random keys will do; and since nobody knows them, a version says nothing about
-/// the content, which a plain digest would of a token that can be guessed.
-static KEYS: LazyLock<[RandomState; 2]> =
-    LazyLock::new(|| [RandomState::new(), RandomState::new()]);
-
-/// The version of this content.
-pub(super) fn version(content: &[u8]) -> Version {
-    let [high, low] = KEYS.each_ref().map(|key| key.hash_one(content));
-    Version::new(format!("{high:016x}{low:016x}"))
-}
-
-/// What is there.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Content {
-    Nothing,
-    Version(Version),
-    /// Something that is refused or cannot be read.
-    Unreadable,
-}
-
-type Read = Result<Option<file::Content>, Error>;
-
-impl From<&Read> for Content {
-    fn from(read: &Read) -> Self {
-        match read {
-            Ok(None) => Self::Nothing,
-            Ok(Some(content)) => Self::Version(version(&content.bytes)),
-            Err(_) => Self::Unreadable,
-        }
-    }
-}
+use super::content::Content;
 
 /// A difference to what was seen.
 pub(super) struct Change {
@@ -65,10 +28,10 @@ impl Seen {
         *self.content() = Some(content);
     }
 
-    /// Looks whether something else is there now. The first look only notes what is.
-    pub(super) fn look(&self, file: &TokenFile) -> Option<Change> {
+    /// Looks whether `read` finds something else now. The first look only notes what is.
+    pub(super) fn look(&self, read: impl FnOnce() -> Content) -> Option<Change> {
         let _turn = self.turn();
-        let to = Content::from(&file.content());
+        let to = read();
         let from = self.content().get_or_insert_with(|| to.clone()).clone();
         (from != to).then_some(Change { from, to })
     }
@@ -93,13 +56,7 @@ impl Seen {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn versions_tell_contents_apart() {
-        assert_eq!(version(b"lt_a"), version(b"lt_a"));
-        assert_ne!(version(b"lt_a"), version(b"lt_b"));
-        assert_ne!(version(b""), version(b"\0"));
-    }
+    use crate::store::file::content::version;
 
     #[test]
     fn a_change_is_told_once_and_not_after_a_load() {

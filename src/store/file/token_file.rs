@@ -5,20 +5,19 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
+use super::content::{Content, SEALED, is_own, version};
 use super::failure::{cannot_write, refused};
 use super::read::{MOST, cannot_use, check_own_mode, is_own_mode, read};
 use super::seal::{SealingKey, open, seal};
-use super::seen::{Content, Seen, version};
+use super::seen::Seen;
 use super::target::Target;
 use super::{lock, write};
 use crate::error::Error;
-use crate::secret::file::{Content as Read, Unread};
+use crate::secret::file::Content as Read;
+use crate::secret::unread::Unread;
 use crate::secret::{Secret, place};
 use crate::store::{Lease, Record, Stored, Version};
 use crate::text::without_line_breaks;
-
-/// How each sealed file begins, whatever its format.
-pub(super) const SEALED: &str = "everbearer-sealed-";
 
 /// What the file holds.
 #[derive(Default)]
@@ -158,12 +157,4 @@ impl TokenFile {
         };
         Ok(Zeroizing::new(content))
     }
-}
-
-/// Returns whether the store wrote this: a record, or a sealed one.
-fn is_own(content: &[u8]) -> bool {
-    let mark = "\u{feff}".as_bytes();
-    let content = content.strip_prefix(mark).unwrap_or(content);
-    let content = content.trim_ascii_start();
-    content.starts_with(b"{") || content.starts_with(SEALED.as_bytes())
 }

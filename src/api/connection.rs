@@ -1,0 +1,85 @@
+//! The HTTP clients of an [`AuthApi`](super::AuthApi), and what each call needs of it besides.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use http::HeaderValue;
+
+use crate::error::{Error, ErrorKind};
+use crate::origin::Origin;
+use crate::unwind::caught;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long an idle connection is kept: shorter than servers and middleboxes keep it, which may drop it
+/// silently, and long enough for the calls of one exchange or of a shutdown.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A clone shares the connections.
+#[derive(Clone)]
+pub(super) struct Connection {
+    pub(super) http: reqwest::Client,
+    /// See [`Connection::repeating`]. It is built when it is first needed.
+    repeating: Arc<OnceLock<reqwest::Client>>,
+    origin: Origin,
+    pub(super) client_id: Option<HeaderValue>,
+    pub(super) timeout: Duration,
+}
+
+impl Connection {
+    /// Uses this client, or else one of its own.
+    pub(super) fn new(
+        http: Option<reqwest::Client>,
+        origin: &Origin,
+        client_id: Option<HeaderValue>,
+        timeout: Duration,
+    ) -> Result<Self, Error> {
+        let (http, repeating) = match http {
+            Some(client) => (client.clone(), OnceLock::from(client)),
+            None => (own_client(origin, usize::MAX)?, OnceLock::new()),
+        };
+        Ok(Self {
+            http,
+            repeating: Arc::new(repeating),
+            origin: origin.clone(),
+            client_id,
+            timeout,
+        })
+    }
+
+    /// Returns the client for repeated calls: the user's, or else one that keeps no connections, so that
+    /// each call opens a new one.
+    pub(super) fn repeating(&self) -> &reqwest::Client {
+        self.repeating
+            .get_or_init(|| own_client(&self.origin, 0).unwrap_or_else(|_| self.http.clone()))
+    }
+}
+
+fn own_client(origin: &Origin, most_idle: usize) -> Result<reqwest::Client, Error> {
+    let client = reqwest::Client::builder();
+    // Plain http is not for a proxy that the environment names.
+    let client = if origin.is_encrypted() {
+        client
+    } else {
+        client.no_proxy()
+    };
+    let client = client
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(CONNECT_TIMEOUT)
+        .pool_idle_timeout(IDLE_TIMEOUT)
+        .pool_max_idle_per_host(most_idle)
+        .user_agent(concat!("everbearer/", env!("CARGO_PKG_VERSION")));
+    // Without a rustls crypto provider, reqwest panics.
+    let built = caught(|| client.build()).ok_or_else(|| {
+        config(
+            "reqwest panicked while it set up the HTTP client; if the feature `rustls-no-provider` \
+             of reqwest is on, enable a TLS feature of reqwest, such as `rustls`, or install a \
+             process-wide rustls `CryptoProvider` before `AuthApi::new`, or pass a client with \
+             `AuthApiBuilder::http_client`",
+        )
+    })?;
+    built.map_err(|error| config("the HTTP client could not be set up").with_source(error))
+}
+
+fn config(text: &str) -> Error {
+    Error::new(ErrorKind::Config, text)
+}
