@@ -1,14 +1,13 @@
 //! The example `daemon`, run as its users run it: as a process, with a config, files and signals.
-//!
-//! `cargo test` builds it beforehand; `cargo test --test it` alone does not.
 
 mod living;
 mod refusals;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
 
 use everbearer::testkit::AuthServer;
 use everbearer::{AuthApi, Grant, LongTermToken, TokenIssuer};
@@ -78,10 +77,7 @@ impl Daemon {
     }
 
     fn command(&self) -> Command {
-        let test = std::env::current_exe().unwrap();
-        let daemon = test.ancestors().nth(2).unwrap().join("examples/daemon");
-        assert!(daemon.exists(), "run `cargo build --example daemon` first");
-        let mut command = Command::new(daemon);
+        let mut command = Command::new(program());
         command
             .arg(self.path("daemon.toml"))
             .envs(self.env.iter().map(|(name, value)| (name, value)))
@@ -166,6 +162,24 @@ impl Daemon {
         child.kill().unwrap();
         panic!("it does not end: {}", self.read("err"));
     }
+}
+
+/// The example. `cargo test` has built it beforehand, and `cargo test --test it` has not.
+fn program() -> &'static Path {
+    static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
+        let test = std::env::current_exe().unwrap();
+        let program = test.ancestors().nth(2).unwrap().join("examples/daemon");
+        if !program.exists() {
+            let build = ["build", "--quiet", "--locked", "--example", "daemon"];
+            let built = Command::new(env!("CARGO"))
+                .args(build)
+                .current_dir(env!("CARGO_MANIFEST_DIR"))
+                .status();
+            assert!(built.unwrap().success(), "the example could not be built");
+        }
+        program
+    });
+    &PROGRAM
 }
 
 async fn long_term_token(server: &AuthServer) -> LongTermToken {
