@@ -186,7 +186,7 @@ fn check(places: &Places, config: &Config) -> Result<(), Failure> {
         )));
     }
     if config.auth.client_secret.is_some() && config.auth.client_id.is_none() {
-        let message = "it is of no use without auth.client_id: add the client's ID";
+        let message = "it needs auth.client_id: add the client's ID";
         return Err(places.failure("auth.client_secret", message));
     }
     for (key, time) in [

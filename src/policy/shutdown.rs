@@ -53,7 +53,7 @@ impl ShutdownPolicy {
 
     /// Whether the long-term token is revoked as well, after the short-term ones. Whoever starts
     /// the daemon again then needs another one, and so does everybody who shares the store: what it
-    /// holds is of no use any more. Default: false.
+    /// holds no longer works. Default: false.
     #[must_use]
     pub const fn revoke_long_term(mut self, revoke: bool) -> Self {
         self.revoke_long_term = revoke;

@@ -111,7 +111,7 @@ impl Shared {
         self.time.wall()
     }
 
-    /// Never held across an await, nor while a user's code runs.
+    /// The engine lock, which is never held across an await or while user code runs.
     pub(super) fn engine(&self) -> MutexGuard<'_, Engine> {
         self.engine.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -34,7 +34,7 @@ const SCHEME: &str = "Bearer ";
 pub struct Secret(Zeroizing<String>);
 
 impl Secret {
-    /// The text itself. Whoever calls this answers for where it goes.
+    /// Returns the text itself. Do not log or persist the returned value.
     pub fn expose(&self) -> &str {
         &self.0
     }

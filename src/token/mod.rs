@@ -85,7 +85,7 @@ impl LongTermToken {
         TokenBuilder::new(token)
     }
 
-    /// The secret itself. Whoever calls this answers for where it goes.
+    /// Returns the token itself. Do not log or persist the returned value.
     pub fn expose(&self) -> &str {
         self.0.bearer.expose()
     }
@@ -146,7 +146,7 @@ impl ShortTermToken {
         TokenBuilder::new(token)
     }
 
-    /// The token itself. Whoever calls this answers for where it goes.
+    /// Returns the token itself. Do not log or persist the returned value.
     pub fn expose(&self) -> &str {
         self.0.bearer.expose()
     }

@@ -194,7 +194,7 @@ impl Keeper {
             .filter(|given| !given.reads_like_any(refused))
     }
 
-    /// Has a token revoked that is of no use.
+    /// Schedules the revocation of a token that is not used any more.
     pub(super) async fn retire(&mut self, shared: &Shared, token: LongTermToken) {
         if let Some(mut record) = self.record.clone() {
             record
