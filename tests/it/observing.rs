@@ -243,13 +243,7 @@ fn compare_the_log_with_the_guide() {
 
 #[tokio::test]
 async fn v1_each_line_names_the_provider_and_the_root_cause_of_a_failure() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::DEBUG)
-        .with_ansi(false)
-        .with_writer(move || writer.clone());
-    let _logging = tracing::subscriber::set_default(subscriber.finish());
+    let (log, _logging) = Log::capture(tracing::Level::DEBUG);
     // A port at which nothing listens.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -277,12 +271,7 @@ async fn v1_causes_are_on_one_line_and_named_once() {
     #[error("the vault is sealed\nsince noon: {0}")]
     struct Sealed(#[source] std::io::Error);
 
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_ansi(false)
-        .with_writer(move || writer.clone());
-    let _logging = tracing::subscriber::set_default(subscriber.finish());
+    let (log, _logging) = Log::capture(tracing::Level::INFO);
     let issuer = ScriptedIssuer::new();
     let cause = Sealed(std::io::Error::other("no key"));
     issuer.otherwise(Answer::error(Error::transient(cause)));

@@ -337,12 +337,7 @@ async fn v2_a_scope_set_that_is_retired_in_an_outage_is_not_reminded_of() {
 /// Each line of the log has the level, the provider and the cause.
 #[tokio::test(start_paused = true)]
 async fn v2_an_outage_is_an_error_in_the_log() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_ansi(false)
-        .with_writer(move || writer.clone());
-    let _logging = tracing::subscriber::set_default(subscriber.finish());
+    let (log, _logging) = Log::capture(tracing::Level::INFO);
     let issuer = ScriptedIssuer::new();
     issuer.script([down(), down()]);
     let clock = ManualClock::new();

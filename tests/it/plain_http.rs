@@ -32,19 +32,9 @@ fn builder() -> TokenProviderBuilder {
     TokenProvider::builder(ScriptedIssuer::new(), long_term).name("billing")
 }
 
-fn log() -> (Log, tracing::subscriber::DefaultGuard) {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::WARN)
-        .with_ansi(false)
-        .with_writer(move || writer.clone());
-    (log, tracing::subscriber::set_default(subscriber.finish()))
-}
-
 #[tokio::test]
 async fn s13_a_token_goes_on_plain_http_to_the_host_that_was_named_and_to_no_other() {
-    let (log, _logging) = log();
+    let (log, _logging) = Log::capture(tracing::Level::WARN);
     let server = server(serde_json::json!({})).await;
     let port = server.address().port();
     let [named, other] = ["jobs.internal", "other.jobs.internal"];
@@ -128,7 +118,7 @@ fn s13_without_the_permission_the_error_names_it() {
 /// The permission for the auth server is not one for the token, nor the other way round.
 #[tokio::test]
 async fn s13_the_auth_server_and_the_token_have_permissions_of_their_own() {
-    let (log, _logging) = log();
+    let (log, _logging) = Log::capture(tracing::Level::WARN);
     let server = server(serde_json::json!({
         "token_type": "Bearer", "access_token": "a.b.c", "expires_in": 900
     }))

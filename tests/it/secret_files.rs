@@ -283,7 +283,7 @@ async fn s10_a_fifo_is_refused_at_once() {
 /// The mount of a Kubernetes secret: 0644 in a sticky directory of root, swapped by a symlink.
 #[tokio::test]
 async fn s10_a_kubernetes_secret_is_read_with_one_warning_also_after_it_was_swapped() {
-    let (log, _logging) = log();
+    let (log, _logging) = Log::capture(tracing::Level::INFO);
     let server = AuthServer::start().await.unwrap();
     let mount = tempfile::tempdir().unwrap();
     let publish = |version: &str, secret: &str| {
@@ -320,19 +320,9 @@ async fn s10_a_kubernetes_secret_is_read_with_one_warning_also_after_it_was_swap
     }
 }
 
-/// Logs what the provider and the readers log, as text.
-fn log() -> (Log, tracing::subscriber::DefaultGuard) {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_ansi(false)
-        .with_writer(move || writer.clone());
-    (log, tracing::subscriber::set_default(subscriber.finish()))
-}
-
 #[tokio::test]
 async fn s10_a_provider_warns_of_a_file_that_others_can_read_once() {
-    let (log, _logging) = log();
+    let (log, _logging) = Log::capture(tracing::Level::INFO);
     let files = Files::new().await;
     set_mode(&files.path("secret"), 0o644);
     let api = AuthApi::new(files.server.base_url()).unwrap();
@@ -353,7 +343,7 @@ async fn s10_a_provider_warns_of_a_file_that_others_can_read_once() {
 
 #[tokio::test]
 async fn s10_a_key_in_a_file_that_others_can_read_is_read_with_a_warning() {
-    let (log, _logging) = log();
+    let (log, _logging) = Log::capture(tracing::Level::INFO);
     let files = Files::new().await;
     for (mode, warnings) in [(0o600, 0), (0o400, 0), (0o440, 0), (0o644, 2)] {
         for name in ["key", "key.pem"] {
