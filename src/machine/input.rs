@@ -60,7 +60,7 @@ pub(crate) enum Input {
     Proving(bool),
     /// The long-term token was seen to.
     Attended,
-    /// Somebody else is seeing to it: look again then.
+    /// Another process holds the lease: look again then.
     AttendingDeferred { until: Moment },
     /// The long-term token could not be seen to, or the next one is no good.
     AttendingFailed {
@@ -72,7 +72,7 @@ pub(crate) enum Input {
     ShutDown { deadline: Moment },
     /// The revoking is done.
     Drained,
-    /// Nobody is left to use a token.
+    /// The last handle was dropped.
     Abandoned,
 }
 
@@ -103,7 +103,7 @@ pub(crate) enum Action {
     Publish(SetId),
     /// See to the long-term token, rotate it if it says so, and report how that ended.
     Attend { rotate: bool },
-    /// Nobody has used this scope set for long, and it is closed: revoke what it still has.
+    /// No caller has used this scope set for long, and it is closed: revoke what it still has.
     Retire(SetId),
     /// The grace of an evicted scope set is over: revoke its tokens.
     RevokeEvicted(SetId),

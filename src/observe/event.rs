@@ -115,7 +115,7 @@ pub enum Event {
         /// The generation that was refused.
         generation: u64,
     },
-    /// Nobody has used a set of scopes for long: its tokens are no longer refreshed, and are
+    /// No caller has used a scope set for long: its tokens are no longer refreshed, and are
     /// revoked.
     #[non_exhaustive]
     ScopesRetired {
@@ -129,7 +129,7 @@ pub enum Event {
         /// Its ID, if it is known.
         token_id: Option<String>,
     },
-    /// Somebody else has put another long-term token into the
+    /// Another process has put another long-term token into the
     /// [store](crate::TokenProviderBuilder::store), and it was taken up.
     #[non_exhaustive]
     LongTermReloaded {

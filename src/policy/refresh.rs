@@ -35,7 +35,7 @@ pub struct RefreshPolicy {
 
 impl Default for RefreshPolicy {
     /// Refresh at 75 % of the usable life, give or take 5 %; a margin of 5 s; 5 minutes of life
-    /// for a token whose end nobody states; 10 s between refreshes that a 401 asks for.
+    /// for a token without a stated end; 10 s between refreshes that a 401 asks for.
     fn default() -> Self {
         Self {
             fraction: 0.75,

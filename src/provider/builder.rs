@@ -160,7 +160,7 @@ impl TokenProviderBuilder {
 
     /// How the next long-term token is obtained when it is to be rotated. Default: by the grant
     /// of [`recover_with`](Self::recover_with); where that is a
-    /// [short-term token](Grant::bootstrap_token) that somebody lent, by
+    /// [short-term token](Grant::bootstrap_token) lent for the start, by
     /// [the provider's own](Grant::self_rotation).
     pub fn rotate_with(mut self, grant: Grant) -> Self {
         self.rotate_with = Some(grant);

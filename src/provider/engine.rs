@@ -37,7 +37,7 @@ pub(super) struct Engine {
     pub(super) verdict: Option<Verdict>,
     /// The long-term tokens beside the one in use: the next one, and those that are superseded.
     pub(super) beside: Vec<LongTermToken>,
-    /// The long-term tokens that were obtained here and that the store does not hold: nobody will
+    /// The long-term tokens that were obtained here and that the store does not hold: no other process will
     /// know of them.
     pub(super) unwritten: Vec<LongTermToken>,
     /// A long-term token that was handed in and is not written down yet.
@@ -59,7 +59,7 @@ pub(super) struct Engine {
     open: HashMap<SetId, Open>,
     /// The evicted scope sets, with their tokens to revoke.
     evicted: HashMap<SetId, Retired>,
-    /// Every scope set that somebody holds, open or not: there is never a second one for a set.
+    /// Every scope set that a handle holds, open or not. The same scopes never have a second one.
     known: HashMap<Arc<[String]>, Weak<ScopeSet>>,
     sets: u64,
 }
@@ -403,7 +403,7 @@ impl Engine {
         let machine = &self.machine;
         let open = self.open.iter().filter_map(|(&id, open)| {
             Some(Observed {
-                set: &open.set,
+                scope_set: &open.set,
                 health: machine.health(id, now)?,
                 attempts: open.attempts,
                 last_error: open.last_error.as_ref(),

@@ -40,7 +40,7 @@ struct Reminder {
 /// An open scope set at one moment.
 #[derive(Debug)]
 pub(super) struct Observed<'a> {
-    pub(super) set: &'a ScopeSet,
+    pub(super) scope_set: &'a ScopeSet,
     pub(super) health: Health,
     /// How many exchanges have ended.
     pub(super) attempts: u64,
@@ -59,7 +59,7 @@ impl Outages {
         // As long as exchanges succeed, there is nothing to compare.
         let is_in_outage = !self.began.is_empty();
         for set in open.filter(|set| is_in_outage || set.health.outage_at.is_some()) {
-            match self.began.entry(set.set.id) {
+            match self.began.entry(set.scope_set.id) {
                 Entry::Occupied(outage) if set.health.has_valid_token => {
                     events.push(outage.remove().ended(&set, now));
                 }
@@ -138,7 +138,7 @@ impl Outage {
 
     fn began(&self, set: &Observed<'_>) -> Event {
         Event::OutageBegan {
-            scopes: Arc::clone(&set.set.scopes),
+            scopes: Arc::clone(&set.scope_set.scopes),
             error: self.error.clone(),
             failures: set.health.failures,
         }
@@ -146,7 +146,7 @@ impl Outage {
 
     fn ended(&self, set: &Observed<'_>, now: Moment) -> Event {
         Event::OutageEnded {
-            scopes: Arc::clone(&set.set.scopes),
+            scopes: Arc::clone(&set.scope_set.scopes),
             attempts: set.attempts.saturating_sub(self.attempts_before),
             lasted: now.since(self.since),
         }

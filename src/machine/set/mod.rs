@@ -248,7 +248,7 @@ impl SetState {
         Some(wanted_at.max(earliest.unwrap_or(now)))
     }
 
-    /// When nobody will have used the scope set for so long that it is closed. Not before the next
+    /// When the scope set will have been unused for so long that it is closed. Not before the next
     /// attempt is due: a pause that the server asked for must not be forgotten.
     pub(super) fn idle_at(&self, policies: &Policies) -> Option<Moment> {
         let idle_at = self.idle_for(policies.scopes.idle_timeout)?;
