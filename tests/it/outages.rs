@@ -101,6 +101,32 @@ async fn v2_an_outage_is_told_when_the_token_ends_and_when_there_is_one_again() 
     assert!((20..200).contains(lasted), "{lasted}");
 }
 
+/// Between the server's pause and the heartbeat of the driver, nothing else wakes the driver then.
+#[tokio::test(start_paused = true)]
+async fn v2_an_outage_begins_at_the_very_end_of_the_token() {
+    let issuer = ScriptedIssuer::new();
+    issuer.script([Answer::token(secs(400))]);
+    let refusal = Error::terminal("locked out").with_retry_after(secs(1_000));
+    issuer.otherwise(Answer::error(refusal));
+    let clock = ManualClock::new();
+    let provider = builder(&issuer)
+        .clock(clock.clone())
+        .retry_policy(RetryPolicy::default().max_retry_after(secs(1_000)))
+        .build()
+        .unwrap();
+    provider.token().await.unwrap();
+    let mut subscription = provider.subscribe();
+    while !provider.status().usable_for.is_zero() {
+        pass(&clock, 1).await;
+    }
+    pass(&clock, 1).await;
+    let mut is_told = false;
+    while let Ok(Some(event)) = tokio::time::timeout(Duration::ZERO, subscription.next()).await {
+        is_told |= matches!(event, Event::OutageBegan { .. });
+    }
+    assert!(is_told);
+}
+
 #[tokio::test(start_paused = true)]
 async fn v2_reminders_come_at_growing_intervals_for_all_scope_sets_together() {
     let issuer = ScriptedIssuer::new();
