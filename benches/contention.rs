@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
-use everbearer::testkit::{Answer, ScriptedIssuer};
+use everbearer::testkit::{Reply, ScriptedIssuer};
 use everbearer::{LongTermToken, TokenProvider};
 use futures_util::FutureExt;
 use tokio::runtime::Runtime;
@@ -176,7 +176,7 @@ fn reject_of_one_token_by_many(bencher: Bencher, callers: usize) {
 
 fn cold(runtime: &Runtime) -> (ScriptedIssuer, TokenProvider) {
     let issuer = ScriptedIssuer::new();
-    issuer.otherwise(Answer::token(Duration::from_secs(900)).after(EXCHANGE_TAKES));
+    issuer.default_reply(Reply::token(Duration::from_secs(900)).after(EXCHANGE_TAKES));
     let long_term = LongTermToken::new("long-term").unwrap();
     let _entered = runtime.enter();
     let provider = TokenProvider::builder(issuer.clone(), long_term)

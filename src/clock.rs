@@ -4,7 +4,6 @@
 //! the machine sleeps. Wall time steps and drifts, so it is used for two things only: to show
 //! people when a token ends, and to read the dates that a server sends.
 
-use std::fmt;
 use std::ops::Add;
 use std::time::{Duration, SystemTime};
 
@@ -89,7 +88,7 @@ pub(crate) const TICK: Duration = Duration::from_millis(10);
 ///
 /// Every [`TokenProvider`](crate::TokenProvider) uses [`SystemClock`] unless its builder was given
 /// another one; `testkit::ManualClock` is one that a test can move.
-pub trait Clock: fmt::Debug + Send + Sync + 'static {
+pub trait Clock: Send + Sync + 'static {
     /// The present moment. It must never go back, and it must go on while the machine sleeps: a
     /// token ends whether or not anyone was awake.
     fn now(&self) -> Moment;

@@ -1,12 +1,16 @@
-// The README's code uses the middleware.
-#![cfg_attr(feature = "reqwest-middleware", doc = include_str!("../README.md"))]
+// The README's code uses AuthApi and the middleware.
 #![cfg_attr(
-    not(feature = "reqwest-middleware"),
+    all(feature = "auth-api", feature = "reqwest-middleware"),
+    doc = include_str!("../README.md")
+)]
+#![cfg_attr(
+    not(all(feature = "auth-api", feature = "reqwest-middleware")),
     doc = "everbearer keeps a bearer token fresh; see the README."
 )]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod api;
+#[cfg(feature = "auth-api")]
+mod auth_api;
 mod clock;
 mod error;
 pub mod guide;
@@ -18,31 +22,40 @@ mod origin;
 mod policy;
 mod provider;
 mod secret;
-mod secret_source;
 mod store;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 mod text;
 mod token;
 mod unwind;
+#[cfg(feature = "auth-api")]
+mod wire;
 
-pub use api::{AuthApi, AuthApiBuilder, models};
+/// The macro for implementations of this crate's traits.
+pub use async_trait::async_trait;
+#[cfg(feature = "auth-api")]
+pub use auth_api::{AuthApi, AuthApiBuilder, models};
 pub use clock::{Clock, Moment, SystemClock};
 pub use error::{Error, ErrorKind};
 #[cfg(feature = "assertion")]
 pub use issuer::SigningKey;
-pub use issuer::{AssertionSigner, Credential, ExchangeResponse, Grant, TokenIssuer};
+pub use issuer::{
+    AssertionSigner, Credential, ExchangeResponse, Grant, IssuerProfile, Needs, Proof, Revoked,
+    TokenIssuer,
+};
 #[cfg(feature = "reqwest-middleware")]
 pub use middleware::BearerMiddleware;
+pub use middleware::RequestRules;
+#[cfg(feature = "reqwest")]
 pub use middleware::{RequestBuilderExt, SendError};
 pub use observe::{Event, LongTermStatus, State, Status, Subscription};
 pub use origin::Origin;
 pub use policy::{RefreshPolicy, RetryPolicy, RotationPolicy, ScopePolicy, ShutdownPolicy};
 pub use provider::{
-    RevocationOutcome, ShutdownReport, TokenKind, TokenProvider, TokenProviderBuilder, TokenReport,
+    RequestToken, RevocationOutcome, ShutdownReport, TokenKind, TokenProvider,
+    TokenProviderBuilder, TokenReport,
 };
-pub use secret::Secret;
-pub use secret_source::SecretSource;
+pub use secret::{Secret, SecretSource};
 #[cfg(all(unix, feature = "file-store"))]
 pub use store::FileStore;
 #[cfg(all(unix, feature = "sealed"))]

@@ -1,9 +1,10 @@
 //! Where a token may go.
 
 use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-use reqwest::Url;
+use http::Uri;
 
 use crate::error::{Error, ErrorKind};
 
@@ -49,31 +50,71 @@ impl Scheme {
         }
     }
 
-    fn is_of(self, scheme: &str) -> bool {
+    const fn default_port(self) -> u16 {
         match self {
-            Self::Http => matches!(scheme, "http" | "ws"),
-            Self::Https => matches!(scheme, "https" | "wss"),
+            Self::Http => 80,
+            Self::Https => 443,
+        }
+    }
+
+    fn is_of(self, scheme: &str) -> bool {
+        let is = |name| scheme.eq_ignore_ascii_case(name);
+        match self {
+            Self::Http => is("http") || is("ws"),
+            Self::Https => is("https") || is("wss"),
         }
     }
 }
 
 impl Origin {
-    /// The origin of a URL.
+    /// Returns the origin of a URL.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`] if the URL is neither https nor loopback http nor http to a host for which that is
-    /// allowed, carries a user name or password, or has a wildcard for a host.
-    pub(crate) fn of(url: &Url, plain_http: &PlainHttp) -> Result<Self, Error> {
-        let host = url.host_str().unwrap_or_default();
-        let refuse = |why: &str| {
-            let scheme = url.scheme();
-            Err(Error::new(
-                ErrorKind::Config,
-                format!("a token cannot go to {scheme}://{host}: {why}"),
+    /// [`ErrorKind::Config`] if the text is not a URL, if its origin is not [allowed](Self::of), or if it holds
+    /// a user name or a password.
+    pub(crate) fn parse(url: &str, plain_http: &PlainHttp) -> Result<Self, Error> {
+        if !url.is_ascii() {
+            return Err(config(
+                "that URL holds a character that is not ASCII; write the host in punycode (xn--…)",
+            ));
+        }
+        // The error does not repeat the URL, which may hold a password.
+        let uri: Uri = url.parse().map_err(|error| {
+            config(format!(
+                "that is not a URL ({error}); it must look like https://api.example.com/v1"
             ))
+        })?;
+        let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
+            return Err(config(
+                "that is not a URL with a scheme and a host; it must look like https://api.example.com/v1",
+            ));
         };
-        let scheme = match url.scheme() {
+        let (scheme, host) = (&scheme.to_ascii_lowercase(), normalized(authority.host()));
+        if authority.as_str().contains('@') {
+            return Err(refused(
+                scheme,
+                &host,
+                "the URL holds a user name or a password; leave them out",
+            ));
+        }
+        Self::of(scheme, &host, authority.port_u16(), plain_http)
+    }
+
+    /// Returns the origin of these parts of a URL, whose host is in lower case.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`] if the scheme is neither https nor http to a loopback address nor http to a host
+    /// for which that is allowed, or if the host is not a host in full.
+    pub(crate) fn of(
+        scheme: &str,
+        host: &str,
+        port: Option<u16>,
+        plain_http: &PlainHttp,
+    ) -> Result<Self, Error> {
+        let refuse = |why: &str| Err(refused(scheme, host, why));
+        let scheme = match scheme {
             "https" | "wss" => Scheme::Https,
             "http" | "ws" if is_loopback(host) || plain_http.allows(host) => Scheme::Http,
             "http" | "ws" => {
@@ -84,23 +125,24 @@ impl Origin {
             }
             _ => return refuse("use an https URL"),
         };
-        if !url.username().is_empty() || url.password().is_some() {
-            return refuse("the URL holds a user name or a password; leave them out");
-        }
-        let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else {
+        if host.is_empty() {
             return refuse("the URL names no host");
-        };
+        }
         if host.contains('*') {
             return refuse("a host is named in full, without wildcards");
+        }
+        if is_odd_address(host) {
+            return refuse("an IPv4 address is written as four decimal numbers");
         }
         Ok(Self {
             scheme,
             host: host.to_owned(),
-            port,
+            port: port.unwrap_or(scheme.default_port()),
         })
     }
 
-    /// Whether what is sent there is https.
+    /// Returns whether what is sent there is encrypted.
+    #[cfg(feature = "auth-api")]
     pub(crate) const fn is_encrypted(&self) -> bool {
         matches!(self.scheme, Scheme::Https)
     }
@@ -112,14 +154,39 @@ impl Origin {
 
     /// Returns whether others on the way can read what is sent there.
     pub(crate) fn is_exposed(&self) -> bool {
-        !self.is_encrypted() && !is_loopback(&self.host)
+        matches!(self.scheme, Scheme::Http) && !is_loopback(&self.host)
     }
 
-    /// Whether the URL is of this origin.
-    pub(crate) fn covers(&self, url: &Url) -> bool {
-        self.scheme.is_of(url.scheme())
-            && url.host_str() == Some(&self.host)
-            && url.port_or_known_default() == Some(self.port)
+    /// Returns whether this URI is of this origin: the same scheme, host and port. The host is compared as text,
+    /// without regard to case.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use everbearer::Origin;
+    /// use http::Uri;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let origin: Origin = "https://api.example.com".parse()?;
+    /// assert!(origin.covers(&Uri::from_static("https://api.example.com:443/v1/jobs")));
+    /// assert!(!origin.covers(&Uri::from_static("https://api.example.com.evil.org/")));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn covers(&self, uri: &Uri) -> bool {
+        let (Some(scheme), Some(host)) = (uri.scheme_str(), uri.host()) else {
+            return false;
+        };
+        self.covers_parts(scheme, host, uri.port_u16())
+    }
+
+    /// Like [`covers`](Self::covers), for a URL of another type.
+    #[inline]
+    pub(crate) fn covers_parts(&self, scheme: &str, host: &str, port: Option<u16>) -> bool {
+        let is_same_host = host == self.host || host.eq_ignore_ascii_case(&self.host);
+        is_same_host
+            && self.scheme.is_of(scheme)
+            && port.unwrap_or(self.scheme.default_port()) == self.port
     }
 }
 
@@ -128,7 +195,7 @@ impl FromStr for Origin {
 
     /// Reads the origin of any URL; what follows the port is ignored.
     fn from_str(text: &str) -> Result<Self, Error> {
-        Self::of(&parse_url(text)?, &PlainHttp::default())
+        Self::parse(text, &PlainHttp::default())
     }
 }
 
@@ -160,17 +227,21 @@ impl PlainHttp {
     /// [`ErrorKind::Config`] if one is not.
     pub(crate) fn validate(&self) -> Result<(), Error> {
         for host in &self.hosts {
-            let url = Url::parse(&format!("http://{host}"));
-            let is_host = url.is_ok_and(|url| url.host_str() == Some(host));
-            if !is_host || host.contains('*') {
-                return Err(Error::new(
-                    ErrorKind::Config,
-                    format!(
-                        "{}: the argument is not a host; give it in full and in lower case, without a scheme, a port or a \
-                         path, such as `auth.internal`",
-                        self.method
-                    ),
-                ));
+            let uri = format!("http://{host}").parse::<Uri>();
+            let is_host =
+                uri.is_ok_and(|uri| uri.authority().is_some_and(|it| it.as_str() == host));
+            let is_in_full = normalized(host) == *host && !is_odd_address(host);
+            // A port follows the closing bracket of an IPv6 address.
+            let has_port = host
+                .rsplit(']')
+                .next()
+                .is_some_and(|rest| rest.contains(':'));
+            if !is_host || !is_in_full || has_port || host.contains(['*', '@']) {
+                return Err(config(format!(
+                    "{}: the argument is not a host; give it in full and in lower case, without a scheme, a port or a \
+                     path, such as `auth.internal`",
+                    self.method
+                )));
             }
         }
         Ok(())
@@ -194,14 +265,33 @@ impl fmt::Display for Origin {
     }
 }
 
-/// The URL, or an error that does not repeat it: it may hold a password.
-pub(crate) fn parse_url(text: &str) -> Result<Url, Error> {
-    Url::parse(text).map_err(|error| {
-        Error::new(
-            ErrorKind::Config,
-            format!("that is not a URL ({error}); it must look like https://api.example.com/v1"),
-        )
-    })
+fn config(text: impl Into<String>) -> Error {
+    Error::own(ErrorKind::Config, text)
+}
+
+fn refused(scheme: &str, host: &str, why: &str) -> Error {
+    config(format!("a token cannot go to {scheme}://{host}: {why}"))
+}
+
+/// Returns the host as HTTP clients have it: in lower case, an IPv6 address in its short form.
+fn normalized(host: &str) -> String {
+    let address = host.strip_prefix('[').and_then(|it| it.strip_suffix(']'));
+    match address.and_then(|it| it.parse::<Ipv6Addr>().ok()) {
+        Some(address) => format!("[{address}]"),
+        None => host.to_ascii_lowercase(),
+    }
+}
+
+/// Returns whether HTTP clients take this host for an IPv4 address although it is not written as one: `127.1`,
+/// `0x7f000001`.
+fn is_odd_address(host: &str) -> bool {
+    let last = host.trim_end_matches('.').rsplit('.').next();
+    let is_number = last.is_some_and(|last| {
+        let digits = last.strip_prefix("0x");
+        let is_hex = digits.is_some_and(|it| it.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        is_hex || !last.is_empty() && last.bytes().all(|byte| byte.is_ascii_digit())
+    });
+    is_number && host.parse::<Ipv4Addr>().is_err()
 }
 
 fn is_loopback(host: &str) -> bool {
@@ -232,6 +322,13 @@ mod tests {
             "ftp://localhost",
             "https://*.example.com",
             "file:///etc/passwd",
+            "https://127.1",
+            "https://0x7f000001",
+            "https://2130706433",
+            "https://bücher.example",
+            "https://",
+            "//api.example.com",
+            "/v1",
         ] {
             assert_eq!(
                 origin(refused).unwrap_err().kind(),
@@ -247,6 +344,8 @@ mod tests {
             "http://[::1]:8080",
             "wss://api.example.com",
             "ws://127.0.0.1:1",
+            "http://[0:0::1]",
+            "HTTPS://API.example.com",
         ] {
             assert!(origin(accepted).is_ok(), "{accepted}");
         }
@@ -274,6 +373,8 @@ mod tests {
             "user@auth",
             "auth?",
             "[fd00::7]:80",
+            "[fd00:0::7]",
+            "10.7",
             "au th",
         ] {
             let error = validated(host).unwrap_err();
@@ -289,7 +390,7 @@ mod tests {
     #[test]
     fn s3_scheme_host_and_port_must_all_be_the_same() {
         let ours = origin("https://api.example.com/v1").unwrap();
-        let covers = |text: &str| ours.covers(&Url::parse(text).unwrap());
+        let covers = |text: &str| ours.covers(&text.parse().unwrap());
         assert!(covers("https://api.example.com/other?x=1"));
         assert!(covers("https://API.example.com:443"));
         assert!(covers("wss://api.example.com/socket"));

@@ -12,7 +12,8 @@ use std::time::Duration;
 use allocation_counter::measure;
 use async_trait::async_trait;
 use everbearer::{
-    Error, ExchangeResponse, LongTermToken, ShortTermToken, TokenIssuer, TokenProvider, TokenRef,
+    Error, ExchangeResponse, LongTermToken, Revoked, ShortTermToken, TokenIssuer, TokenProvider,
+    TokenRef,
 };
 use futures_util::FutureExt;
 use http::Extensions;
@@ -25,13 +26,17 @@ struct Minting;
 
 #[async_trait]
 impl TokenIssuer for Minting {
-    async fn exchange(&self, _: &LongTermToken, _: &[String]) -> Result<ExchangeResponse, Error> {
+    async fn exchange(
+        &self,
+        _: Option<&LongTermToken>,
+        _: &[String],
+    ) -> Result<ExchangeResponse, Error> {
         let token = ShortTermToken::builder("a.b.c").expires_in(Duration::from_secs(3_600));
         token.build().map(ExchangeResponse::from)
     }
 
-    async fn revoke(&self, _: TokenRef<'_>) -> Result<(), Error> {
-        Ok(())
+    async fn revoke(&self, _: TokenRef<'_>, _: Option<TokenRef<'_>>) -> Result<Revoked, Error> {
+        Ok(Revoked::Gone)
     }
 }
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use everbearer::{
-    Error, ExchangeResponse, LongTermToken, ShortTermToken, TokenIssuer, TokenProvider, TokenRef,
+    Error, ExchangeResponse, LongTermToken, Revoked, ShortTermToken, TokenIssuer, TokenProvider,
+    TokenRef,
 };
 use tokio::runtime::Runtime;
 
@@ -27,7 +28,11 @@ pub(crate) struct Minting(AtomicU64);
 
 #[async_trait]
 impl TokenIssuer for Minting {
-    async fn exchange(&self, _: &LongTermToken, _: &[String]) -> Result<ExchangeResponse, Error> {
+    async fn exchange(
+        &self,
+        _: Option<&LongTermToken>,
+        _: &[String],
+    ) -> Result<ExchangeResponse, Error> {
         let number = self.0.fetch_add(1, Ordering::Relaxed);
         let mut jwt = jwt();
         jwt.replace_range(..20, &format!("{number:020}"));
@@ -35,8 +40,8 @@ impl TokenIssuer for Minting {
         token.build().map(ExchangeResponse::from)
     }
 
-    async fn revoke(&self, _: TokenRef<'_>) -> Result<(), Error> {
-        Ok(())
+    async fn revoke(&self, _: TokenRef<'_>, _: Option<TokenRef<'_>>) -> Result<Revoked, Error> {
+        Ok(Revoked::Gone)
     }
 }
 

@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use everbearer::{Error, ExchangeResponse, LongTermToken, ShortTermToken, TokenIssuer, TokenRef};
+use everbearer::{
+    Error, ExchangeResponse, LongTermToken, Revoked, ShortTermToken, TokenIssuer, TokenRef,
+};
 use tokio::sync::Semaphore;
 
 use crate::common::jwt;
@@ -28,7 +30,11 @@ impl Numbering {
 
 #[async_trait]
 impl TokenIssuer for Numbering {
-    async fn exchange(&self, _: &LongTermToken, _: &[String]) -> Result<ExchangeResponse, Error> {
+    async fn exchange(
+        &self,
+        _: Option<&LongTermToken>,
+        _: &[String],
+    ) -> Result<ExchangeResponse, Error> {
         if let Some(gate) = &self.gate
             && let Ok(permit) = gate.acquire().await
         {
@@ -41,7 +47,7 @@ impl TokenIssuer for Numbering {
         token.build().map(ExchangeResponse::from)
     }
 
-    async fn revoke(&self, _: TokenRef<'_>) -> Result<(), Error> {
-        Ok(())
+    async fn revoke(&self, _: TokenRef<'_>, _: Option<TokenRef<'_>>) -> Result<Revoked, Error> {
+        Ok(Revoked::Gone)
     }
 }

@@ -72,7 +72,9 @@ pub(crate) async fn live(behaviour: &Behaviour, kills: u32, seed: u64) -> Result
 /// What a person does once: obtains a token and puts it into the file.
 async fn begin(server: &AuthServer, path: &Path) -> Result<()> {
     let grant = Grant::client_secret(server.client_id(), server.client_secret());
-    let token = AuthApi::new(server.base_url())?.obtain(&grant).await?;
+    let token = AuthApi::new(server.base_url())?
+        .obtain(&grant, None)
+        .await?;
     let store = FileStore::new(path);
     let present = store
         .load()

@@ -71,7 +71,9 @@ async fn run(rotations: u64) -> Result<bool> {
     let directory = tempfile::tempdir()?;
     let path = directory.path().join("token");
     let grant = Grant::client_secret(server.client_id(), server.client_secret());
-    let token = AuthApi::new(server.base_url())?.obtain(&grant).await?;
+    let token = AuthApi::new(server.base_url())?
+        .obtain(&grant, None)
+        .await?;
     FileStore::new(&path)
         .store(&Record::from(token), None)
         .await?;

@@ -7,7 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use everbearer::testkit::AuthServer;
 use everbearer::{
-    AuthApi, Error, ExchangeResponse, Grant, LongTermToken, Origin, TokenIssuer, TokenRef,
+    AuthApi, Error, ExchangeResponse, Grant, IssuerProfile, LongTermToken, Revoked, ShortTermToken,
+    TokenIssuer, TokenRef,
 };
 
 use crate::fragile::Fragile;
@@ -47,7 +48,7 @@ impl Watched {
 impl TokenIssuer for Watched {
     async fn exchange(
         &self,
-        long_term: &LongTermToken,
+        long_term: Option<&LongTermToken>,
         scopes: &[String],
     ) -> Result<ExchangeResponse, Error> {
         let at_once = self.under_way.fetch_add(1, Ordering::SeqCst) + 1;
@@ -60,18 +61,26 @@ impl TokenIssuer for Watched {
         TokenIssuer::exchange(&self.api, long_term, scopes).await
     }
 
-    async fn revoke(&self, token: TokenRef<'_>) -> Result<(), Error> {
+    async fn revoke(
+        &self,
+        token: TokenRef<'_>,
+        authority: Option<TokenRef<'_>>,
+    ) -> Result<Revoked, Error> {
         Fragile::Issuer.call();
-        TokenIssuer::revoke(&self.api, token).await
+        TokenIssuer::revoke(&self.api, token, authority).await
     }
 
-    async fn obtain(&self, grant: &Grant) -> Result<LongTermToken, Error> {
+    async fn obtain(
+        &self,
+        grant: &Grant,
+        authority: Option<&ShortTermToken>,
+    ) -> Result<LongTermToken, Error> {
         Fragile::Issuer.call();
-        TokenIssuer::obtain(&self.api, grant).await
+        TokenIssuer::obtain(&self.api, grant, authority).await
     }
 
-    fn origin(&self) -> Option<Origin> {
-        TokenIssuer::origin(&self.api)
+    fn profile(&self) -> IssuerProfile {
+        self.api.profile()
     }
 }
 

@@ -17,7 +17,7 @@ pub enum ErrorKind {
     /// The auth server failed (5xx).
     Server,
     /// The auth server refuses the credential (401, 403, `invalid_grant` and its kin): trying
-    /// again with the same one is no use. Also what [`reject`](crate::TokenProvider::invalidate) says
+    /// again with the same one is no use. Also what [`invalidate`](crate::TokenProvider::invalidate) says
     /// of a token that was minted just now.
     Denied,
     /// The auth server refuses the request as such (400 and other 4xx, with a code), or answers a

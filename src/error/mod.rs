@@ -10,7 +10,11 @@ use std::time::Duration;
 
 pub use kind::ErrorKind;
 
+use crate::text::on_one_line;
 use crate::unwind::caught;
+
+/// The longest text of a user's error, in characters.
+const LONGEST_TEXT: usize = 16_384;
 
 /// Why no token is to be had, or why a call to the auth server failed.
 ///
@@ -39,7 +43,7 @@ pub struct Error {
 struct Inner {
     kind: ErrorKind,
     text: String,
-    /// What the auth server said.
+    /// What the auth server said, or the text of a user's error.
     message: Option<String>,
     status: Option<u16>,
     code: Option<String>,
@@ -58,6 +62,25 @@ impl Drop for Source {
 }
 
 impl Error {
+    /// Creates an error of any kind, for a [`TokenIssuer`](crate::TokenIssuer) or a
+    /// [`TokenStore`](crate::TokenStore) of your own. The kind decides what the provider does next
+    /// ([`is_retryable`](Self::is_retryable)). The text becomes one line of at most 16,384 characters; the provider
+    /// withholds it if it repeats a secret that the provider knows.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use everbearer::{Error, ErrorKind};
+    ///
+    /// let error = Error::new(ErrorKind::Server, "vault is sealed; unseal it").with_status(503);
+    /// assert!(error.is_retryable());
+    /// assert_eq!(error.to_string(), "vault is sealed; unseal it");
+    /// ```
+    pub fn new(kind: ErrorKind, text: impl Into<String>) -> Self {
+        // As a message, the text is searched for secrets.
+        Self::own(kind, "").with_message(on_one_line(&text.into(), LONGEST_TEXT))
+    }
+
     /// A failure of a user's own [`TokenIssuer`](crate::TokenIssuer) that may pass: the engine
     /// backs off and tries again.
     ///
@@ -131,6 +154,38 @@ impl Error {
         self
     }
 
+    /// Adds the cause, which [`source`](StdError::source) returns.
+    ///
+    /// The provider may drop `source` while it holds a lock, so a destructor of `source` must not call the
+    /// provider.
+    ///
+    /// ```
+    /// use everbearer::{Error, ErrorKind};
+    ///
+    /// let cause = std::io::Error::other("no route to host");
+    /// let error = Error::new(ErrorKind::Unreachable, "vault:8200").with_source(cause);
+    /// assert!(std::error::Error::source(&error).is_some());
+    /// ```
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Arc::make_mut(&mut self.inner).source = Some(Arc::new(Source(Some(source.into()))));
+        self
+    }
+
+    /// Says the HTTP status of the auth server's answer.
+    ///
+    /// ```
+    /// use everbearer::{Error, ErrorKind};
+    ///
+    /// let error = Error::new(ErrorKind::Denied, "the role does not exist").with_status(400);
+    /// assert_eq!(error.status(), Some(400));
+    /// ```
+    #[must_use]
+    pub fn with_status(mut self, status: u16) -> Self {
+        Arc::make_mut(&mut self.inner).status = Some(status);
+        self
+    }
+
     /// Says how long the server asks to wait.
     #[must_use]
     pub fn with_retry_after(mut self, pause: Duration) -> Self {
@@ -163,7 +218,8 @@ impl Error {
         self.inner.status
     }
 
-    pub(crate) fn new(kind: ErrorKind, text: impl Into<String>) -> Self {
+    /// Creates an error whose text this crate wrote, which repeats no secret.
+    pub(crate) fn own(kind: ErrorKind, text: impl Into<String>) -> Self {
         Self {
             inner: Arc::new(Inner {
                 kind,
@@ -190,20 +246,13 @@ impl Error {
         Self::new(ErrorKind::Store, format!("what is stored {how}"))
     }
 
-    pub(crate) fn with_source(
-        mut self,
-        source: impl Into<Box<dyn StdError + Send + Sync>>,
-    ) -> Self {
-        Arc::make_mut(&mut self.inner).source = Some(Arc::new(Source(Some(source.into()))));
-        self
-    }
-
     /// Adds what the auth server said: one line, cut to length.
     pub(crate) fn with_message(mut self, message: String) -> Self {
         Arc::make_mut(&mut self.inner).message = Some(message);
         self
     }
 
+    #[cfg(feature = "auth-api")]
     pub(crate) fn with_answer(mut self, status: u16, code: Option<String>) -> Self {
         let inner = Arc::make_mut(&mut self.inner);
         inner.status = Some(status);
@@ -214,10 +263,11 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.inner.text)?;
+        let text = &self.inner.text;
         match &self.inner.message {
-            Some(message) => write!(f, ": {message}"),
-            None => Ok(()),
+            Some(message) if text.is_empty() => f.write_str(message),
+            Some(message) => write!(f, "{text}: {message}"),
+            None => f.write_str(text),
         }
     }
 }

@@ -73,10 +73,9 @@ impl Causes {
             }
             // A user's code, which may panic.
             let texts = caught(|| {
-                let debug = format_args!("{present:?}");
                 [
                     on_one_line(&present, LONGEST_CAUSE + 1),
-                    on_one_line(&debug, LONGEST_CAUSE + 1),
+                    on_one_line(&format_args!("{present:?}"), LONGEST_CAUSE + 1),
                 ]
             });
             let [display, debug] = texts.unwrap_or_else(|| {
@@ -138,7 +137,7 @@ mod tests {
         #[error("the vault says no")]
         struct Cause(#[source] std::io::Error);
 
-        let new = |code: &str| Error::new(ErrorKind::Denied, format!("the server answers {code}"));
+        let new = |code: &str| Error::own(ErrorKind::Denied, format!("the server answers {code}"));
         for (error, shown) in [
             (
                 new("x").with_message("it is hunter2".to_owned()),

@@ -1,30 +1,31 @@
-//! What the engine asks of the outside, and what it starts from.
+//! The interface to an auth server, and what a provider starts from.
 
-mod auth_api;
+mod credential;
 mod grant;
-
-use std::fmt;
+mod profile;
 
 use async_trait::async_trait;
 
+pub use credential::Credential;
 #[cfg(feature = "assertion")]
 pub use grant::SigningKey;
-pub use grant::{AssertionSigner, Grant};
+pub use grant::{AssertionSigner, Grant, Proof};
+pub use profile::{IssuerProfile, Needs};
 
 use crate::error::{Error, ErrorKind};
-use crate::origin::Origin;
 use crate::token::{LongTermToken, ShortTermToken, TokenRef};
 
-/// Where tokens come from.
+/// An auth server: it issues and revokes tokens.
 ///
-/// [`AuthApi`](crate::AuthApi) is one. Implement it for a server that speaks another protocol.
+/// `AuthApi` (feature `auth-api`) implements it for the contract's server. Implement it for a server with
+/// another protocol.
 ///
-/// The engine never has two calls of [`exchange`](Self::exchange) for one set of scopes under way
-/// at once, and gives up on a call after [`RetryPolicy::exchange_timeout`] by dropping its future.
+/// The provider has at most one [`exchange`](Self::exchange) in flight for each scope set. It drops the future of
+/// a call that takes longer than [`RetryPolicy::exchange_timeout`]. A panic fails that one call.
 ///
-/// An error tells the engine what to do: after a [retryable](Error::is_retryable) one it backs
-/// off and tries again, after another one it stops until something changes. [`Error::transient`]
-/// and [`Error::terminal`] make the two kinds.
+/// The error decides what the provider does next: it backs off and retries after a
+/// [retryable](Error::is_retryable) error, and stops after another one until something changes.
+/// [`Error::transient`] and [`Error::terminal`] make the two kinds, and [`Error::new`] any other.
 ///
 /// [`RetryPolicy::exchange_timeout`]: crate::RetryPolicy::exchange_timeout
 ///
@@ -33,33 +34,39 @@ use crate::token::{LongTermToken, ShortTermToken, TokenRef};
 /// ```
 /// use std::time::Duration;
 /// use everbearer::{
-///     Error, ExchangeResponse, LongTermToken, ShortTermToken, TokenIssuer, TokenProvider, TokenRef,
+///     Error, ErrorKind, ExchangeResponse, LongTermToken, Revoked, ShortTermToken, TokenIssuer,
+///     TokenProvider, TokenRef, async_trait,
 /// };
 ///
-/// #[derive(Debug)]
 /// struct Vault;
 ///
-/// #[async_trait::async_trait]
+/// #[async_trait]
 /// impl TokenIssuer for Vault {
 ///     async fn exchange(
 ///         &self,
-///         long_term: &LongTermToken,
+///         long_term: Option<&LongTermToken>,
 ///         _scopes: &[String],
 ///     ) -> Result<ExchangeResponse, Error> {
-///         let answer = ask_the_vault(long_term.expose()).await.map_err(Error::transient)?;
+///         let secret = long_term
+///             .ok_or_else(|| Error::new(ErrorKind::Config, "Vault needs a long-term token"))?;
+///         let answer = ask_the_vault(secret.expose()).await.map_err(Error::transient)?;
 ///         let token = ShortTermToken::builder(&answer)
 ///             .expires_in(Duration::from_secs(600))
 ///             .build()?;
 ///         Ok(ExchangeResponse::from(token))
 ///     }
 ///
-///     async fn revoke(&self, token: TokenRef<'_>) -> Result<(), Error> {
+///     async fn revoke(
+///         &self,
+///         token: TokenRef<'_>,
+///         _authority: Option<TokenRef<'_>>,
+///     ) -> Result<Revoked, Error> {
 ///         match token {
 ///             TokenRef::ShortTerm(token) => {
-///                 revoke_at_the_vault(token.expose()).await.map_err(Error::transient)
+///                 revoke_at_the_vault(token.expose()).await.map_err(Error::transient)?;
+///                 Ok(Revoked::Gone)
 ///             }
-///             // `ShutdownReport::not_revoked` lists this token.
-///             _ => Err(Error::terminal("only an operator revokes this token")),
+///             _ => Ok(Revoked::Unsupported),
 ///         }
 ///     }
 /// }
@@ -74,82 +81,83 @@ use crate::token::{LongTermToken, ShortTermToken, TokenRef};
 /// # }
 /// ```
 #[async_trait]
-pub trait TokenIssuer: fmt::Debug + Send + Sync + 'static {
-    /// Exchanges the long-term token for a short-term one that is good for these scopes, or for
-    /// all that the long-term token grants if there are none.
+pub trait TokenIssuer: Send + Sync + 'static {
+    /// Exchanges the long-term token for a short-term one with these scopes, or with all scopes of the long-term
+    /// token if there are none. `long_term` is `None` exactly if [`profile`](Self::profile) says
+    /// [`Needs::Nothing`].
     ///
     /// # Errors
     ///
-    /// Whatever kept it from bringing a token.
+    /// Why there is no token.
+    ///
+    /// # Cancel safety
+    ///
+    /// The provider may drop the future at any await: after a timeout, or when its runtime shuts down.
     async fn exchange(
         &self,
-        long_term: &LongTermToken,
+        long_term: Option<&LongTermToken>,
         scopes: &[String],
     ) -> Result<ExchangeResponse, Error>;
 
-    /// Whether an exchange may put an end to the long-term token and bring
-    /// [another one](ExchangeResponse::replacing), as OAuth servers that rotate refresh tokens do
-    /// (RFC 9700, section 4.14.2). The engine then makes one exchange at a time, of all sets of
-    /// scopes and of all processes that share the store.
+    /// Revokes a token. The provider calls it for the tokens of an evicted scope set, for a long-term token that
+    /// was replaced, and at shutdown.
     ///
-    /// An answer that is lost costs the token, unless the server answers the same request once more:
-    /// configure [`recover_with`](crate::TokenProviderBuilder::recover_with).
-    fn replaces_long_term(&self) -> bool {
-        false
-    }
-
-    /// Revokes a token: when a set of scopes is retired, once, and at shutdown. That the token is
-    /// already gone is a success.
+    /// Without an `authority`, the token is revoked on its own authority, or on that of the client. If the server
+    /// refuses that ([`ErrorKind::Denied`]), the provider calls once more with the long-term token as the
+    /// `authority`, and calls with that first for later tokens.
     ///
     /// # Errors
     ///
-    /// Whatever kept the token alive. At shutdown it is called again after a
-    /// [retryable](Error::is_retryable) error, as long as the deadline allows.
-    async fn revoke(&self, token: TokenRef<'_>) -> Result<(), Error>;
+    /// Why the token may still be valid. At shutdown, the provider retries after a
+    /// [retryable](Error::is_retryable) error until the deadline.
+    async fn revoke(
+        &self,
+        token: TokenRef<'_>,
+        authority: Option<TokenRef<'_>>,
+    ) -> Result<Revoked, Error>;
 
-    /// Obtains a long-term token by a grant: at the start, for a rotation, or when the present one
-    /// is refused.
+    /// Obtains a long-term token by a grant: at the start, for a rotation, or when the present one is refused.
+    ///
+    /// `authority` is there if the provider rotates by [`Grant::self_rotation`]: the short-term token that
+    /// authorizes the request. The provider may call again with the same one, after a failure or a crash that left
+    /// the answer unknown.
     ///
     /// # Errors
     ///
-    /// Whatever kept it from bringing a token. An issuer that does not implement this refuses
-    /// every grant.
-    async fn obtain(&self, grant: &Grant) -> Result<LongTermToken, Error> {
-        let _ = grant;
-        Err(Error::new(
+    /// Why there is no token. By default, [`ErrorKind::Config`]: the issuer takes no grants.
+    async fn obtain(
+        &self,
+        grant: &Grant,
+        authority: Option<&ShortTermToken>,
+    ) -> Result<LongTermToken, Error> {
+        let _ = (grant, authority);
+        Err(Error::own(
             ErrorKind::Config,
             "this issuer takes no grants; start the provider from a long-term token",
         ))
     }
 
-    /// Obtains the next long-term token on the authority of a short-term one, for a provider that
-    /// rotates by [`Grant::self_rotation`]. It may be called again with the same short-term token
-    /// after a failure or a crash that left the answer unknown.
-    ///
-    /// # Errors
-    ///
-    /// Whatever kept it from bringing a token. An issuer that does not implement this cannot be
-    /// rotated in this way.
-    async fn rotate(
-        &self,
-        grant: &Grant,
-        authority: &ShortTermToken,
-    ) -> Result<LongTermToken, Error> {
-        let _ = (grant, authority);
-        Err(Error::new(
-            ErrorKind::Config,
-            "this issuer does not rotate by a short-term token; use another grant",
-        ))
-    }
-
-    /// The origin that tokens go to unless the provider was told others: usually the issuer's
-    /// own. Without one, a provider that was told none puts tokens on no request.
-    fn origin(&self) -> Option<Origin> {
-        None
+    /// Returns what is fixed about this issuer. The provider calls it once, when it is built.
+    fn profile(&self) -> IssuerProfile {
+        IssuerProfile::default()
     }
 }
 
-/// What an exchange brought.
+/// What became of a token that an issuer was to revoke.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Revoked {
+    /// The server no longer accepts the token: it was revoked now or before, or it has expired.
+    Gone,
+    /// The server does not say whether it still accepts the token. The provider does not try again, and the
+    /// shutdown report lists the token as [`Unknown`](crate::RevocationOutcome::Unknown).
+    Unknown,
+    /// The server cannot revoke tokens of this tier. The provider does not ask again for such tokens, and the
+    /// shutdown report lists them as [`Unsupported`](crate::RevocationOutcome::Unsupported).
+    Unsupported,
+}
+
+/// What an exchange returned.
 ///
 /// # Examples
 ///
@@ -169,8 +177,8 @@ pub struct ExchangeResponse {
 }
 
 impl ExchangeResponse {
-    /// The same, with the long-term token that takes the place of the one that was exchanged. It
-    /// is stored durably before the short-term token is used.
+    /// Adds the long-term token that replaces the exchanged one. The provider stores it durably before it uses the
+    /// short-term token.
     #[must_use]
     pub fn replacing(mut self, replacement: LongTermToken) -> Self {
         self.replacement = Some(replacement);
@@ -184,30 +192,5 @@ impl From<ShortTermToken> for ExchangeResponse {
             token,
             replacement: None,
         }
-    }
-}
-
-/// What a provider starts from.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum Credential {
-    /// A long-term token that somebody obtained.
-    LongTerm(LongTermToken),
-    /// A way to obtain one, used at the start, and again when the server refuses the one obtained
-    /// ([`Error::with_code`] says what counts as that).
-    Grant(Grant),
-    /// What the [store](crate::TokenProviderBuilder::store) holds.
-    Stored,
-}
-
-impl From<LongTermToken> for Credential {
-    fn from(token: LongTermToken) -> Self {
-        Self::LongTerm(token)
-    }
-}
-
-impl From<Grant> for Credential {
-    fn from(grant: Grant) -> Self {
-        Self::Grant(grant)
     }
 }

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::clock::Moment;
-use crate::policy::{RefreshPolicy, RetryPolicy, RotationPolicy, ScopePolicy};
+use crate::policy::Policies;
 
 pub(crate) use input::{Action, Demand, Failure, Generation, Input, SetId, Window};
 pub(crate) use schedule::retry_delay;
@@ -40,14 +40,6 @@ pub(crate) struct Machine {
     evicted: BTreeMap<SetId, Moment>,
     rotation: Rotation,
     last_generation: Generation,
-}
-
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Policies {
-    pub(crate) refresh: RefreshPolicy,
-    pub(crate) retry: RetryPolicy,
-    pub(crate) scopes: ScopePolicy,
-    pub(crate) rotation: RotationPolicy,
 }
 
 /// What decides whether a scope set is in an outage.

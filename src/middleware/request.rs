@@ -5,7 +5,8 @@ use std::future::Future;
 use reqwest::{RequestBuilder, Response};
 
 use super::NOT_SENT;
-use super::rules::{self, After, Rules, Want};
+use super::rules::Want;
+use super::sending::{self, After};
 use crate::error::Error;
 use crate::provider::TokenProvider;
 
@@ -66,23 +67,23 @@ impl RequestBuilderExt for RequestBuilder {
     async fn send_with(self, provider: &TokenProvider) -> Result<Response, SendError> {
         let (client, request) = self.build_split();
         let mut request = request?;
-        let rules = Rules::of(provider);
-        let origin = match rules.want(provider, &request) {
+        let rules = provider.request_rules();
+        let origin = match sending::want(&rules, &request) {
             Want::Token(origin) => origin,
             Want::Nothing => return Ok(client.execute(request).await?),
-            Want::Origin => {
+            Want::Uncovered => {
                 let response = client.execute(request).await?;
-                rules::note_if_refused(provider, &response);
+                sending::note_if_refused(&rules, &response);
                 return Ok(response);
             }
         };
-        let sent = rules.prepare(provider, &mut request, origin).await;
+        let sent = sending::prepare(&rules, &mut request, origin, true, None).await;
         let sent = sent.map_err(SendError::Token)?;
         let response = client.execute(request).await?;
-        if !rules.is_refusal(&sent, &response) {
+        if !sending::is_refusal(&rules, &sent, &response) {
             return Ok(response);
         }
-        match Box::pin(rules::after_refusal(provider, sent, response)).await {
+        match Box::pin(sending::after_refusal(&rules, sent, response)).await {
             After::Resend(request) => Ok(client.execute(request).await?),
             After::Return(refusal) => Ok(refusal),
         }

@@ -10,7 +10,8 @@ use reqwest::{Request, Response};
 use reqwest_middleware::{Middleware, Next};
 
 use super::NOT_SENT;
-use super::rules::{self, After, Rules, Sent, Want};
+use super::rules::{RequestRules, Want};
+use super::sending::{self, After, Sent};
 use crate::error::Error;
 use crate::observe;
 use crate::provider::TokenProvider;
@@ -83,8 +84,9 @@ use crate::provider::TokenProvider;
 /// ```
 #[derive(Clone)]
 pub struct BearerMiddleware {
-    provider: TokenProvider,
-    rules: Rules,
+    rules: RequestRules,
+    resend: bool,
+    timeout: Option<Duration>,
 }
 
 impl TokenProvider {
@@ -94,8 +96,9 @@ impl TokenProvider {
             observe::log_no_origin(self.name());
         }
         BearerMiddleware {
-            rules: Rules::of(self),
-            provider: self.clone(),
+            rules: self.request_rules(),
+            resend: true,
+            timeout: None,
         }
     }
 }
@@ -104,8 +107,8 @@ impl BearerMiddleware {
     /// Whether an `Authorization` header that the request has already is replaced.
     /// Default: false.
     #[must_use]
-    pub const fn overwrite(mut self, overwrite: bool) -> Self {
-        self.rules.overwrite = overwrite;
+    pub fn overwrite(mut self, overwrite: bool) -> Self {
+        self.rules = self.rules.overwrite(overwrite);
         self
     }
 
@@ -124,7 +127,7 @@ impl BearerMiddleware {
     /// ```
     #[must_use]
     pub const fn resend(mut self, resend: bool) -> Self {
-        self.rules.resend = resend;
+        self.resend = resend;
         self
     }
 
@@ -143,7 +146,7 @@ impl BearerMiddleware {
     /// ```
     #[must_use]
     pub const fn timeout(mut self, timeout: Duration) -> Self {
-        self.rules.timeout = Some(timeout);
+        self.timeout = Some(timeout);
         self
     }
 
@@ -159,10 +162,7 @@ impl BearerMiddleware {
         mut self,
         origins: impl IntoIterator<Item = S>,
     ) -> Result<Self, Error> {
-        self.rules.origins = origins
-            .into_iter()
-            .map(|origin| self.provider.allowed_origin(origin.as_ref()))
-            .collect::<Result<_, Error>>()?;
+        self.rules = self.rules.origins(origins)?;
         Ok(self)
     }
 }
@@ -184,22 +184,23 @@ impl Middleware for BearerMiddleware {
         'life1: 'async_trait,
         'life2: 'async_trait,
     {
-        let origin = match self.rules.want(&self.provider, &request) {
+        let origin = match sending::want(&self.rules, &request) {
             Want::Token(origin) => origin,
             Want::Nothing => return next.run(request, extensions),
-            Want::Origin => {
+            Want::Uncovered => {
                 return Box::pin(async move {
                     let response = next.run(request, extensions).await?;
-                    rules::note_if_refused(&self.provider, &response);
+                    sending::note_if_refused(&self.rules, &response);
                     Ok(response)
                 });
             }
         };
         Box::pin(async move {
-            let sent = self.rules.prepare(&self.provider, &mut request, origin);
+            let sent =
+                sending::prepare(&self.rules, &mut request, origin, self.resend, self.timeout);
             let sent = sent.await.map_err(no_token)?;
             let response = next.clone().run(request, extensions).await?;
-            if self.rules.is_refusal(&sent, &response) {
+            if sending::is_refusal(&self.rules, &sent, &response) {
                 return Box::pin(self.after_refusal(response, sent, extensions, next)).await;
             }
             Ok(response)
@@ -215,7 +216,7 @@ impl BearerMiddleware {
         extensions: &mut Extensions,
         next: Next<'_>,
     ) -> reqwest_middleware::Result<Response> {
-        match rules::after_refusal(&self.provider, sent, refusal).await {
+        match sending::after_refusal(&self.rules, sent, refusal).await {
             After::Resend(request) => next.run(request, extensions).await,
             After::Return(refusal) => Ok(refusal),
         }
@@ -231,8 +232,9 @@ fn no_token(error: Error) -> reqwest_middleware::Error {
 impl fmt::Debug for BearerMiddleware {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BearerMiddleware")
-            .field("provider", &self.provider)
             .field("rules", &self.rules)
+            .field("resend", &self.resend)
+            .field("timeout", &self.timeout)
             .finish()
     }
 }

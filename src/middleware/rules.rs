@@ -1,134 +1,299 @@
-//! Which requests are given a token, whose header wins, and what happens after a refusal.
+//! Which requests are given a token, whose header wins, and what happens after a refusal. For any HTTP client.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{AUTHORIZATION, HeaderValue, WWW_AUTHENTICATE};
-use http::{HeaderMap, StatusCode};
-use reqwest::{Request, Response, Url};
+use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
+use http::{HeaderMap, StatusCode, Uri};
 
 use super::challenge::has_param;
-use super::refusal::Refusal;
 use crate::clock::Moment;
 use crate::error::{Error, ErrorKind};
-use crate::machine::Generation;
 use crate::origin::Origin;
-use crate::provider::{Replacement, TokenProvider};
+use crate::provider::{Replacement, RequestToken, TokenProvider};
 
 /// How long the refusal of a request that is not sent again is held back for the newer token.
 const HOLD: Duration = Duration::from_secs(5);
 
-#[derive(Clone, Debug)]
-pub(super) struct Rules {
-    pub(super) origins: Arc<[Origin]>,
-    pub(super) refusals: Arc<[StatusCode]>,
-    pub(super) overwrite: bool,
-    pub(super) resend: bool,
-    pub(super) timeout: Option<Duration>,
+/// The rules of `BearerMiddleware`, for an adapter of another HTTP client: which requests are given the token, and
+/// what happens after a refusal. The types are those of the crate [`http`].
+///
+/// An adapter asks [`wants_token`](Self::wants_token) before it sends a request, waits for a
+/// [`token`](Self::token), and after an answer that [`is_refusal`](Self::is_refusal) sends the request once more with
+/// a [`newer_token`](Self::newer_token). It should read the refusal's body first, up to a limit, since that frees the
+/// connection.
+///
+/// # Examples
+///
+/// An adapter for a client whose requests and responses are those of the crate [`http`]:
+///
+/// ```
+/// use everbearer::{Error, RequestRules};
+/// use http::header::AUTHORIZATION;
+/// use http::{Request, Response};
+///
+/// async fn send(rules: &RequestRules, mut request: Request<String>) -> Result<Response<String>, Error> {
+///     let (uri, headers) = (request.uri().clone(), request.headers());
+///     if !rules.wants_token(&uri, headers) {
+///         return Ok(client_send(request).await);
+///     }
+///     let token = rules.token(None).await?;
+///     let mut again = request.clone();
+///     request.headers_mut().insert(AUTHORIZATION, token.header().clone());
+///     let response = client_send(request).await;
+///     if !rules.is_refusal(&uri, response.status(), response.headers()) {
+///         return Ok(response);
+///     }
+///     match rules.newer_token(&token, None).await {
+///         Some(newer) => {
+///             again.headers_mut().insert(AUTHORIZATION, newer.header().clone());
+///             Ok(client_send(again).await)
+///         }
+///         None => Ok(response),
+///     }
+/// }
+/// # async fn client_send(request: Request<String>) -> Response<String> {
+/// #     let is_first = request.headers()[AUTHORIZATION] == "Bearer token-1";
+/// #     Response::builder().status(if is_first { 401 } else { 200 }).body(String::new()).unwrap()
+/// # }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # use everbearer::testkit::{Reply, ScriptedIssuer};
+/// # use everbearer::{LongTermToken, TokenProvider};
+/// # let issuer = ScriptedIssuer::new();
+/// let provider = TokenProvider::builder(issuer, LongTermToken::new("secret")?)
+///     .origins(["https://api.example.com"])
+///     .build()?;
+/// let request = Request::get("https://api.example.com/v1/jobs").body(String::new())?;
+/// assert_eq!(send(&provider.request_rules(), request).await?.status(), 200);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct RequestRules {
+    pub(super) provider: TokenProvider,
+    origins: Arc<[Origin]>,
+    refusals: Arc<[StatusCode]>,
+    overwrite: bool,
 }
 
-/// A request that was prepared for sending.
-pub(super) struct Sent {
-    generation: Generation,
-    /// Which of the origins covers the request.
-    origin: usize,
-    /// The same request without the token, if it can be sent again.
-    again: Option<Request>,
-    deadline: Option<Moment>,
-}
-
-/// What the middleware adds to a request.
+/// What a request is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Want {
-    /// A token for this one of the origins.
+    /// A token, for this one of the origins.
     Token(usize),
     /// No token, because no origin covers the request.
-    Origin,
+    Uncovered,
     /// Nothing, because it has an `Authorization` header or is part of an exchange.
     Nothing,
 }
 
-/// What to do after a refusal.
-pub(super) enum After {
-    Resend(Request),
-    Return(Response),
+/// The parts of a URL that make an origin.
+#[derive(Clone, Copy)]
+pub(super) struct Target<'a> {
+    pub(super) scheme: &'a str,
+    pub(super) host: &'a str,
+    pub(super) port: Option<u16>,
 }
 
-impl Rules {
-    pub(super) fn of(provider: &TokenProvider) -> Self {
+impl<'a> Target<'a> {
+    fn of(uri: &'a Uri) -> Self {
         Self {
-            origins: provider.shared_origins(),
-            refusals: provider.shared_refusals(),
-            overwrite: false,
-            resend: true,
-            timeout: None,
+            scheme: uri.scheme_str().unwrap_or_default(),
+            host: uri.host().unwrap_or_default(),
+            port: uri.port_u16(),
         }
     }
+}
 
-    /// Returns what the request is to be given.
+impl fmt::Display for Target<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}", self.scheme, self.host)?;
+        match self.port {
+            Some(port) => write!(f, ":{port}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl TokenProvider {
+    /// Returns the rules for an adapter of an HTTP client that this crate has no adapter for.
+    ///
+    /// ```
+    /// # fn example(provider: &everbearer::TokenProvider) {
+    /// let rules = provider.request_rules();
+    /// # }
+    /// ```
+    pub fn request_rules(&self) -> RequestRules {
+        RequestRules {
+            provider: self.clone(),
+            origins: self.shared_origins(),
+            refusals: self.shared_refusals(),
+            overwrite: false,
+        }
+    }
+}
+
+impl RequestRules {
+    /// Sets whether a request that has an `Authorization` header already is given the token all the same.
+    /// Default: false.
+    ///
+    /// ```
+    /// # fn example(provider: &everbearer::TokenProvider) {
+    /// let rules = provider.request_rules().overwrite(true);
+    /// # }
+    /// ```
+    #[must_use]
+    pub const fn overwrite(mut self, overwrite: bool) -> Self {
+        self.overwrite = overwrite;
+        self
+    }
+
+    /// Sets the origins whose requests are given the token, in place of the provider's.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`] if one is neither https nor http to a loopback address or to a host that
+    /// [`TokenProviderBuilder::allow_plain_http_to`](crate::TokenProviderBuilder::allow_plain_http_to) names.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn example(provider: &everbearer::TokenProvider) -> Result<(), everbearer::Error> {
+    /// let rules = provider.request_rules().origins(["https://jobs.example.com"])?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn origins<S: AsRef<str>>(
+        mut self,
+        origins: impl IntoIterator<Item = S>,
+    ) -> Result<Self, Error> {
+        self.origins = origins
+            .into_iter()
+            .map(|origin| self.provider.allowed_origin(origin.as_ref()))
+            .collect::<Result<_, Error>>()?;
+        Ok(self)
+    }
+
+    /// Returns whether a request to this URI with these headers is given the token: if one of the origins covers
+    /// the URI, and the request has no `Authorization` header of its own and is not part of an exchange. The provider
+    /// logs each origin that is not covered once.
+    pub fn wants_token(&self, uri: &Uri, headers: &HeaderMap) -> bool {
+        matches!(self.want(Target::of(uri), headers), Want::Token(_))
+    }
+
+    /// Returns a token for a request: at once if there is a good one, or else after the exchange that brings it.
+    /// `limit` bounds the wait: what is left of the request's own timeout.
+    ///
+    /// # Errors
+    ///
+    /// As [`TokenProvider::token`]; and [`ErrorKind::WaitTimeout`] after `limit`.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future ends the wait and nothing else: the exchange goes on.
+    pub async fn token(&self, limit: Option<Duration>) -> Result<RequestToken, Error> {
+        self.token_before(self.deadline(limit)).await
+    }
+
+    /// Returns whether an answer to a request with a token says that the server does not accept the token. `uri` is
+    /// the one that answered. If the client followed a redirect to another origin and removed the token, do not ask.
+    ///
+    /// A status of [`refusal_statuses`](crate::TokenProviderBuilder::refusal_statuses) is a refusal, as is
+    /// `error="invalid_token"` with a 401 or 403; `error="insufficient_scope"` is none (RFC 6750, section 3.1).
+    ///
+    /// For a URI that no origin covers it returns false; the provider logs the first 401 of each such origin.
+    pub fn is_refusal(&self, uri: &Uri, status: StatusCode, headers: &HeaderMap) -> bool {
+        let target = Target::of(uri);
+        let is_covered = self.covering(target).is_some();
+        if !is_covered {
+            self.note_if_refused(target, status);
+        }
+        is_covered && self.refuses_token(status, headers)
+    }
+
+    /// Reports that the server refused this token, and waits for a newer one, with which the request is to be sent
+    /// once more. `limit` bounds the wait: what is left of the request's own timeout.
+    ///
+    /// Returns `None` if there is no newer token. Return the refusal to the caller then: it says more than the
+    /// provider's error.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future ends the wait and nothing else: the exchange goes on.
+    pub async fn newer_token(
+        &self,
+        refused: &RequestToken,
+        limit: Option<Duration>,
+    ) -> Option<RequestToken> {
+        let newer = self.newer_before(refused, true, self.deadline(limit)).await;
+        if newer.is_some() {
+            self.provider.note_resend();
+        }
+        newer
+    }
+
+    /// Reports that the server refused this token, for a request that is not sent again, and waits until a newer
+    /// token is there, for 5 s or `limit` at most. Return the refusal after that, so that the caller's next attempt
+    /// uses the newer token.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future ends the wait and nothing else: the exchange goes on.
+    pub async fn report_refusal(&self, refused: &RequestToken, limit: Option<Duration>) {
+        self.newer_before(refused, false, self.deadline(limit))
+            .await;
+    }
+
+    fn deadline(&self, limit: Option<Duration>) -> Option<Moment> {
+        limit.map(|limit| self.provider.now() + limit)
+    }
+
     #[inline]
-    pub(super) fn want(&self, provider: &TokenProvider, request: &Request) -> Want {
-        let has_own = request.headers().contains_key(AUTHORIZATION);
-        let covers = |origin: &Origin| origin.covers(request.url());
-        let Some(origin) = self.origins.iter().position(covers) else {
-            if has_own || provider.is_exchanging_here() {
+    pub(super) fn want(&self, target: Target<'_>, headers: &HeaderMap) -> Want {
+        let has_own = headers.contains_key(AUTHORIZATION);
+        let Some(origin) = self.covering(target) else {
+            if has_own || self.provider.is_exchanging_here() {
                 return Want::Nothing;
             }
-            provider.note_uncovered(&request.url().origin().ascii_serialization());
-            return Want::Origin;
+            self.provider.note_uncovered(&target.to_string());
+            return Want::Uncovered;
         };
-        if has_own && !self.overwrite || provider.is_exchanging_here() {
+        if has_own && !self.overwrite || self.provider.is_exchanging_here() {
             return Want::Nothing;
         }
         Want::Token(origin)
     }
 
-    /// Puts the token on the request. Rarely polled futures are boxed to keep each request's future small.
     #[inline]
-    pub(super) async fn prepare(
-        &self,
-        provider: &TokenProvider,
-        request: &mut Request,
-        origin: usize,
-    ) -> Result<Sent, Error> {
-        let limit = request.timeout().copied().or(self.timeout);
-        let deadline = limit.map(|limit| provider.now() + limit);
-        let (header, generation) = if let Some(header) = provider.header_at_once() {
-            header
-        } else {
-            Box::pin(wait_for_header(provider, Generation(0), deadline)).await?
-        };
-        if let Some(deadline) = deadline {
-            bound(provider, request, deadline);
-        }
-        // The copy is the larger part of what all this costs.
-        let again = if self.resend {
-            request.try_clone()
-        } else {
-            None
-        };
-        request.headers_mut().insert(AUTHORIZATION, header);
-        Ok(Sent {
-            generation,
-            origin,
-            again,
-            deadline,
-        })
+    fn covering(&self, target: Target<'_>) -> Option<usize> {
+        let covers = |origin: &Origin| covers(origin, target);
+        self.origins.iter().position(covers)
     }
 
-    /// Returns whether the response says that the token was not accepted. reqwest removes the token from a
-    /// redirect to another origin.
+    /// Returns whether this one of the origins covers the target.
+    #[cfg(feature = "reqwest")]
     #[inline]
-    pub(super) fn is_refusal(&self, sent: &Sent, response: &Response) -> bool {
-        let status = response.status();
-        let origin = self.origins.get(sent.origin);
-        status.is_client_error()
-            && origin.is_some_and(|origin| origin.covers(response.url()))
-            && self.refuses_token(status, response.headers())
+    pub(super) fn is_covered_by(&self, origin: usize, target: Target<'_>) -> bool {
+        let origin = self.origins.get(origin);
+        origin.is_some_and(|origin| covers(origin, target))
+    }
+
+    /// Warns if the answer to a request that no origin covers is a 401.
+    pub(super) fn note_if_refused(&self, target: Target<'_>, status: StatusCode) {
+        if status == StatusCode::UNAUTHORIZED {
+            self.provider.note_uncovered_refusal(&target.to_string());
+        }
     }
 
     /// A new token does not help where the old one grants too little (RFC 6750, section 3.1).
-    fn refuses_token(&self, status: StatusCode, headers: &HeaderMap) -> bool {
+    #[inline]
+    pub(super) fn refuses_token(&self, status: StatusCode, headers: &HeaderMap) -> bool {
+        if !status.is_client_error() {
+            return false;
+        }
         let challenges = headers.get_all(WWW_AUTHENTICATE);
         let names = |code| {
             let mut challenges = challenges.iter();
@@ -138,98 +303,82 @@ impl Rules {
         let may_name = status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN;
         (is_listed || may_name && names("invalid_token")) && !names("insufficient_scope")
     }
-}
 
-/// Warns if the answer to a request that no origin covers is a 401.
-pub(super) fn note_if_refused(provider: &TokenProvider, response: &Response) {
-    if response.status() == StatusCode::UNAUTHORIZED {
-        provider.note_uncovered_refusal(&response.url().origin().ascii_serialization());
-    }
-}
-
-/// Reports the refused token, and waits for a newer one. The refusal is returned if the request cannot be
-/// sent again, if it was redirected, or if there is no newer token, since it is more informative than the
-/// provider's error. Its body is read meanwhile, and the rest is discarded before the request is sent
-/// again, which frees the connection.
-pub(super) async fn after_refusal(
-    provider: &TokenProvider,
-    sent: Sent,
-    refusal: Response,
-) -> After {
-    let Sent {
-        generation,
-        again,
-        deadline,
-        ..
-    } = sent;
-    let again = again.filter(|again| is_same(again.url(), refusal.url()));
-    let replacement = provider.deny(generation);
-    let mut refusal = Refusal::new(refusal);
-    let is_too_late = |at: Moment| deadline.is_some_and(|deadline| deadline < at);
-    let waits = match replacement {
-        Replacement::None => false,
-        Replacement::Later(at) => again.is_some() && !at.is_some_and(is_too_late),
-        Replacement::Soon => true,
-    };
-    let hold = again.is_none().then(|| provider.now() + HOLD);
-    let wait_until = [deadline, hold].into_iter().flatten().min();
-    let mut newer = None;
-    if waits {
-        let mut header = Box::pin(wait_for_header(provider, generation, wait_until));
-        let outcome = tokio::select! {
-            biased;
-            outcome = &mut header => outcome,
-            () = refusal.read() => header.await,
-        };
-        newer = outcome.ok();
-    }
-    let left = deadline.map(|deadline| deadline.since(provider.now()));
-    let is_over = left.is_some_and(|left| left.is_zero());
-    if let Some(((header, _), mut request)) = newer.zip(again)
-        && !is_over
-    {
-        refusal.discard(left.map(|left| left / 4)).await;
-        if let Some(deadline) = deadline {
-            bound(provider, &mut request, deadline);
+    /// Rarely polled futures are boxed to keep each request's future small.
+    #[inline]
+    pub(super) async fn token_before(
+        &self,
+        deadline: Option<Moment>,
+    ) -> Result<RequestToken, Error> {
+        match self.provider.token_at_once() {
+            Some(token) => Ok(token),
+            None => {
+                Box::pin(wait(
+                    self.provider.request_token(None),
+                    &self.provider,
+                    deadline,
+                ))
+                .await
+            }
         }
-        request.headers_mut().insert(AUTHORIZATION, header);
-        provider.note_resend();
-        return After::Resend(request);
     }
-    refusal.read_soon().await;
-    After::Return(refusal.into_response())
+
+    /// Reports the refused token and waits for a newer one, if the provider is about to have one and the deadline
+    /// allows.
+    pub(super) async fn newer_before(
+        &self,
+        refused: &RequestToken,
+        is_resent: bool,
+        deadline: Option<Moment>,
+    ) -> Option<RequestToken> {
+        let provider = &self.provider;
+        let is_too_late = |at: Moment| deadline.is_some_and(|deadline| deadline < at);
+        let waits = match provider.deny(refused) {
+            Replacement::None => false,
+            Replacement::Later(at) => is_resent && !at.is_some_and(is_too_late),
+            Replacement::Soon => true,
+        };
+        let hold = (!is_resent).then(|| provider.now() + HOLD);
+        let until = [deadline, hold].into_iter().flatten().min();
+        if !waits {
+            return None;
+        }
+        let newer = wait(provider.request_token(Some(refused)), provider, until);
+        newer.await.ok()
+    }
 }
 
-/// Gives the request what is left until the deadline.
-fn bound(provider: &TokenProvider, request: &mut Request, deadline: Moment) {
-    *request.timeout_mut() = Some(deadline.since(provider.now()));
+#[inline]
+fn covers(origin: &Origin, target: Target<'_>) -> bool {
+    origin.covers_parts(target.scheme, target.host, target.port)
 }
 
 /// Waits until the deadline at most.
-async fn wait_for_header(
+async fn wait(
+    token: impl Future<Output = Result<RequestToken, Error>>,
     provider: &TokenProvider,
-    newer_than: Generation,
     deadline: Option<Moment>,
-) -> Result<(HeaderValue, Generation), Error> {
-    let header = provider.header_newer_than(newer_than);
+) -> Result<RequestToken, Error> {
     let Some(deadline) = deadline else {
-        return header.await;
+        return token.await;
     };
     let left = deadline.since(provider.now());
-    let outcome = tokio::time::timeout(left, header).await;
+    let outcome = tokio::time::timeout(left, token).await;
     outcome.unwrap_or_else(|_| {
-        Err(Error::new(
+        Err(Error::own(
             ErrorKind::WaitTimeout,
             "no token within the request's own timeout; the attempts go on",
         ))
     })
 }
 
-/// Returns whether an answer from `answered` is the answer to a request to `asked`, without a redirect.
-fn is_same(asked: &Url, answered: &Url) -> bool {
-    asked.scheme() == answered.scheme()
-        && asked.host() == answered.host()
-        && asked.port_or_known_default() == answered.port_or_known_default()
-        && asked.path() == answered.path()
-        && asked.query() == answered.query()
+impl fmt::Debug for RequestRules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestRules")
+            .field("provider", &self.provider)
+            .field("origins", &self.origins)
+            .field("refusal_statuses", &self.refusals)
+            .field("overwrite", &self.overwrite)
+            .finish()
+    }
 }

@@ -67,6 +67,7 @@ pub(crate) fn log_left_out(provider: &str, statement: &str, life: Option<Duratio
 }
 
 /// Logs that the auth server is on plain http.
+#[cfg(feature = "auth-api")]
 pub(crate) fn log_exposed_auth_server(origin: &str) {
     caught(|| {
         tracing::warn!(

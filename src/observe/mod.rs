@@ -15,13 +15,15 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use tokio::sync::broadcast;
 
 pub use event::{Event, Subscription};
+#[cfg(feature = "auth-api")]
+pub(crate) use log::log_exposed_auth_server;
 #[cfg(feature = "reqwest-middleware")]
 pub(crate) use log::log_no_origin;
 #[cfg(all(unix, feature = "file-store"))]
 pub(crate) use log::log_unwatched;
 pub(crate) use log::{
-    log_assumed_life, log_clock, log_doubtful_life, log_exposed_auth_server, log_exposed_file,
-    log_exposed_origin, log_left_out,
+    log_assumed_life, log_clock, log_doubtful_life, log_exposed_file, log_exposed_origin,
+    log_left_out,
 };
 #[cfg(feature = "metrics")]
 pub(crate) use metrics::Metrics;

@@ -4,50 +4,33 @@
 //! sense are refused by [`TokenProviderBuilder::build`](crate::TokenProviderBuilder::build), all
 //! in one place, with an error that names the value.
 
+mod limits;
 mod refresh;
 mod retry;
 mod rotation;
 mod scopes;
 mod shutdown;
 
-use std::time::Duration;
-
+pub(crate) use limits::LONGEST;
 pub use refresh::RefreshPolicy;
 pub use retry::RetryPolicy;
 pub use rotation::RotationPolicy;
 pub use scopes::ScopePolicy;
 pub use shutdown::ShutdownPolicy;
 
-/// The longest duration that a policy or a token's life may have: 100 years. It keeps all
-/// arithmetic far from overflow.
-pub(crate) const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
-
-fn within(name: &str, value: f64, least: f64, most: f64) -> Result<(), String> {
-    if (least..=most).contains(&value) {
-        Ok(())
-    } else {
-        Err(format!(
-            "{name} is {value}; it must lie between {least} and {most}"
-        ))
-    }
-}
-
-fn positive(name: &str, value: Duration) -> Result<(), String> {
-    if value.is_zero() {
-        return Err(format!("{name} is zero; it must be longer than zero"));
-    }
-    at_most(name, value)
-}
-
-fn at_most(name: &str, value: Duration) -> Result<(), String> {
-    if value > LONGEST {
-        return Err(format!("{name} is {value:?}; it must be at most 100 years"));
-    }
-    Ok(())
+/// All policies of the engine.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Policies {
+    pub(crate) refresh: RefreshPolicy,
+    pub(crate) retry: RetryPolicy,
+    pub(crate) scopes: ScopePolicy,
+    pub(crate) rotation: RotationPolicy,
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]

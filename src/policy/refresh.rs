@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{at_most, positive, within};
+use super::limits::{at_most, positive, within};
 
 /// When a short-term token is replaced.
 ///

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{at_most, positive};
+use super::limits::{at_most, positive};
 
 /// How to go on when an exchange fails, and how long anything may take.
 ///

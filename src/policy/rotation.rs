@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{at_most, positive, within};
+use super::limits::{at_most, positive, within};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 

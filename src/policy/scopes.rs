@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::positive;
+use super::limits::positive;
 
 /// How many narrower sets of scopes a provider keeps tokens for, and for how long.
 ///

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::positive;
+use super::limits::positive;
 
 /// How [`TokenProvider::shutdown`](crate::TokenProvider::shutdown) goes about its work.
 ///

@@ -11,11 +11,13 @@ use super::shared::{Settings, Shared};
 use super::{StopOnDrop, TokenProvider};
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, ErrorKind};
-use crate::issuer::{Credential, Grant, TokenIssuer};
-use crate::machine::{Policies, SetId};
+use crate::issuer::{Credential, Grant, Needs, TokenIssuer};
+use crate::machine::SetId;
 use crate::observe;
-use crate::origin::{Origin, PlainHttp, parse_url};
-use crate::policy::{RefreshPolicy, RetryPolicy, RotationPolicy, ScopePolicy, ShutdownPolicy};
+use crate::origin::{Origin, PlainHttp};
+use crate::policy::{
+    Policies, RefreshPolicy, RetryPolicy, RotationPolicy, ScopePolicy, ShutdownPolicy,
+};
 use crate::store::{MemoryStore, TokenStore};
 
 /// Configures a [`TokenProvider`]. Everything has a default.
@@ -251,22 +253,30 @@ impl TokenProviderBuilder {
             .and_then(|()| policies.scopes.validate())
             .and_then(|()| policies.rotation.validate())
             .and_then(|()| self.shutdown.validate())
-            .map_err(|text| Error::new(ErrorKind::Config, text))?;
+            .map_err(config)?;
+        let profile = self.issuer.profile();
+        if profile.needs == Needs::Nothing {
+            self.check_needs_nothing()?;
+        }
         let (grant, long_term) = match self.credential {
+            Credential::None if profile.needs != Needs::Nothing => {
+                return Err(config(
+                    "this issuer needs a long-term token, and Credential::None has none; start from a long-term \
+                     token, a grant or Credential::Stored",
+                ));
+            }
             Credential::LongTerm(token) => (None, Some(token)),
             Credential::Grant(grant) => (Some(grant), None),
             Credential::Stored if self.store.is_none() => {
-                return Err(Error::new(
-                    ErrorKind::Config,
+                return Err(config(
                     "Credential::Stored needs a store; see TokenProviderBuilder::store",
                 ));
             }
-            Credential::Stored => (None, None),
+            Credential::Stored | Credential::None => (None, None),
         };
-        let replaces = self.issuer.replaces_long_term();
+        let replaces = profile.needs == Needs::Replacing;
         if replaces && self.rotate_with.is_some() {
-            return Err(Error::new(
-                ErrorKind::Config,
+            return Err(config(
                 "this issuer replaces the long-term token with each exchange: leave \
                  TokenProviderBuilder::rotate_with away",
             ));
@@ -283,16 +293,15 @@ impl TokenProviderBuilder {
             grant.validate()?;
         }
         if recover_with.as_ref().is_some_and(Grant::is_own_token) {
-            return Err(Error::new(
-                ErrorKind::Config,
-                "Grant::own_token needs a long-term token to begin with; it is for \
+            return Err(config(
+                "Grant::self_rotation needs a long-term token to begin with; it is for \
                  TokenProviderBuilder::rotate_with",
             ));
         }
         let origins = allowed(
             self.origins.as_deref(),
             &self.plain_http,
-            &*self.issuer,
+            profile.origin.as_ref(),
             &self.name,
         )?;
         let refusals = self.refusals.iter().map(|&status| match status {
@@ -303,13 +312,13 @@ impl TokenProviderBuilder {
         let settings = Settings {
             name: self.name,
             issuer: self.issuer,
+            profile,
             // Each provider, and each of its grants, keeps its own record of the secret that it last used.
             recover_with: recover_with.map(Grant::unused),
             rotate_with: rotate_with.map(Grant::unused),
             shares_store: self.store.is_some(),
             store: self.store.unwrap_or_else(|| Arc::new(MemoryStore::new())),
             origins,
-            #[cfg(feature = "reqwest-middleware")]
             plain_http: self.plain_http,
             refusals,
             policies: self.policies,
@@ -329,11 +338,31 @@ impl TokenProviderBuilder {
     }
 }
 
+impl TokenProviderBuilder {
+    /// Refuses what makes no sense without a long-term token.
+    fn check_needs_nothing(&self) -> Result<(), Error> {
+        let what = if !matches!(self.credential, Credential::None) {
+            "start from Credential::None"
+        } else if self.rotate_with.is_some() {
+            "leave TokenProviderBuilder::rotate_with away"
+        } else if self.recover_with.is_some() {
+            "leave TokenProviderBuilder::recover_with away"
+        } else if self.store.is_some() {
+            "leave TokenProviderBuilder::store away, since a store holds long-term tokens"
+        } else {
+            return Ok(());
+        };
+        Err(config(format!(
+            "this issuer needs no long-term token: {what}"
+        )))
+    }
+}
+
 /// Returns the origins to which the token may go, and logs those on plain http.
 fn allowed(
     origins: Option<&[String]>,
     plain_http: &PlainHttp,
-    issuer: &dyn TokenIssuer,
+    issuers: Option<&Origin>,
     name: &str,
 ) -> Result<Arc<[Origin]>, Error> {
     plain_http.validate()?;
@@ -341,12 +370,13 @@ fn allowed(
         Some(origins) => {
             let origins = origins
                 .iter()
-                .map(|origin| Origin::of(&parse_url(origin)?, plain_http));
+                .map(|origin| Origin::parse(origin, plain_http));
             origins.collect::<Result<_, Error>>()?
         }
         // That secrets may go to the auth server on plain http does not mean that the token may.
-        None => (issuer.origin().into_iter())
+        None => (issuers.into_iter())
             .filter(|origin| origin.is_allowed(plain_http))
+            .cloned()
             .collect(),
     };
     for origin in origins.iter().filter(|origin| origin.is_exposed()) {
@@ -372,9 +402,13 @@ impl fmt::Debug for TokenProviderBuilder {
     }
 }
 
+fn config(text: impl Into<String>) -> Error {
+    Error::own(ErrorKind::Config, text)
+}
+
 fn not_a_refusal(status: u16) -> Error {
     let text = format!(
         "{status} cannot refuse a token: TokenProviderBuilder::refusal_statuses takes 400 to 499"
     );
-    Error::new(ErrorKind::Config, text)
+    config(text)
 }

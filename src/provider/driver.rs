@@ -12,6 +12,7 @@ use super::grants;
 use super::guard::bounded_call;
 use super::keeper;
 use super::landing::{land, publish};
+use super::revoking;
 use super::rotation;
 use super::scope_set::ScopeSet;
 use super::shared::Shared;
@@ -53,7 +54,7 @@ pub(super) fn ensure(shared: &Arc<Shared>) -> Result<bool, Error> {
 
 pub(super) fn current_runtime() -> Result<Handle, Error> {
     Handle::try_current().map_err(|_| {
-        Error::new(
+        Error::own(
             ErrorKind::NoRuntime,
             "a token provider needs a tokio runtime to run on; call it from within one",
         )
@@ -194,13 +195,16 @@ fn attend(shared: &Arc<Shared>, tasks: &mut Tasks, rotate: bool) {
 /// Revokes the tokens of a closed scope set, except those that an open scope set uses and those that are revoked later
 /// for an evicted scope set.
 fn revoke(shared: &Arc<Shared>, tasks: &mut Tasks, Retired { left, .. }: Retired) {
+    if shared.settings.profile.shares_tokens {
+        return;
+    }
     let left = left.into_iter().map(|minted| minted.token);
     let unused = shared.engine().unused(left);
     for token in unused {
         let span = observe::revocation_span(&shared.settings.name, token.shown_id());
         let (shared, revoked) = (Arc::clone(shared), token.clone());
         let revocation = async move {
-            let call = shared.settings.issuer.revoke(TokenRef::ShortTerm(&token));
+            let call = revoking::revoke(&shared, TokenRef::ShortTerm(&token));
             bounded_call(&shared, &[token.expose()], call).await
         };
         tasks.start(span, revocation, |outcome| {

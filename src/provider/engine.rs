@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime};
 
+use super::authority::Learnt;
 use super::current::{Published, USE_PRECISION};
 use super::grants::GrantPause;
 use super::landing::Swap;
@@ -13,10 +14,9 @@ use super::outage::{Observed, Outages};
 use super::scope_set::ScopeSet;
 use crate::clock::Moment;
 use crate::error::{Error, ErrorKind};
-use crate::machine::{
-    Action, Demand, Generation, Input, Machine, Outline, Outlook, Policies, SetId,
-};
+use crate::machine::{Action, Demand, Generation, Input, Machine, Outline, Outlook, SetId};
 use crate::observe::Event;
+use crate::policy::Policies;
 use crate::token::{LongTermToken, ShortTermToken};
 
 /// By less than this a wall clock may wander without anybody minding.
@@ -53,6 +53,7 @@ pub(super) struct Engine {
     pub(super) live: LiveTokens,
     outages: Outages,
     pub(super) shutdown_began: Option<Moment>,
+    pub(super) learnt: Learnt,
     /// Whether observers were told which tokens a shutdown without a driver did not revoke.
     pub(super) is_undone_told: bool,
     root: Arc<ScopeSet>,
@@ -147,6 +148,7 @@ impl Engine {
             live: LiveTokens::default(),
             outages: Outages::default(),
             shutdown_began: None,
+            learnt: Learnt::default(),
             is_undone_told: false,
             root: Arc::clone(root),
             open: HashMap::new(),
@@ -443,7 +445,7 @@ impl Engine {
     fn evict(&mut self, now: Moment) -> Result<Option<Arc<[String]>>, Error> {
         self.note_uses(now);
         let evicted = self.machine.evict(now).ok_or_else(|| {
-            Error::new(
+            Error::own(
                 ErrorKind::TooManyScopeSets,
                 "all scope sets that ScopePolicy::max_sets allows were in use within the last 30 s, or \
                  are in a pause that the server requested; use fewer scope sets, or raise \
@@ -484,14 +486,14 @@ impl Open {
 }
 
 pub(super) fn shut_down() -> Error {
-    Error::new(
+    Error::own(
         ErrorKind::ShutDown,
         "the token provider was shut down and gives out no more tokens",
     )
 }
 
 fn unchanged() -> Error {
-    Error::new(
+    Error::own(
         ErrorKind::Unchanged,
         "the auth server returned the token in use again; try again when that token has expired",
     )

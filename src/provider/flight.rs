@@ -10,6 +10,7 @@ use super::recovery::{self, Found, Search};
 use super::scope_set::ScopeSet;
 use super::shared::Shared;
 use crate::error::{Error, ErrorKind};
+use crate::issuer::Needs;
 use crate::machine::Failure;
 use crate::token::LongTermToken;
 
@@ -56,7 +57,7 @@ pub(super) async fn exchange(shared: Arc<Shared>, set: Arc<ScopeSet>) -> Result<
     });
     let outcome = tokio::time::timeout(limit, work).await;
     outcome.unwrap_or_else(|_| {
-        Err(Failed::from(Error::new(
+        Err(Failed::from(Error::own(
             ErrorKind::Timeout,
             format!("the exchange took longer than {limit:?} and was given up"),
         )))
@@ -76,15 +77,17 @@ pub(super) fn failure(error: &Error) -> Failure {
 /// Exchanges the long-term token in use; or, where the server no longer accepts it, another one
 /// that is there or can be had.
 async fn with_long_term(shared: &Shared, set: &ScopeSet) -> Result<Fresh, Failed> {
-    if shared.settings.issuer.replaces_long_term() {
-        return one_at_a_time(shared, set).await;
+    match shared.settings.profile.needs {
+        Needs::Nothing => return Ok(mint(shared, set, None).await?.fresh),
+        Needs::LongTerm => {}
+        Needs::Replacing => return one_at_a_time(shared, set).await,
     }
     let mut refused: Vec<LongTermToken> = Vec::new();
     let mut disproof = None;
     let mut found = first(shared, set).await?;
     loop {
         let token = &found.token;
-        let error = match mint(shared, set, token).await {
+        let error = match mint(shared, set, Some(token)).await {
             Ok(minting) => {
                 judge(shared, token, disproof);
                 return Ok(kept(shared, token, minting).await?);
@@ -194,7 +197,7 @@ async fn one_at_a_time(shared: &Shared, set: &ScopeSet) -> Result<Fresh, Failed>
         error,
         used: Some(token.clone()),
     };
-    let error = match mint(shared, set, &found.token).await {
+    let error = match mint(shared, set, Some(&found.token)).await {
         Ok(minting) => return Ok(replace(shared, keeper, &found.token, minting).await?),
         Err(error) => error,
     };
@@ -206,7 +209,7 @@ async fn one_at_a_time(shared: &Shared, set: &ScopeSet) -> Result<Fresh, Failed>
     search.refused = &refused;
     let next = search.find(shared, keeper, Some(error)).await;
     let next = next.map_err(|error| failed(error, &refused[0]))?;
-    let minting = mint(shared, set, &next.token).await;
+    let minting = mint(shared, set, Some(&next.token)).await;
     let minting = minting.map_err(|error| failed(error, &next.token))?;
     Ok(replace(shared, keeper, &next.token, minting).await?)
 }

@@ -1,5 +1,6 @@
 //! What the adapters of HTTP clients ask of a provider, beyond what users do.
 
+use std::fmt;
 use std::sync::Arc;
 
 use http::{HeaderValue, StatusCode};
@@ -9,12 +10,9 @@ use super::{TokenProvider, flight};
 use crate::clock::Moment;
 use crate::error::Error;
 use crate::machine::{Generation, Input, Outlook, Window};
-#[cfg(feature = "reqwest-middleware")]
 use crate::observe;
 use crate::observe::Event;
 use crate::origin::Origin;
-#[cfg(feature = "reqwest-middleware")]
-use crate::origin::parse_url;
 
 impl TokenProvider {
     pub(crate) fn shared_origins(&self) -> Arc<[Origin]> {
@@ -22,9 +20,8 @@ impl TokenProvider {
     }
 
     /// Returns the origin of this URL, and logs it if it is on plain http.
-    #[cfg(feature = "reqwest-middleware")]
     pub(crate) fn allowed_origin(&self, url: &str) -> Result<Origin, Error> {
-        let origin = Origin::of(&parse_url(url)?, &self.shared.settings.plain_http)?;
+        let origin = Origin::parse(url, &self.shared.settings.plain_http)?;
         // Those of the provider were logged when it was built.
         if origin.is_exposed() && !self.shared.settings.origins.contains(&origin) {
             observe::log_exposed_origin(self.name(), &origin.to_string());
@@ -32,7 +29,6 @@ impl TokenProvider {
         Ok(origin)
     }
 
-    #[cfg(feature = "reqwest-middleware")]
     pub(crate) fn name(&self) -> &str {
         &self.shared.settings.name
     }
@@ -47,18 +43,28 @@ impl TokenProvider {
         flight::is_within(&self.shared)
     }
 
-    /// The header of a good token, if there is one on the hot path.
+    /// Returns a good token, if there is one on the hot path.
     #[inline]
-    pub(crate) fn header_at_once(&self) -> Option<(HeaderValue, Generation)> {
-        let take = |it: &Published| Some((it.header().clone(), it.window.generation));
+    pub(crate) fn token_at_once(&self) -> Option<RequestToken> {
+        let take = |it: &Published| {
+            Some(RequestToken {
+                header: it.header().clone(),
+                generation: it.window.generation,
+            })
+        };
         self.at_once(take, || None)
     }
 
-    pub(crate) async fn header_newer_than(
+    /// Waits for a good token, which is newer than this one.
+    pub(crate) async fn request_token(
         &self,
-        generation: Generation,
-    ) -> Result<(HeaderValue, Generation), Error> {
-        let take = |it: &Published| (it.token.authorization().clone(), it.window.generation);
+        newer_than: Option<&RequestToken>,
+    ) -> Result<RequestToken, Error> {
+        let generation = newer_than.map_or(Generation(0), |token| token.generation);
+        let take = |it: &Published| RequestToken {
+            header: it.token.authorization().clone(),
+            generation: it.window.generation,
+        };
         self.newer_than(generation, take).await
     }
 
@@ -81,8 +87,12 @@ impl TokenProvider {
         self.shared.observers.uncovered_refusal(origin);
     }
 
-    /// Notes that a resource server refused this generation. Returns whether a newer one replaces it.
-    pub(crate) fn deny(&self, generation: Generation) -> Replacement {
+    /// Notes that a resource server refused this token. Returns whether a newer one replaces it.
+    pub(crate) fn deny(&self, refused: &RequestToken) -> Replacement {
+        self.deny_generation(refused.generation)
+    }
+
+    pub(super) fn deny_generation(&self, generation: Generation) -> Replacement {
         let (set, now) = (self.set.id, self.shared.now());
         let (is_news, replacement) = {
             let machine = &mut self.shared.engine().machine;
@@ -126,4 +136,38 @@ pub(crate) enum Replacement {
     Later(Option<Moment>),
     /// A newer token is there, or an exchange for one is in flight or about to begin.
     Soon,
+}
+
+/// The token that a request carries, for [`RequestRules`](crate::RequestRules).
+///
+/// # Examples
+///
+/// ```
+/// # async fn example(rules: everbearer::RequestRules) -> Result<(), everbearer::Error> {
+/// let mut headers = http::HeaderMap::new();
+/// let token = rules.token(None).await?;
+/// headers.insert(http::header::AUTHORIZATION, token.header().clone());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct RequestToken {
+    header: HeaderValue,
+    generation: Generation,
+}
+
+impl RequestToken {
+    /// Returns the value for an `Authorization` header, marked sensitive.
+    #[inline]
+    pub const fn header(&self) -> &HeaderValue {
+        &self.header
+    }
+}
+
+impl fmt::Debug for RequestToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestToken")
+            .field("generation", &self.generation.0)
+            .finish_non_exhaustive()
+    }
 }

@@ -32,9 +32,9 @@ impl GrantPause {
 pub(super) async fn obtain(shared: &Shared, grant: &Grant) -> Result<LongTermToken, Error> {
     check_pause(shared)?;
     let issuer = &shared.settings.issuer;
-    let mut outcome = bounded_call(shared, &[], issuer.obtain(grant)).await;
+    let mut outcome = bounded_call(shared, &[], issuer.obtain(grant, None)).await;
     if outcome.as_ref().is_err_and(is_plain_refusal) && grant.is_replaced() {
-        outcome = bounded_call(shared, &[], issuer.obtain(grant)).await;
+        outcome = bounded_call(shared, &[], issuer.obtain(grant, None)).await;
     }
     outcome
         .inspect(|token| shared.check_id(token, &[]))

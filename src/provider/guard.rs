@@ -35,7 +35,7 @@ pub(super) fn guarded_within<'a, T>(
 
 /// Returns the error of a call that panicked.
 pub(super) fn panicked() -> Error {
-    Error::new(
+    Error::own(
         ErrorKind::Issuer,
         "the token issuer or the token store panicked; the panic's message is on stderr, unless \
          the application has a panic hook of its own",
@@ -52,7 +52,7 @@ pub(super) async fn bounded_call<T>(
     let limit = shared.settings.policies.retry.exchange_timeout;
     match tokio::time::timeout(limit, call).await {
         Ok(outcome) => outcome.map_err(|error| shared.without_secrets(error, sent)),
-        Err(_) => Err(Error::new(
+        Err(_) => Err(Error::own(
             ErrorKind::Timeout,
             format!("the auth server has not answered within {limit:?}"),
         )),

@@ -8,12 +8,14 @@ use super::engine::Engine;
 use super::flight::{self, Failed};
 use super::live::Minted;
 use super::minting::Fresh;
+use super::revoking;
 use super::rotation;
 use super::scope_set::ScopeSet;
 use super::shared::Shared;
 use super::tasks::Ended;
 use crate::clock::Moment;
 use crate::error::{Error, ErrorKind};
+use crate::issuer::Revoked;
 use crate::machine::{Accepted, Brought, Failure, Input, SetId, Window};
 use crate::observe::Event;
 use crate::token::ShortTermToken;
@@ -72,7 +74,7 @@ fn accept(shared: &Shared, set: &ScopeSet, fresh: Fresh, now: Moment) {
             }
             Accepted::Expired => {
                 let text = "the auth server handed out a token that has already expired";
-                let error = Error::new(ErrorKind::Protocol, text);
+                let error = Error::own(ErrorKind::Protocol, text);
                 Some(failed(&mut engine, set, error, now))
             }
         }
@@ -192,14 +194,13 @@ fn failed(engine: &mut Engine, set: &ScopeSet, error: Error, now: Moment) -> Eve
     }
 }
 
-fn revoked(shared: &Shared, token: &ShortTermToken, outcome: Result<(), Error>) {
-    if outcome.is_ok() {
+fn revoked(shared: &Shared, token: &ShortTermToken, outcome: Result<Revoked, Error>) {
+    if matches!(outcome, Ok(Revoked::Gone)) {
         shared.engine().live.forget(token);
     } // else the shutdown tries again, unless the token has ended by then
-    shared.observers.tell(Event::Revocation {
-        token_id: token.shown_id().map(str::to_owned),
-        error: outcome.err(),
-    });
+    if let Some(event) = revoking::event(token.shown_id(), outcome) {
+        shared.observers.tell(event);
+    }
 }
 
 #[cfg(test)]
@@ -207,14 +208,14 @@ mod tests {
     use super::*;
     use crate::policy::RefreshPolicy;
     use crate::provider::{TokenProvider, shutdown};
-    use crate::testkit::{Answer, ManualClock, ScriptedIssuer};
+    use crate::testkit::{ManualClock, Reply, ScriptedIssuer};
     use crate::token::LongTermToken;
 
     /// The driver may be about to publish a token when the shutdown begins on another thread.
     #[tokio::test(start_paused = true)]
     async fn d6_a_token_that_waits_to_be_published_is_not_published_after_a_shutdown() {
         let issuer = ScriptedIssuer::new();
-        issuer.otherwise(Answer::token(Duration::from_secs(900)));
+        issuer.default_reply(Reply::token(Duration::from_secs(900)));
         let policy = RefreshPolicy::default().settling_time(Duration::from_secs(60));
         let provider = TokenProvider::builder(issuer.clone(), LongTermToken::new("lt").unwrap())
             .clock(ManualClock::new())

@@ -72,6 +72,12 @@ impl LiveTokens {
         }
     }
 
+    /// Returns when this token expires at the latest, if it is live and that is known.
+    pub(super) fn ends_at(&self, token: &ShortTermToken) -> Option<Moment> {
+        let number = self.numbers.get(&self.identity(token))?;
+        self.tokens.get(number)?.ends_at
+    }
+
     pub(super) fn forget(&mut self, token: &ShortTermToken) {
         if let Some(&number) = self.numbers.get(&self.identity(token)) {
             self.remove(number);

@@ -29,26 +29,28 @@ pub(super) struct Fresh {
 
 /// All that an exchange brought.
 pub(super) struct Minting {
-    fresh: Fresh,
+    pub(super) fresh: Fresh,
     replacement: Option<LongTermToken>,
     asked_at: SystemTime,
 }
 
-/// Exchanges this long-term token.
+/// Makes one call of the exchange, with this long-term token if the issuer needs one.
 pub(super) async fn mint(
     shared: &Shared,
     scope_set: &ScopeSet,
-    long_term: &LongTermToken,
+    long_term: Option<&LongTermToken>,
 ) -> Result<Minting, Error> {
     let settings = &shared.settings;
     let (sent, asked_at) = (shared.now(), shared.wall());
     let exchange = settings.issuer.exchange(long_term, &scope_set.scopes);
     let exchanged = exchange.await;
+    let sent_token = long_term.map(LongTermToken::expose);
+    let sent_secrets = sent_token.as_slice();
     let ExchangeResponse { token, replacement } =
-        exchanged.map_err(|error| shared.without_secrets(error, &[long_term.expose()]))?;
-    shared.check_id(&token, &[long_term.expose()]);
+        exchanged.map_err(|error| shared.without_secrets(error, sent_secrets))?;
+    shared.check_id(&token, sent_secrets);
     if let Some(replacement) = &replacement {
-        shared.check_id(replacement, &[long_term.expose()]);
+        shared.check_id(replacement, sent_secrets);
     }
     let Judgement {
         lifetime,

@@ -1,5 +1,6 @@
 //! The engine's shell: what users hold, and the task behind it.
 
+mod authority;
 mod builder;
 mod current;
 mod driver;
@@ -17,6 +18,7 @@ mod outage;
 mod recovery;
 mod report;
 mod revocations;
+mod revoking;
 mod rotation;
 mod scope_set;
 mod secrets;
@@ -38,6 +40,7 @@ use http::HeaderValue;
 
 pub use builder::TokenProviderBuilder;
 pub(crate) use for_middleware::Replacement;
+pub use for_middleware::RequestToken;
 pub use report::{RevocationOutcome, ShutdownReport, TokenKind, TokenReport};
 
 use crate::error::{Error, ErrorKind};
@@ -173,7 +176,7 @@ impl TokenProvider {
             self.shared.signal(Input::Needed { set, until });
             return Ok(token);
         }
-        Err(Error::new(
+        Err(Error::own(
             ErrorKind::LifetimeTooShort,
             format!(
                 "a token that is good for {min_remaining:?} was asked for, and a new one is good \
@@ -308,8 +311,8 @@ impl TokenProvider {
             return self.token().await;
         };
         let refused = in_use.window.generation;
-        if self.deny(refused) == Replacement::None {
-            return Err(Error::new(
+        if self.deny_generation(refused) == Replacement::None {
+            return Err(Error::own(
                 ErrorKind::Denied,
                 "the resource server refused a token that was minted just now",
             ));
@@ -362,7 +365,8 @@ impl TokenProvider {
     /// Takes another long-term token, such as one that a person brought after the server had
     /// refused the one before. Exchanges from now on are made with it; a refusal of the one before
     /// is forgotten, and callers in need of a token have it tried at once. It is written into the
-    /// store behind the caller's back; [`Event::StoreFailed`] says if that fails.
+    /// store behind the caller's back; [`Event::StoreFailed`] says if that fails. An issuer that needs no
+    /// long-term token ([`Needs::Nothing`](crate::Needs::Nothing)) ignores it.
     pub fn set_long_term_token(&self, long_term: LongTermToken) {
         let now = self.shared.now();
         let token_id = long_term.shown_id().map(str::to_owned);
@@ -370,7 +374,7 @@ impl TokenProvider {
         let began = self.shared.began(&self.shared.handed_in(long_term.clone()));
         {
             let mut engine = self.shared.engine();
-            if !engine.machine.is_running() {
+            if !engine.machine.is_running() || !self.shared.needs_long_term() {
                 return;
             }
             engine.hold(long_term.clone(), now);
@@ -511,11 +515,12 @@ impl TokenProvider {
 }
 
 impl fmt::Debug for TokenProvider {
-    /// Without the issuer, whose `Debug` is a user's.
+    /// The issuer is shown by the name of its profile.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let status = self.status();
         f.debug_struct("TokenProvider")
             .field("name", &self.shared.settings.name)
+            .field("issuer", &self.shared.settings.profile.name)
             .field("scopes", &self.set.scopes)
             .field("state", &status.state)
             .field("generation", &status.generation)

@@ -71,7 +71,7 @@ impl Search<'_> {
         match grant {
             Some(grant) => obtain(shared, keeper, grant, self.refused).await,
             None => Err(error.unwrap_or_else(|| {
-                Error::new(
+                Error::own(
                     ErrorKind::Config,
                     "there is neither a long-term token nor a grant to obtain one with",
                 )

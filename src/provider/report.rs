@@ -3,8 +3,11 @@
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
+use jiff::Timestamp;
+
 use crate::error::Error;
 use crate::observe::causes::Causes;
+use crate::token::TokenRef;
 
 /// The maximum number of tokens that `Display` shows.
 const MOST_SHOWN: usize = 10;
@@ -45,6 +48,29 @@ pub enum TokenKind {
     LongTerm,
 }
 
+impl TokenKind {
+    pub(super) const fn of(token: TokenRef<'_>) -> Self {
+        match token {
+            TokenRef::ShortTerm(_) => Self::ShortTerm,
+            TokenRef::LongTerm(_) => Self::LongTerm,
+        }
+    }
+
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::ShortTerm => "short-term",
+            Self::LongTerm => "long-term",
+        }
+    }
+}
+
+/// Returns the time as RFC 3339 has it, in whole seconds.
+pub(super) fn shown_time(time: SystemTime) -> impl fmt::Display {
+    let time = Timestamp::try_from(time).unwrap_or(Timestamp::MAX);
+    let second = Timestamp::from_second(time.as_second());
+    second.unwrap_or(Timestamp::MAX)
+}
+
 /// What became of a token.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -53,7 +79,11 @@ pub enum RevocationOutcome {
     Revoked,
     /// It may live on, for this reason.
     NotRevoked(Error),
-    /// It was to live on: the policy says so.
+    /// The auth server does not say whether it still accepts the token; the error has the reason.
+    Unknown(Error),
+    /// The auth server cannot revoke tokens of this tier: the token is valid until it expires.
+    Unsupported,
+    /// It was to live on: the policy says so, or other clients use the same token.
     Kept,
 }
 
@@ -76,13 +106,19 @@ impl fmt::Display for ShutdownReport {
             write!(f, ", kept {kept}")?;
         }
         for token in self.not_revoked().take(MOST_SHOWN) {
-            let kind = match token.kind {
-                TokenKind::ShortTerm => "short-term",
-                TokenKind::LongTerm => "long-term",
-            };
+            let kind = token.kind.as_str();
             let id = token.token_id.as_deref().unwrap_or("without an ID");
-            if let RevocationOutcome::NotRevoked(error) = &token.outcome {
-                write!(f, "; not revoked: {kind} token {id}: {}", Causes(error))?;
+            match &token.outcome {
+                RevocationOutcome::NotRevoked(error) | RevocationOutcome::Unknown(error) => {
+                    write!(f, "; not revoked: {kind} token {id}: {}", Causes(error))?;
+                }
+                RevocationOutcome::Unsupported => {
+                    write!(f, "; cannot be revoked: {kind} token {id}")?;
+                    if let Some(ends_at) = token.ends_at {
+                        write!(f, ", valid until {}", shown_time(ends_at))?;
+                    }
+                }
+                RevocationOutcome::Revoked | RevocationOutcome::Kept => {}
             }
         }
         let more = self.not_revoked().count().saturating_sub(MOST_SHOWN);
@@ -101,8 +137,12 @@ impl ShutdownReport {
 
     /// The tokens that were to be revoked and may live on.
     pub fn not_revoked(&self) -> impl Iterator<Item = &TokenReport> {
-        self.tokens
-            .iter()
-            .filter(|token| matches!(token.outcome, RevocationOutcome::NotRevoked(_)))
+        let is_done = |token: &&TokenReport| {
+            matches!(
+                token.outcome,
+                RevocationOutcome::Revoked | RevocationOutcome::Kept
+            )
+        };
+        self.tokens.iter().filter(move |token| !is_done(token))
     }
 }

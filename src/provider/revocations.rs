@@ -5,8 +5,10 @@ use std::time::{Duration, SystemTime};
 
 use super::flight;
 use super::report::{RevocationOutcome, ShutdownReport, TokenKind, TokenReport};
+use super::revoking;
 use super::shared::Shared;
 use crate::error::{Error, ErrorKind};
+use crate::issuer::Revoked;
 use crate::machine::retry_delay;
 use crate::observe::Event;
 use crate::token::{LongTermToken, ShortTermToken, TokenRef};
@@ -78,7 +80,8 @@ impl Revocations {
             self.add(
                 Token::ShortTerm(minted.token),
                 rest.and_then(|rest| wall.checked_add(rest)),
-                shared.settings.shutdown.revoke_short_term,
+                shared.settings.shutdown.revoke_short_term
+                    && !shared.settings.profile.shares_tokens,
             );
         }
     }
@@ -119,7 +122,7 @@ impl Revocations {
             token_id: None,
             kind: TokenKind::ShortTerm,
             ends_at: None,
-            outcome: RevocationOutcome::NotRevoked(Error::new(
+            outcome: RevocationOutcome::NotRevoked(Error::own(
                 ErrorKind::Timeout,
                 "a call of the auth server was still under way; it may have minted a token",
             )),
@@ -131,17 +134,25 @@ impl Revocations {
         &mut self,
         shared: &Shared,
         mut to_revoke: ToRevoke,
-        outcome: Result<(), Error>,
+        outcome: Result<Revoked, Error>,
         rest: Duration,
     ) -> Option<(ToRevoke, Duration)> {
         let entry = self.entries.get_mut(to_revoke.entry)?;
         let token_id = entry.token_id.clone();
-        let Err(error) = outcome else {
-            entry.outcome = RevocationOutcome::Revoked;
-            self.pending.remove(&to_revoke.entry);
-            let error = None;
-            shared.observers.tell(Event::Revocation { token_id, error });
-            return None;
+        let error = match outcome {
+            Err(error) => error,
+            Ok(revoked) => {
+                entry.outcome = match revoked {
+                    Revoked::Gone => RevocationOutcome::Revoked,
+                    Revoked::Unknown => RevocationOutcome::Unknown(revoking::unknown()),
+                    Revoked::Unsupported => RevocationOutcome::Unsupported,
+                };
+                self.pending.remove(&to_revoke.entry);
+                if let Some(event) = revoking::event(token_id.as_deref(), Ok(revoked)) {
+                    shared.observers.tell(event);
+                }
+                return None;
+            }
         };
         entry.outcome = RevocationOutcome::NotRevoked(error.clone());
         to_revoke.failures += 1;
@@ -212,10 +223,7 @@ impl Revocations {
         };
         self.entries.push(TokenReport {
             token_id: to_revoke.bearer().shown_id().map(str::to_owned),
-            kind: match to_revoke.token {
-                Token::ShortTerm(_) => TokenKind::ShortTerm,
-                Token::LongTerm(_) => TokenKind::LongTerm,
-            },
+            kind: TokenKind::of(to_revoke.bearer()),
             ends_at,
             outcome: if revoke {
                 RevocationOutcome::NotRevoked(unfinished())
@@ -231,5 +239,5 @@ impl Revocations {
 }
 
 pub(super) fn unfinished() -> Error {
-    Error::new(ErrorKind::Timeout, "the revocation timed out")
+    Error::own(ErrorKind::Timeout, "the revocation timed out")
 }

@@ -13,21 +13,19 @@ use super::scope_set::ScopeSet;
 use super::time::Time;
 use crate::clock::{Clock, Moment, TICK};
 use crate::error::{Error, ErrorKind};
-use crate::issuer::{Grant, TokenIssuer};
-use crate::machine::{Input, Policies, Window};
+use crate::issuer::{Grant, IssuerProfile, Needs, TokenIssuer};
+use crate::machine::{Input, Window};
 use crate::observe::{Metrics, Observers};
-use crate::origin::Origin;
-#[cfg(feature = "reqwest-middleware")]
-use crate::origin::PlainHttp;
-use crate::policy::ShutdownPolicy;
+use crate::origin::{Origin, PlainHttp};
+use crate::policy::{Policies, ShutdownPolicy};
 use crate::store::TokenStore;
 use crate::token::LongTermToken;
 
 /// What the builder puts together, and nobody changes afterwards.
-#[derive(Debug)]
 pub(super) struct Settings {
     pub(super) name: String,
     pub(super) issuer: Arc<dyn TokenIssuer>,
+    pub(super) profile: IssuerProfile,
     /// How another long-term token is obtained when there is none, or it is refused.
     pub(super) recover_with: Option<Grant>,
     /// How the next one is obtained.
@@ -37,7 +35,6 @@ pub(super) struct Settings {
     pub(super) shares_store: bool,
     pub(super) origins: Arc<[Origin]>,
     /// The hosts to which the token may go on plain http.
-    #[cfg(feature = "reqwest-middleware")]
     pub(super) plain_http: PlainHttp,
     /// The statuses that refuse a token.
     pub(super) refusals: Arc<[StatusCode]>,
@@ -45,7 +42,6 @@ pub(super) struct Settings {
     pub(super) shutdown: ShutdownPolicy,
 }
 
-#[derive(Debug)]
 pub(super) struct Shared {
     pub(super) settings: Settings,
     pub(super) time: Time,
@@ -90,6 +86,10 @@ impl Shared {
         }
     }
 
+    pub(super) fn needs_long_term(&self) -> bool {
+        self.settings.profile.needs != Needs::Nothing
+    }
+
     /// Returns the current moment, or the last reading if the clock fails.
     pub(super) fn now(&self) -> Moment {
         self.time.now_or_last()
@@ -98,7 +98,7 @@ impl Shared {
     /// Returns the current moment, by which a token may be served, or an error if the clock fails.
     pub(super) fn now_or_error(&self) -> Result<Moment, Error> {
         self.time.now().ok_or_else(|| {
-            Error::new(
+            Error::own(
                 ErrorKind::Issuer,
                 "the provider's clock panicked, or reads more than 400 years after its origin; check \
                  the Clock that TokenProviderBuilder::clock was given",

@@ -12,11 +12,13 @@ use super::keeper::Keeper;
 use super::landing::land;
 use super::report::ShutdownReport;
 use super::revocations::{Revocations, ToRevoke, unfinished};
+use super::revoking;
 use super::shared::Shared;
 use super::tasks::Tasks;
 use super::wait::{STARTS, runtime_is_going};
 use crate::clock::Moment;
 use crate::error::Error;
+use crate::issuer::Revoked;
 use crate::machine::Input;
 use crate::observe::{self, Event};
 
@@ -26,7 +28,7 @@ const GRACE: Duration = Duration::from_millis(250);
 /// So many revocations are under way at the same time.
 const AT_ONCE: usize = 16;
 
-type Attempts = FuturesUnordered<BoxFuture<'static, (ToRevoke, Result<(), Error>)>>;
+type Attempts = FuturesUnordered<BoxFuture<'static, (ToRevoke, Result<Revoked, Error>)>>;
 
 /// Begins the shutdown, if nobody has, and waits for its report.
 pub(super) async fn shut_down(shared: &Arc<Shared>) -> ShutdownReport {
@@ -195,7 +197,7 @@ fn end_attempt(
     shared: &Arc<Shared>,
     attempts: &mut Attempts,
     revocations: &mut Revocations,
-    (to_revoke, outcome): (ToRevoke, Result<(), Error>),
+    (to_revoke, outcome): (ToRevoke, Result<Revoked, Error>),
     deadline: Moment,
 ) {
     let rest = deadline.since(shared.now());
@@ -208,18 +210,15 @@ fn attempt(
     shared: &Arc<Shared>,
     to_revoke: ToRevoke,
     pause: Duration,
-) -> BoxFuture<'static, (ToRevoke, Result<(), Error>)> {
+) -> BoxFuture<'static, (ToRevoke, Result<Revoked, Error>)> {
     let shared = Arc::clone(shared);
     let token_id = to_revoke.bearer().shown_id();
     let span = observe::revocation_span(&shared.settings.name, token_id);
     async move {
         tokio::time::sleep(pause).await;
-        let issuer = &shared.settings.issuer;
         let call = async {
-            let outcome = issuer.revoke(to_revoke.bearer()).await;
-            outcome.map_err(|error| {
-                shared.without_secrets(error, &[to_revoke.bearer().token().expose()])
-            })
+            let outcome = revoking::revoke(&shared, to_revoke.bearer()).await;
+            outcome.map_err(|error| shared.without_secrets(error, &[to_revoke.bearer().expose()]))
         };
         let outcome = guarded_within(span, call).await;
         (to_revoke, outcome.unwrap_or_else(|| Err(panicked())))
@@ -235,7 +234,7 @@ mod tests {
     use crate::policy::ShutdownPolicy;
     use crate::provider::TokenProvider;
     use crate::provider::live::Minted;
-    use crate::testkit::{Answer, ManualClock, ScriptedIssuer};
+    use crate::testkit::{ManualClock, Reply, ScriptedIssuer};
     use crate::token::{LongTermToken, ShortTermToken};
 
     use super::*;
@@ -254,7 +253,7 @@ mod tests {
             .unwrap();
         runtime.block_on(async {
             let issuer = ScriptedIssuer::new();
-            issuer.script_revocations(std::iter::repeat_n(Answer::hang(), 100));
+            issuer.script_revocations(std::iter::repeat_n(Reply::hang(), 100));
             let long_term = LongTermToken::new("long-term").unwrap();
             let provider = TokenProvider::builder(issuer, long_term)
                 .clock(ManualClock::new())

@@ -14,6 +14,7 @@ use super::minting::Fresh;
 use super::rotation::{Attended, Setback};
 use super::scope_set::ScopeSet;
 use crate::error::Error;
+use crate::issuer::Revoked;
 use crate::token::ShortTermToken;
 
 /// The tasks that the driver has started and that have not ended.
@@ -29,7 +30,7 @@ pub(super) struct Tasks {
 pub(super) enum Ended {
     Exchange(Arc<ScopeSet>, Result<Fresh, Failed>),
     Attendance(Result<Attended, Setback>),
-    Revocation(ShortTermToken, Result<(), Error>),
+    Revocation(ShortTermToken, Result<Revoked, Error>),
 }
 
 impl Tasks {

@@ -13,7 +13,6 @@ use crate::unwind::caught;
 const END: Moment = Moment::from_origin(LONGEST.saturating_mul(4));
 
 /// Reads the clock. A reading that panics, or that lies beyond [`END`], is a failed one.
-#[derive(Debug)]
 pub(super) struct Time {
     clock: Arc<dyn Clock>,
     /// The last reading that did not fail, in nanoseconds.

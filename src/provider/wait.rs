@@ -107,7 +107,7 @@ pub(super) async fn for_reload(shared: &Arc<Shared>) -> Result<(), Error> {
     match tokio::time::timeout(patience, reload).await {
         Ok(outcome) => outcome.unwrap_or_else(|| Err(panicked()))?,
         Err(_) => {
-            return Err(Error::new(
+            return Err(Error::own(
                 ErrorKind::WaitTimeout,
                 format!("the store was not read within {patience:?}: a rotation is under way"),
             ));
@@ -127,7 +127,7 @@ pub(super) async fn for_rotation(shared: &Arc<Shared>) -> Result<(), Error> {
     let patience = shared.settings.policies.retry.wait_timeout;
     let outcome = tokio::time::timeout(patience, rotated(shared)).await;
     outcome.unwrap_or_else(|_| {
-        Err(Error::new(
+        Err(Error::own(
             ErrorKind::WaitTimeout,
             format!("the long-term token is not rotated within {patience:?}; the attempts go on"),
         ))
@@ -172,7 +172,7 @@ async fn rotated(shared: &Arc<Shared>) -> Result<(), Error> {
 
 fn refuse_within(shared: &Arc<Shared>) -> Result<(), Error> {
     if flight::is_within(shared) {
-        return Err(Error::new(
+        return Err(Error::own(
             ErrorKind::Config,
             "the token issuer, or the store, calls its own provider, and would wait for itself",
         ));
@@ -181,14 +181,14 @@ fn refuse_within(shared: &Arc<Shared>) -> Result<(), Error> {
 }
 
 pub(super) fn runtime_is_going() -> Error {
-    Error::new(
+    Error::own(
         ErrorKind::NoRuntime,
         "the tokio runtime is shutting down, and nothing can be done on it",
     )
 }
 
 fn out_of_patience(shared: &Shared, set: &ScopeSet, patience: Duration) -> Error {
-    let error = Error::new(
+    let error = Error::own(
         ErrorKind::WaitTimeout,
         format!("no token within {patience:?}; the attempts go on"),
     );

@@ -3,6 +3,7 @@
 pub(crate) mod file;
 #[cfg(unix)]
 pub(crate) mod place;
+mod source;
 pub(crate) mod unread;
 
 use std::fmt;
@@ -11,6 +12,8 @@ use bytes::Bytes;
 use http::HeaderValue;
 use serde::{Deserialize, Deserializer};
 use zeroize::Zeroizing;
+
+pub use source::SecretSource;
 
 use crate::error::{Error, ErrorKind};
 
@@ -134,7 +137,7 @@ impl fmt::Debug for BearerToken {
 }
 
 fn malformed(how: &str) -> Error {
-    Error::new(ErrorKind::InvalidToken, format!("the token {how}"))
+    Error::own(ErrorKind::InvalidToken, format!("the token {how}"))
 }
 
 #[cfg(test)]

@@ -39,8 +39,8 @@ impl Unread {
         };
         let text = format!("{what} {} {}", path.display(), self.reason(instead));
         match self {
-            Self::Io(error) => Error::new(kind, text).with_source(error),
-            _ => Error::new(kind, text),
+            Self::Io(error) => Error::own(kind, text).with_source(error),
+            _ => Error::own(kind, text),
         }
     }
 

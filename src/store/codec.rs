@@ -3,8 +3,8 @@
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
+use super::json::{FORMAT, Wire};
 use super::record::Record;
-use super::wire::{FORMAT, Wire};
 use crate::error::Error;
 use crate::secret::Secret;
 use crate::text::without_line_breaks;

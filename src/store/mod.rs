@@ -3,9 +3,9 @@
 mod codec;
 #[cfg(all(unix, feature = "file-store"))]
 mod file;
+mod json;
 mod memory;
 mod record;
-mod wire;
 
 use std::any::Any;
 use std::fmt;
@@ -49,7 +49,7 @@ use crate::error::Error;
 /// # }
 /// ```
 #[async_trait]
-pub trait TokenStore: fmt::Debug + Send + Sync + 'static {
+pub trait TokenStore: Send + Sync + 'static {
     /// What is kept, or `None` if nothing was stored yet.
     ///
     /// # Errors

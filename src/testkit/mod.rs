@@ -21,4 +21,4 @@ pub use auth_server::{
     OldLongTermToken, TokenIds, TokenKind, TokenRecord,
 };
 pub use manual_clock::ManualClock;
-pub use scripted_issuer::{Answer, ScriptedIssuer};
+pub use scripted_issuer::{Reply, ScriptedIssuer};

@@ -1,6 +1,6 @@
 //! An issuer in memory that does what a test says.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -8,29 +8,29 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::error::Error;
-use crate::issuer::{ExchangeResponse, Grant, TokenIssuer};
+use crate::issuer::{ExchangeResponse, Grant, IssuerProfile, Needs, Revoked, TokenIssuer};
 use crate::token::{LongTermToken, ShortTermToken, TokenBuilder, TokenRef};
 
 /// An issuer without a network: it answers exchanges and revocations as a script says, and
 /// remembers what it was asked.
 ///
 /// Short-term tokens are opaque, `st-1`, `st-2` and so on, which is also their ID, unless
-/// [`Answer::from_fn`] makes another one; long-term ones are `lt-1`, `lt-2` and so on. A clone is
+/// [`Reply::from_fn`] makes another one; long-term ones are `lt-1`, `lt-2` and so on. A clone is
 /// another handle to the same issuer.
 ///
 /// # Examples
 ///
 /// ```
 /// use std::time::Duration;
-/// use everbearer::testkit::{Answer, ManualClock, ScriptedIssuer};
+/// use everbearer::testkit::{Reply, ManualClock, ScriptedIssuer};
 /// use everbearer::{Error, LongTermToken, TokenProvider};
 ///
 /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
 /// # async fn main() -> Result<(), Error> {
 /// let issuer = ScriptedIssuer::new();
 /// issuer.script([
-///     Answer::error(Error::transient("down for a moment")),
-///     Answer::token(Duration::from_secs(60)).after(Duration::from_millis(20)),
+///     Reply::error(Error::transient("down for a moment")),
+///     Reply::token(Duration::from_secs(60)).after(Duration::from_millis(20)),
 /// ]);
 /// let provider = TokenProvider::builder(issuer.clone(), LongTermToken::new("secret")?)
 ///     .clock(ManualClock::new())
@@ -49,7 +49,7 @@ pub struct ScriptedIssuer {
 
 /// How a [`ScriptedIssuer`] answers one call.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct Reply {
     latency: Duration,
     outcome: Outcome,
 }
@@ -58,7 +58,7 @@ pub struct Answer {
 enum Outcome {
     Token { life: Option<Duration> },
     FromFn(FromFn),
-    Done,
+    Revoked(Revoked),
     Error(Error),
     Hang,
     Panic,
@@ -86,11 +86,11 @@ struct ShortTerm {
 
 #[derive(Debug)]
 struct State {
-    exchanges: VecDeque<Answer>,
-    otherwise: Answer,
-    revocations: VecDeque<Answer>,
-    long_term: VecDeque<Answer>,
-    replaces_long_term: bool,
+    exchanges: VecDeque<Reply>,
+    default_reply: Reply,
+    revocations: VecDeque<Reply>,
+    long_term: VecDeque<Reply>,
+    profile: IssuerProfile,
     begun: usize,
     long_term_minted: usize,
     obtained: usize,
@@ -100,9 +100,12 @@ struct State {
     asked_scopes: Vec<Vec<String>>,
     exchanged: Vec<String>,
     revoked: Vec<String>,
+    authorities: Vec<Option<String>>,
+    /// Why revocations were refused, by the ID of the token.
+    refused: HashMap<String, Error>,
 }
 
-impl Answer {
+impl Reply {
     /// A token that lives this long.
     pub const fn token(life: Duration) -> Self {
         Self::with(Outcome::Token { life: Some(life) })
@@ -122,7 +125,7 @@ impl Answer {
     /// # Examples
     ///
     /// ```
-    /// use everbearer::testkit::{Answer, ManualClock, ScriptedIssuer};
+    /// use everbearer::testkit::{Reply, ManualClock, ScriptedIssuer};
     /// use everbearer::{Clock, LongTermToken, ShortTermToken, TokenProvider};
     /// # use std::time::Duration;
     ///
@@ -131,7 +134,7 @@ impl Answer {
     /// let clock = ManualClock::new();
     /// let issuer = ScriptedIssuer::new();
     /// let server_clock = clock.clone();
-    /// issuer.otherwise(Answer::from_fn(move |name| {
+    /// issuer.default_reply(Reply::from_fn(move |name| {
     ///     let now = server_clock.wall();
     ///     ShortTermToken::builder(name)
     ///         .token_id(name)
@@ -161,7 +164,12 @@ impl Answer {
 
     /// Success, for a revocation.
     pub const fn done() -> Self {
-        Self::with(Outcome::Done)
+        Self::revoked(Revoked::Gone)
+    }
+
+    /// An answer to a revocation.
+    pub const fn revoked(revoked: Revoked) -> Self {
+        Self::with(Outcome::Revoked(revoked))
     }
 
     /// No answer, ever.
@@ -200,10 +208,10 @@ impl ScriptedIssuer {
         Self {
             state: Arc::new(Mutex::new(State {
                 exchanges: VecDeque::new(),
-                otherwise: Answer::token(Duration::from_secs(900)),
+                default_reply: Reply::token(Duration::from_secs(900)),
                 revocations: VecDeque::new(),
                 long_term: VecDeque::new(),
-                replaces_long_term: false,
+                profile: IssuerProfile::new("ScriptedIssuer"),
                 begun: 0,
                 long_term_minted: 0,
                 obtained: 0,
@@ -213,36 +221,58 @@ impl ScriptedIssuer {
                 most_at_once: 0,
                 asked_scopes: Vec::new(),
                 revoked: Vec::new(),
+                authorities: Vec::new(),
+                refused: HashMap::new(),
             })),
             short_term: Arc::default(),
         }
     }
 
     /// Answers the next exchanges like this, one each, behind what is scripted already.
-    pub fn script(&self, answers: impl IntoIterator<Item = Answer>) {
+    pub fn script(&self, answers: impl IntoIterator<Item = Reply>) {
         self.state().exchanges.extend(answers);
     }
 
     /// Answers every exchange like this that is not scripted.
-    pub fn otherwise(&self, answer: Answer) {
-        self.state().otherwise = answer;
+    pub fn default_reply(&self, answer: Reply) {
+        self.state().default_reply = answer;
     }
 
-    /// Answers the next revocations like this, one each, behind what is scripted already.
-    pub fn script_revocations(&self, answers: impl IntoIterator<Item = Answer>) {
+    /// Answers the next revocations like this, one each, behind what is scripted already. An error that is not
+    /// retryable refuses the token for good, on whatever authority.
+    pub fn script_revocations(&self, answers: impl IntoIterator<Item = Reply>) {
         self.state().revocations.extend(answers);
     }
 
     /// Answers the next calls that ask for a long-term token like this, one each, behind what is
     /// scripted already. The others are answered with a token whose end nobody states.
-    pub fn script_long_term(&self, answers: impl IntoIterator<Item = Answer>) {
+    pub fn script_long_term(&self, answers: impl IntoIterator<Item = Reply>) {
         self.state().long_term.extend(answers);
+    }
+
+    /// Sets the profile. Set it before the provider is built, which reads it once.
+    ///
+    /// ```
+    /// use everbearer::testkit::ScriptedIssuer;
+    /// use everbearer::{Credential, IssuerProfile, Needs, TokenProvider};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), everbearer::Error> {
+    /// let issuer = ScriptedIssuer::new();
+    /// issuer.set_profile(IssuerProfile::new("client credentials").needs(Needs::Nothing));
+    /// let provider = TokenProvider::builder(issuer, Credential::None).build()?;
+    /// provider.ready().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn set_profile(&self, profile: IssuerProfile) {
+        self.state().profile = profile;
     }
 
     /// Has every exchange bring another long-term token in the place of the one that was
     /// exchanged.
     pub fn replace_long_term(&self) {
-        self.state().replaces_long_term = true;
+        self.set_profile(IssuerProfile::new("ScriptedIssuer").needs(Needs::Replacing));
     }
 
     /// How many exchanges have begun.
@@ -280,9 +310,15 @@ impl ScriptedIssuer {
         self.state().revoked.clone()
     }
 
+    /// Returns the authority of each call of `revoke`, in order: the text of another token, or `None` where the
+    /// token itself was the authority.
+    pub fn authorities(&self) -> Vec<Option<String>> {
+        self.state().authorities.clone()
+    }
+
     async fn long_term(&self) -> Result<LongTermToken, Error> {
         let answer = self.state().long_term.pop_front();
-        let answer = answer.unwrap_or_else(Answer::token_without_end);
+        let answer = answer.unwrap_or_else(Reply::token_without_end);
         tokio::time::sleep(answer.latency).await;
         match answer.outcome {
             Outcome::Token { life } => self.next_long_term(life),
@@ -328,16 +364,17 @@ fn living<T>(token: TokenBuilder<T>, life: Option<Duration>) -> TokenBuilder<T> 
 }
 
 impl State {
-    fn begin_exchange(&mut self, long_term: &LongTermToken, scopes: &[String]) -> Answer {
+    fn begin_exchange(&mut self, long_term: Option<&LongTermToken>, scopes: &[String]) -> Reply {
         self.begun += 1;
-        self.exchanged.push(long_term.expose().to_owned());
+        let exchanged = long_term.map(LongTermToken::expose).unwrap_or_default();
+        self.exchanged.push(exchanged.to_owned());
         self.under_way += 1;
         self.most_at_once = self.most_at_once.max(self.under_way);
         self.asked_scopes.push(scopes.to_vec());
-        let otherwise = &self.otherwise;
+        let default_reply = &self.default_reply;
         self.exchanges
             .pop_front()
-            .unwrap_or_else(|| otherwise.clone())
+            .unwrap_or_else(|| default_reply.clone())
     }
 }
 
@@ -345,7 +382,7 @@ impl State {
 impl TokenIssuer for ScriptedIssuer {
     async fn exchange(
         &self,
-        long_term: &LongTermToken,
+        long_term: Option<&LongTermToken>,
         scopes: &[String],
     ) -> Result<ExchangeResponse, Error> {
         let answer = self.state().begin_exchange(long_term, scopes);
@@ -360,44 +397,58 @@ impl TokenIssuer for ScriptedIssuer {
             other => return Err(failed(other).await),
         };
         let exchanged = ExchangeResponse::from(token);
-        if !self.state().replaces_long_term {
+        if self.state().profile.needs != Needs::Replacing {
             return Ok(exchanged);
         }
         Ok(exchanged.replacing(self.next_long_term(None)?))
     }
 
-    async fn revoke(&self, token: TokenRef<'_>) -> Result<(), Error> {
+    async fn revoke(
+        &self,
+        token: TokenRef<'_>,
+        authority: Option<TokenRef<'_>>,
+    ) -> Result<Revoked, Error> {
+        let id = token.token_id().unwrap_or_default();
+        let authority = authority.map(|authority| authority.expose().to_owned());
+        self.state().authorities.push(authority);
+        if let Some(error) = self.state().refused.get(id) {
+            return Err(error.clone());
+        }
         let answer = self.state().revocations.pop_front();
-        let answer = answer.unwrap_or_else(Answer::done);
+        let answer = answer.unwrap_or_else(Reply::done);
         tokio::time::sleep(answer.latency).await;
         match answer.outcome {
-            Outcome::Done => {
-                let id = token.token_id().unwrap_or_default().to_owned();
-                self.state().revoked.push(id);
-                Ok(())
+            Outcome::Revoked(revoked) => {
+                if revoked == Revoked::Gone {
+                    self.state().revoked.push(id.to_owned());
+                }
+                Ok(revoked)
             }
-            other => Err(failed(other).await),
+            other => {
+                let error = failed(other).await;
+                if !error.is_retryable() {
+                    self.state().refused.insert(id.to_owned(), error.clone());
+                }
+                Err(error)
+            }
         }
     }
 
-    async fn obtain(&self, _grant: &Grant) -> Result<LongTermToken, Error> {
-        let token = self.long_term().await?;
-        self.state().obtained += 1;
-        Ok(token)
-    }
-
-    async fn rotate(
+    async fn obtain(
         &self,
         _grant: &Grant,
-        _authority: &ShortTermToken,
+        authority: Option<&ShortTermToken>,
     ) -> Result<LongTermToken, Error> {
         let token = self.long_term().await?;
-        self.state().rotated += 1;
+        match authority {
+            Some(_) => self.state().rotated += 1,
+            None => self.state().obtained += 1,
+        }
         Ok(token)
     }
 
-    fn replaces_long_term(&self) -> bool {
-        self.state().replaces_long_term
+    fn profile(&self) -> IssuerProfile {
+        self.state().profile.clone()
     }
 }
 
@@ -410,7 +461,7 @@ async fn failed(outcome: Outcome) -> Error {
         Outcome::Error(error) => error,
         Outcome::Panic => panic!("the script says to panic"),
         Outcome::Hang => std::future::pending().await,
-        Outcome::Token { .. } | Outcome::FromFn(_) | Outcome::Done => {
+        Outcome::Token { .. } | Outcome::FromFn(_) | Outcome::Revoked(_) => {
             Error::terminal("the script has an answer here that belongs to another call")
         }
     }

@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 
+#[cfg(any(feature = "auth-api", test))]
 use crate::policy::LONGEST;
 
 /// A date of a server's, in milliseconds since 1970 (negative before); what lies beyond the
@@ -58,6 +59,7 @@ impl From<SystemTime> for UnixMillis {
 
 /// A duration stated in seconds, whole or not, or as a string that holds them; a negative one is
 /// over at once. Anything else states none.
+#[cfg(any(feature = "auth-api", test))]
 pub(crate) fn duration_from_json(value: &Value) -> Option<Duration> {
     let seconds = seconds(value)?.max(0.0);
     Some(Duration::try_from_secs_f64(seconds).map_or(LONGEST, |duration| duration.min(LONGEST)))

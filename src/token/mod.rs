@@ -1,8 +1,8 @@
 //! The two tiers of tokens, and what can be known of their lives without trusting them.
 
+mod builder;
 mod claims;
 mod date;
-mod issued;
 mod lifetime;
 
 use std::fmt;
@@ -11,10 +11,13 @@ use std::time::{Duration, SystemTime};
 
 use http::HeaderValue;
 
+pub(crate) use builder::Issued;
+pub use builder::TokenBuilder;
+#[cfg(feature = "auth-api")]
+pub(crate) use builder::{LONGEST_ID, Scopes, is_fit_to_show};
 use date::UnixMillis;
+#[cfg(feature = "auth-api")]
 pub(crate) use date::duration_from_json;
-pub use issued::TokenBuilder;
-pub(crate) use issued::{Issued, LONGEST_ID, Scopes, is_fit_to_show};
 pub(crate) use lifetime::{Judgement, Lifetime};
 
 use crate::error::Error;
@@ -257,6 +260,21 @@ impl<'a> TokenRef<'a> {
             Self::LongTerm(token) => token.token_id(),
             Self::ShortTerm(token) => token.token_id(),
         }
+    }
+
+    /// Returns the token itself. Do not log or persist the returned value.
+    ///
+    /// ```
+    /// use everbearer::{LongTermToken, TokenRef};
+    ///
+    /// # fn main() -> Result<(), everbearer::Error> {
+    /// let token = LongTermToken::new("lt_0d51e9bd2f6449cf")?;
+    /// assert_eq!(TokenRef::from(&token).expose(), "lt_0d51e9bd2f6449cf");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn expose(self) -> &'a str {
+        self.token().expose()
     }
 
     /// Returns the ID for logs and events, if it is fit to be shown.

@@ -23,6 +23,7 @@ const LEFT: &[&[&str]] = &[
         "provider/landing.rs",
         "provider/minting.rs",
         "provider/recovery.rs",
+        "provider/revoking.rs",
         "provider/rotation/mod.rs",
         "provider/rotation/revoking.rs",
         "provider/shared.rs",

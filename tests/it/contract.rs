@@ -374,7 +374,8 @@ async fn d3_a_token_that_the_server_holds_for_expired_is_gone_and_a_401_is_repor
         if clean {
             server.set_clock_offset(1_000);
         } else {
-            server.script(Endpoint::Revoke, [Fault::error(401, "invalid_token")]);
+            let refused = || Fault::error(401, "invalid_token");
+            server.script(Endpoint::Revoke, [refused(), refused()]);
         }
         let report = provider.shutdown().await;
         assert_eq!(report.all_revoked(), clean, "{report:?}");

@@ -1,6 +1,6 @@
 //! A 401 from a resource server.
 
-use everbearer::testkit::{Answer, AuthServer, Endpoint, Fault, ScriptedIssuer};
+use everbearer::testkit::{AuthServer, Endpoint, Fault, Reply, ScriptedIssuer};
 use everbearer::{Error, ErrorKind, RefreshPolicy, RequestBuilderExt, TokenProvider};
 use reqwest::{Client, StatusCode};
 use reqwest_middleware::{ClientBuilder, ClientWithMiddleware};
@@ -156,9 +156,9 @@ async fn r3_rejecting_an_old_token_returns_the_one_in_use() {
 #[tokio::test]
 async fn r4_a_hundred_late_401s_for_one_token_are_one_exchange() {
     let issuer = ScriptedIssuer::new();
-    issuer.script([Answer::token(secs(900))]);
-    let slow = Answer::token(secs(900)).after(std::time::Duration::from_millis(50));
-    issuer.otherwise(slow);
+    issuer.script([Reply::token(secs(900))]);
+    let slow = Reply::token(secs(900)).after(std::time::Duration::from_millis(50));
+    issuer.default_reply(slow);
     let server = refusing("st-1", ResponseTemplate::new(401)).await;
     let provider = provider_for(&server, &issuer);
     provider.token().await.unwrap();
@@ -246,7 +246,7 @@ async fn r7_a_buffered_body_is_sent_again_to_the_byte_with_all_its_headers() {
 #[tokio::test(start_paused = true)]
 async fn rejecting_when_there_is_no_token_says_why_there_is_none() {
     let issuer = ScriptedIssuer::new();
-    issuer.otherwise(Answer::error(Error::terminal("the reason")));
+    issuer.default_reply(Reply::error(Error::terminal("the reason")));
     let (provider, _) = provider(&issuer);
     let error = provider.token().await.unwrap_err();
     let old = everbearer::ShortTermToken::builder("old").build().unwrap();
@@ -257,8 +257,8 @@ async fn rejecting_when_there_is_no_token_says_why_there_is_none() {
 #[tokio::test]
 async fn when_no_newer_token_is_to_be_had_the_401_is_returned() {
     let issuer = ScriptedIssuer::new();
-    issuer.script([Answer::token(secs(900))]);
-    issuer.otherwise(Answer::error(Error::terminal("no more")));
+    issuer.script([Reply::token(secs(900))]);
+    issuer.default_reply(Reply::error(Error::terminal("no more")));
     let server = refusing("st-1", ResponseTemplate::new(401)).await;
     let provider = provider_for(&server, &issuer);
     let response = client(&provider).get(server.uri()).send().await.unwrap();
@@ -334,8 +334,8 @@ async fn w22_a_token_that_is_refused_without_a_resend_is_replaced_at_once() {
     for takes in [millis(0), millis(500)] {
         let issuer = ScriptedIssuer::new();
         issuer.script([
-            Answer::token(secs(20)),
-            Answer::token(secs(2_000)).after(takes),
+            Reply::token(secs(20)),
+            Reply::token(secs(2_000)).after(takes),
         ]);
         let policy = RefreshPolicy::default()
             .settling_time(secs(60))

@@ -123,7 +123,7 @@ async fn s2_a_loopback_address_is_not_called_through_a_proxy() {
 #[tokio::test]
 async fn a_requests_own_timeout_bounds_the_wait_for_a_token() {
     let issuer = ScriptedIssuer::new();
-    issuer.otherwise(everbearer::testkit::Answer::hang());
+    issuer.default_reply(everbearer::testkit::Reply::hang());
     let provider = builder(&issuer).clock(everbearer::SystemClock::default());
     let provider = provider.origins(["http://127.0.0.1:9"]).build().unwrap();
     let request = Client::new().get("http://127.0.0.1:9/");

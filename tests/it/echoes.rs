@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use everbearer::models::{LongTokenResponse, ShortTokenResponse};
-use everbearer::testkit::{Answer, ScriptedIssuer};
+use everbearer::testkit::{Reply, ScriptedIssuer};
 use everbearer::{
     AuthApi, Error, ErrorKind, Grant, LongTermToken, ShortTermToken, Subscription, TokenProvider,
 };
@@ -60,7 +60,7 @@ async fn s8_an_id_that_contains_the_token_revokes_it_and_is_not_shown() {
         let (log, _logging) = log_everything();
         let issuer = ScriptedIssuer::new();
         let made = (token.clone(), id.clone());
-        issuer.otherwise(Answer::from_fn(move |_| {
+        issuer.default_reply(Reply::from_fn(move |_| {
             let builder = ShortTermToken::builder(&made.0).expires_in(secs(900));
             builder.token_id(&made.1).scopes([&made.1]).build()
         }));
@@ -298,7 +298,7 @@ async fn s9_an_error_of_an_issuer_is_searched_for_each_secret_of_the_provider() 
     let provider = provider.build().unwrap();
     let shown = Mutex::new(String::new());
     let fail_with = |error: Error| {
-        issuer.script([Answer::error(error)]);
+        issuer.script([Reply::error(error)]);
         async {
             let error = provider.refresh().await.unwrap_err();
             *shown.lock().await += &format!("{error:?} {error} {:?}", provider.status());
@@ -325,13 +325,13 @@ async fn s9_a_report_of_a_shutdown_repeats_no_token() {
     let (log, _logging) = log_everything();
     let issuer = ScriptedIssuer::new();
     issuer.script(tokens.map(|token| {
-        Answer::from_fn(move |_| {
+        Reply::from_fn(move |_| {
             let builder = ShortTermToken::builder(token).expires_in(secs(900));
             builder.token_id(format!("id-{}", &token[..5])).build()
         })
     }));
     for token in tokens {
-        issuer.script_revocations([Answer::error(Error::terminal(format!("not {token}")))]);
+        issuer.script_revocations([Reply::error(Error::terminal(format!("not {token}")))]);
     }
     let provider = builder(&issuer).build().unwrap();
     provider.token().await.unwrap();
@@ -349,7 +349,7 @@ async fn s9_a_report_of_a_shutdown_repeats_no_token() {
 async fn s9_an_error_repeats_no_token_that_was_replaced_during_the_call() {
     let issuer = ScriptedIssuer::new();
     let quoting = Error::transient(format!("not with {LONG_TERM}"));
-    issuer.script([Answer::error(quoting).after(secs(1))]);
+    issuer.script([Reply::error(quoting).after(secs(1))]);
     let long_term = LongTermToken::new(LONG_TERM).unwrap();
     let provider = TokenProvider::builder(issuer.clone(), long_term)
         .clock(everbearer::testkit::ManualClock::new());
@@ -368,7 +368,7 @@ async fn s9_an_error_repeats_no_token_that_was_replaced_during_the_call() {
 async fn s8_an_id_that_contains_the_long_term_token_is_not_shown() {
     let (log, _logging) = log_everything();
     let issuer = ScriptedIssuer::new();
-    issuer.otherwise(Answer::from_fn(|_| {
+    issuer.default_reply(Reply::from_fn(|_| {
         let builder = ShortTermToken::builder("a.b.c").expires_in(secs(900));
         builder.token_id(format!("of-{LONG_TERM}")).build()
     }));

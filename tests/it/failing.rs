@@ -1,9 +1,9 @@
 //! When refreshing fails.
 
-use everbearer::testkit::{Answer, ScriptedIssuer};
+use everbearer::testkit::{Reply, ScriptedIssuer};
 use everbearer::{
-    Clock, Error, ErrorKind, ExchangeResponse, LongTermToken, RetryPolicy, State, TokenIssuer,
-    TokenProvider, TokenRef,
+    Clock, Error, ErrorKind, ExchangeResponse, LongTermToken, RetryPolicy, Revoked, State,
+    TokenIssuer, TokenProvider, TokenRef,
 };
 
 use crate::support::{builder, millis, provider, secs, tasks};
@@ -12,9 +12,9 @@ use crate::support::{builder, millis, provider, secs, tasks};
 async fn e1_in_the_window_a_failure_is_retried_and_the_expiry_stays() {
     let issuer = ScriptedIssuer::new();
     issuer.script([
-        Answer::token(secs(900)),
-        Answer::error(Error::transient("down")),
-        Answer::error(Error::transient("down")),
+        Reply::token(secs(900)),
+        Reply::error(Error::transient("down")),
+        Reply::error(Error::transient("down")),
     ]);
     let (provider, clock) = provider(&issuer);
     provider.token().await.unwrap();
@@ -38,8 +38,8 @@ async fn e1_in_the_window_a_failure_is_retried_and_the_expiry_stays() {
 async fn e2_a_background_failure_never_replaces_a_good_token() {
     for error in [Error::transient("down"), Error::terminal("revoked")] {
         let issuer = ScriptedIssuer::new();
-        issuer.script([Answer::token(secs(900))]);
-        issuer.otherwise(Answer::error(error));
+        issuer.script([Reply::token(secs(900))]);
+        issuer.default_reply(Reply::error(error));
         let (provider, clock) = provider(&issuer);
         provider.token().await.unwrap();
         for _ in 0..89 {
@@ -55,9 +55,9 @@ async fn e2_a_background_failure_never_replaces_a_good_token() {
 #[tokio::test(start_paused = true)]
 async fn e3_during_backoff_calls_cause_no_exchange() {
     let issuer = ScriptedIssuer::new();
-    issuer.script([Answer::token(secs(900))]);
+    issuer.script([Reply::token(secs(900))]);
     let failure = Error::transient("busy").with_retry_after(secs(60));
-    issuer.otherwise(Answer::error(failure));
+    issuer.default_reply(Reply::error(failure));
     let (provider, clock) = provider(&issuer);
     provider.token().await.unwrap();
     let due = provider.status().next_exchange_in.unwrap();
@@ -72,8 +72,8 @@ async fn e3_during_backoff_calls_cause_no_exchange() {
 #[tokio::test(start_paused = true)]
 async fn e6_failing_until_the_end_gives_a_typed_error_with_its_cause() {
     let issuer = ScriptedIssuer::new();
-    issuer.script([Answer::token(secs(60))]);
-    issuer.otherwise(Answer::error(Error::transient("the vault is sealed")));
+    issuer.script([Reply::token(secs(60))]);
+    issuer.default_reply(Reply::error(Error::transient("the vault is sealed")));
     let (provider, clock) = provider(&issuer);
     provider.token().await.unwrap();
     clock.advance(secs(60)).await;
@@ -87,7 +87,7 @@ async fn e6_failing_until_the_end_gives_a_typed_error_with_its_cause() {
 #[tokio::test(start_paused = true)]
 async fn e7_a_terminal_error_is_shared_and_briefly_cached() {
     let issuer = ScriptedIssuer::new();
-    issuer.script([Answer::error(Error::terminal("invalid_grant"))]);
+    issuer.script([Reply::error(Error::terminal("invalid_grant"))]);
     let provider = builder(&issuer).build().unwrap();
     for _ in 0..100 {
         let error = provider.token().await.unwrap_err();
@@ -108,15 +108,19 @@ struct Refusing;
 
 #[async_trait::async_trait]
 impl TokenIssuer for Refusing {
-    async fn exchange(&self, _: &LongTermToken, _: &[String]) -> Result<ExchangeResponse, Error> {
+    async fn exchange(
+        &self,
+        _: Option<&LongTermToken>,
+        _: &[String],
+    ) -> Result<ExchangeResponse, Error> {
         for _ in 0..50 {
             tokio::task::yield_now().await;
         }
         Err(Error::terminal("no"))
     }
 
-    async fn revoke(&self, _: TokenRef<'_>) -> Result<(), Error> {
-        Ok(())
+    async fn revoke(&self, _: TokenRef<'_>, _: Option<TokenRef<'_>>) -> Result<Revoked, Error> {
+        Ok(Revoked::Gone)
     }
 }
 
@@ -147,7 +151,7 @@ async fn e7_every_caller_learns_why_whenever_it_comes() {
 #[tokio::test(start_paused = true)]
 async fn e8_another_long_term_token_is_tried_at_once() {
     let issuer = ScriptedIssuer::new();
-    issuer.script([Answer::error(Error::terminal("invalid_grant"))]);
+    issuer.script([Reply::error(Error::terminal("invalid_grant"))]);
     let (provider, _) = provider(&issuer);
     provider.token().await.unwrap_err();
     provider.set_long_term_token(LongTermToken::new("another").unwrap());
@@ -158,10 +162,10 @@ async fn e8_another_long_term_token_is_tried_at_once() {
 async fn one_terminal_blip_does_not_end_refreshing_ahead() {
     let issuer = ScriptedIssuer::new();
     issuer.script([
-        Answer::token(secs(900)),
-        Answer::error(Error::terminal("a gateway's 403")),
+        Reply::token(secs(900)),
+        Reply::error(Error::terminal("a gateway's 403")),
     ]);
-    issuer.otherwise(Answer::token(secs(900)).after(secs(3)));
+    issuer.default_reply(Reply::token(secs(900)).after(secs(3)));
     let (provider, clock) = provider(&issuer);
     provider.token().await.unwrap();
     for _ in 0..1_000 {
@@ -176,7 +180,7 @@ async fn one_terminal_blip_does_not_end_refreshing_ahead() {
 async fn e14_at_the_start_it_fails_fast_or_waits_as_configured() {
     for (patience, is_ready) in [(0, false), (5, false), (60, true)] {
         let issuer = ScriptedIssuer::new();
-        let down = Answer::error(Error::transient("down"));
+        let down = Reply::error(Error::transient("down"));
         issuer.script(std::iter::repeat_n(down, 5));
         let policy = RetryPolicy::default().ready_timeout(secs(patience));
         let provider = builder(&issuer).retry_policy(policy).build().unwrap();
@@ -185,7 +189,7 @@ async fn e14_at_the_start_it_fails_fast_or_waits_as_configured() {
         assert!(began.elapsed() <= secs(patience) + millis(10));
     }
     let issuer = ScriptedIssuer::new();
-    issuer.otherwise(Answer::error(Error::terminal("invalid_client")));
+    issuer.default_reply(Reply::error(Error::terminal("invalid_client")));
     let policy = RetryPolicy::default().ready_timeout(secs(3_600));
     let provider = builder(&issuer).retry_policy(policy).build().unwrap();
     assert_eq!(
@@ -214,7 +218,7 @@ async fn a_caller_with_a_long_upload_ahead_gets_a_token_that_lasts() {
 async fn a_pause_longer_than_a_caller_would_wait_is_told_at_once() {
     let issuer = ScriptedIssuer::new();
     let failure = Error::transient("busy").with_retry_after(secs(120));
-    issuer.script([Answer::error(failure)]);
+    issuer.script([Reply::error(failure)]);
     let provider = builder(&issuer).build().unwrap();
     provider.token().await.unwrap_err();
     let before = tokio::time::Instant::now();
@@ -227,7 +231,7 @@ async fn a_pause_longer_than_a_caller_would_wait_is_told_at_once() {
 async fn e8_a_new_long_term_token_is_tried_at_once_during_a_pause_that_the_server_asked_for() {
     let issuer = ScriptedIssuer::new();
     let refusal = Error::terminal("no").with_code("invalid_token");
-    issuer.script([Answer::error(refusal.with_retry_after(secs(300)))]);
+    issuer.script([Reply::error(refusal.with_retry_after(secs(300)))]);
     let (provider, _) = provider(&issuer);
     provider.token().await.unwrap_err();
     provider.set_long_term_token(LongTermToken::new("another").unwrap());
@@ -240,7 +244,7 @@ async fn e8_a_new_long_term_token_retries_a_forced_refresh_at_once() {
     let policy = RetryPolicy::default().terminal_backoff(secs(600));
     let provider = builder(&issuer).retry_policy(policy).build().unwrap();
     let token = provider.token().await.unwrap();
-    issuer.script([Answer::error(
+    issuer.script([Reply::error(
         Error::terminal("no").with_code("invalid_token"),
     )]);
     provider.invalidate(&token).await.unwrap_err();

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
-use everbearer::testkit::{Answer, ScriptedIssuer};
+use everbearer::testkit::{Reply, ScriptedIssuer};
 use everbearer::{
     AuthApi, ErrorKind, Event, LongTermToken, RefreshPolicy, RequestBuilderExt as _,
     ShortTermToken, TokenProvider,
@@ -129,7 +129,7 @@ async fn w20_an_exp_in_milliseconds_is_given_the_default_life() {
 /// Answers with the same opaque token until it expires, then with the next one.
 fn one_token_until_its_end(issuer: &ScriptedIssuer, life: Duration) {
     let began = tokio::time::Instant::now();
-    issuer.otherwise(Answer::from_fn(move |_| {
+    issuer.default_reply(Reply::from_fn(move |_| {
         let (life, passed) = (life.as_secs(), began.elapsed().as_secs());
         let name = format!("shared-{}", passed / life);
         ShortTermToken::builder(&name)
@@ -197,7 +197,7 @@ async fn w21_after_a_401_that_brings_the_same_token_the_401_is_returned() {
         let token = ShortTermToken::builder("shared").expires_in(secs(900));
         token.build()
     };
-    issuer.otherwise(Answer::from_fn(same));
+    issuer.default_reply(Reply::from_fn(same));
     let provider = builder(&issuer)
         .clock(everbearer::SystemClock::default())
         .origins([server.uri()])

@@ -13,43 +13,65 @@ mod architecture;
 mod circles;
 mod support;
 
+#[cfg(all(feature = "auth-api", feature = "reqwest-middleware"))]
 mod answers;
+#[cfg(all(feature = "auth-api", feature = "reqwest-middleware"))]
 mod auth_server;
+#[cfg(all(feature = "auth-api", feature = "reqwest-middleware"))]
 mod contract;
-#[cfg(all(unix, feature = "reqwest-middleware"))]
+#[cfg(all(unix, feature = "auth-api", feature = "reqwest-middleware"))]
 mod daemon;
-#[cfg(feature = "reqwest-middleware")]
+#[cfg(all(feature = "auth-api", feature = "reqwest-middleware"))]
 mod denials;
-#[cfg(feature = "reqwest-middleware")]
+#[cfg(all(feature = "auth-api", feature = "reqwest-middleware"))]
 mod destinations;
+#[cfg(all(feature = "auth-api", feature = "reqwest-middleware"))]
 mod echoes;
 mod failing;
 #[cfg(unix)]
 mod file_store;
+#[cfg(all(feature = "auth-api", feature = "reqwest-middleware"))]
 mod grants;
+#[cfg(all(feature = "auth-api", feature = "reqwest-middleware"))]
 mod lifetimes;
+#[cfg(all(feature = "auth-api", feature = "reqwest-middleware"))]
 mod measuring;
+#[cfg(all(feature = "auth-api", feature = "reqwest-middleware"))]
 mod observing;
+#[cfg(all(feature = "auth-api", feature = "reqwest-middleware"))]
 mod one_flight;
 mod outages;
 mod panicking;
+#[cfg(all(feature = "auth-api", feature = "reqwest-middleware"))]
 mod plain_http;
 mod repeated;
-#[cfg(feature = "reqwest-middleware")]
+#[cfg(all(feature = "auth-api", feature = "reqwest-middleware"))]
 mod resending;
+#[cfg(all(feature = "auth-api", feature = "reqwest-middleware"))]
+mod revoking;
+#[cfg(all(feature = "auth-api", feature = "reqwest-middleware"))]
 mod rotating;
 mod runtimes;
 mod scenarios;
+#[cfg(all(feature = "auth-api", feature = "reqwest-middleware"))]
 mod scopes;
 mod scripted_issuer;
-#[cfg(unix)]
+#[cfg(all(unix, feature = "auth-api", feature = "reqwest-middleware"))]
 mod secret_files;
+#[cfg(all(feature = "auth-api", feature = "reqwest-middleware"))]
 mod shared_memory_store;
+#[cfg(all(feature = "auth-api", feature = "reqwest-middleware"))]
 mod shown;
+#[cfg(all(feature = "auth-api", feature = "reqwest-middleware"))]
 mod shutting_down;
-#[cfg(all(target_os = "linux", feature = "reqwest-middleware"))]
+#[cfg(all(
+    target_os = "linux",
+    feature = "auth-api",
+    feature = "reqwest-middleware"
+))]
 mod suspended;
 mod windows;
+#[cfg(all(feature = "auth-api", feature = "reqwest-middleware"))]
 mod wire;
 #[cfg(target_os = "linux")]
 mod zeroizing;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use everbearer::testkit::{Answer, AuthServer, ManualClock, ScriptedIssuer};
+use everbearer::testkit::{AuthServer, ManualClock, Reply, ScriptedIssuer};
 use everbearer::{Error, LongTermToken, RequestBuilderExt, ScopePolicy, TokenProvider};
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, SharedString, Unit};
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
@@ -244,7 +244,7 @@ fn v2_an_outage_is_measured_until_it_ends_or_its_scope_set_is_retired() {
             provider.ready().await.unwrap();
             let in_outage = || gauges(&snapshotter, ["everbearer_in_outage"])[0];
             let set = provider.scoped(["a"]);
-            issuer.script([Answer::error(Error::terminal("down"))]);
+            issuer.script([Reply::error(Error::terminal("down"))]);
             set.token().await.unwrap_err();
             settle().await;
             assert_eq!(in_outage(), 1.0);
@@ -255,7 +255,7 @@ fn v2_an_outage_is_measured_until_it_ends_or_its_scope_set_is_retired() {
 
             clock.advance(secs(3600)).await;
             settle().await;
-            issuer.script([Answer::error(Error::terminal("down"))]);
+            issuer.script([Reply::error(Error::terminal("down"))]);
             set.token().await.unwrap_err();
             settle().await;
             assert_eq!(in_outage(), 1.0);
@@ -291,7 +291,7 @@ fn a_set_of_scopes_is_measured_when_something_happens_to_it_and_as_time_goes_by(
             assert_eq!(generation, 2.0);
             assert!(older < new - 1.0, "{older} after {new}");
 
-            issuer.otherwise(Answer::error(Error::transient("down")));
+            issuer.default_reply(Reply::error(Error::transient("down")));
             set.refresh().await.unwrap_err();
             settle().await;
             let names = [

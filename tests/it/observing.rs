@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
-use everbearer::testkit::{Answer, ManualClock, ScriptedIssuer};
+use everbearer::testkit::{ManualClock, Reply, ScriptedIssuer};
 use everbearer::{
     AuthApi, Error, Grant, LongTermToken, ScopePolicy, SecretSource, ShortTermToken,
     TokenIssuer as _, TokenProvider,
@@ -97,7 +97,7 @@ fn documented() -> Seen {
 async fn missing_secret() -> Error {
     let api = AuthApi::new("http://127.0.0.1:9").unwrap();
     let grant = Grant::client_secret("id", SecretSource::file("/there/is/no/such/file"));
-    api.obtain(&grant).await.unwrap_err()
+    api.obtain(&grant, None).await.unwrap_err()
 }
 
 /// Exchanges tokens with contradictory and with doubtful statements about their end, and one token twice.
@@ -113,8 +113,8 @@ async fn odd_statements() {
         let token = ShortTermToken::builder("same").expires_in(secs(900));
         token.build()
     };
-    issuer.script([Answer::from_fn(contradicting), Answer::from_fn(doubtful)]);
-    issuer.otherwise(Answer::from_fn(same));
+    issuer.script([Reply::from_fn(contradicting), Reply::from_fn(doubtful)]);
+    issuer.default_reply(Reply::from_fn(same));
     let provider = builder(&issuer).name("odd").build().unwrap();
     provider.token().await.unwrap();
     for _ in 0..3 {
@@ -125,7 +125,7 @@ async fn odd_statements() {
 /// Lets more revocations hang than are reported one by one.
 async fn revocations_that_hang() {
     let issuer = ScriptedIssuer::new();
-    issuer.script_revocations(std::iter::repeat_n(Answer::hang(), 500));
+    issuer.script_revocations(std::iter::repeat_n(Reply::hang(), 500));
     let provider = builder(&issuer).name("hanging").build().unwrap();
     for _ in 0..110 {
         provider.refresh().await.unwrap();
@@ -136,7 +136,7 @@ async fn revocations_that_hang() {
 /// Lets an outage last until after the first reminder.
 async fn outage() {
     let issuer = ScriptedIssuer::new();
-    issuer.script([Answer::error(Error::terminal("down"))]);
+    issuer.script([Reply::error(Error::terminal("down"))]);
     let clock = ManualClock::new();
     let provider = builder(&issuer).name("out").clock(clock.clone());
     let provider = provider.build().unwrap();
@@ -152,20 +152,20 @@ pub(crate) async fn everything_that_can_happen() {
     revocations_that_hang().await;
 
     let issuer = ScriptedIssuer::new();
-    let down = Answer::error(Error::transient("down"));
-    let missing = Answer::error(missing_secret().await);
+    let down = Reply::error(Error::transient("down"));
+    let missing = Reply::error(missing_secret().await);
     issuer.script([
-        Answer::token(secs(900)),
+        Reply::token(secs(900)),
         down.clone(),
         down,
         missing.clone(),
-        Answer::token_without_end(),
+        Reply::token_without_end(),
     ]);
-    issuer.script_revocations([Answer::done(), Answer::error(Error::terminal("no"))]);
+    issuer.script_revocations([Reply::done(), Reply::error(Error::terminal("no"))]);
     issuer.script_long_term([
-        Answer::token_without_end(),
-        Answer::error(Error::transient("down")),
-        Answer::error(Error::transient("down")),
+        Reply::token_without_end(),
+        Reply::error(Error::transient("down")),
+        Reply::error(Error::transient("down")),
         missing,
     ]);
     let clock = ManualClock::new();
@@ -274,7 +274,7 @@ async fn v1_causes_are_on_one_line_and_named_once() {
     let (log, _logging) = Log::capture(tracing::Level::INFO);
     let issuer = ScriptedIssuer::new();
     let cause = Sealed(std::io::Error::other("no key"));
-    issuer.otherwise(Answer::error(Error::transient(cause)));
+    issuer.default_reply(Reply::error(Error::transient(cause)));
     let provider = builder(&issuer).build().unwrap();
     provider.token().await.unwrap_err();
     let log = log.text();

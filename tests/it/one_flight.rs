@@ -1,6 +1,6 @@
 //! One flight.
 
-use everbearer::testkit::{Answer, ScriptedIssuer};
+use everbearer::testkit::{Reply, ScriptedIssuer};
 use everbearer::{Error, ErrorKind, RetryPolicy};
 #[cfg(feature = "reqwest-middleware")]
 use everbearer::{LongTermToken, RequestBuilderExt, TokenIssuer, TokenProvider};
@@ -10,7 +10,7 @@ use crate::support::{builder, millis, provider, secs, settle, tasks};
 #[tokio::test(start_paused = true)]
 async fn f1_a_hundred_callers_on_a_slow_issuer_share_one_exchange() {
     let issuer = ScriptedIssuer::new();
-    issuer.otherwise(Answer::token(secs(900)).after(secs(5)));
+    issuer.default_reply(Reply::token(secs(900)).after(secs(5)));
     let (provider, clock) = provider(&issuer);
     let early = tasks(50, || {
         let provider = provider.clone();
@@ -30,7 +30,7 @@ async fn f1_a_hundred_callers_on_a_slow_issuer_share_one_exchange() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f1_holds_on_many_threads_too() {
     let issuer = ScriptedIssuer::new();
-    issuer.otherwise(Answer::token(secs(900)).after(millis(5)));
+    issuer.default_reply(Reply::token(secs(900)).after(millis(5)));
     let (provider, _) = provider(&issuer);
     for round in 1..=50 {
         let callers = tasks(20, || {
@@ -53,7 +53,7 @@ async fn f1_holds_on_many_threads_too() {
 async fn f2_a_hundred_callers_on_a_failing_issuer_share_one_error() {
     let issuer = ScriptedIssuer::new();
     let failure = || Error::transient("down");
-    issuer.otherwise(Answer::error(failure()).after(secs(1)));
+    issuer.default_reply(Reply::error(failure()).after(secs(1)));
     let (provider, _) = provider(&issuer);
     let callers = tasks(100, || {
         let provider = provider.clone();
@@ -68,8 +68,8 @@ async fn f2_a_hundred_callers_on_a_failing_issuer_share_one_error() {
 #[tokio::test(start_paused = true)]
 async fn f3_the_caller_that_brought_it_about_may_go_away() {
     let issuer = ScriptedIssuer::new();
-    issuer.script([Answer::token(secs(900))]);
-    issuer.otherwise(Answer::token(secs(900)).after(secs(5)));
+    issuer.script([Reply::token(secs(900))]);
+    issuer.default_reply(Reply::token(secs(900)).after(secs(5)));
     let (provider, clock) = provider(&issuer);
     provider.token().await.unwrap();
     let first = tokio::spawn({
@@ -99,7 +99,7 @@ async fn f3_a_caller_may_go_away_at_any_point_of_its_waiting() {
     for polls in 0..8 {
         for landing in [0, 20, 40] {
             let issuer = ScriptedIssuer::new();
-            issuer.otherwise(Answer::token(secs(900)).after(millis(landing)));
+            issuer.default_reply(Reply::token(secs(900)).after(millis(landing)));
             let (provider, clock) = provider(&issuer);
             let mut leaver = tokio_test::task::spawn(provider.token());
             let others = tasks(5, || {
@@ -124,8 +124,8 @@ async fn f3_a_caller_may_go_away_at_any_point_of_its_waiting() {
 #[tokio::test(start_paused = true)]
 async fn f4_a_caller_with_a_short_deadline_does_not_end_the_exchange() {
     let issuer = ScriptedIssuer::new();
-    issuer.script([Answer::token(secs(900))]);
-    issuer.otherwise(Answer::token(secs(900)).after(secs(5)));
+    issuer.script([Reply::token(secs(900))]);
+    issuer.default_reply(Reply::token(secs(900)).after(secs(5)));
     let (provider, clock) = provider(&issuer);
     provider.token().await.unwrap();
     let hasty = tokio::time::timeout(secs(1), provider.refresh()).await;
@@ -138,7 +138,7 @@ async fn f4_a_caller_with_a_short_deadline_does_not_end_the_exchange() {
 #[tokio::test(start_paused = true)]
 async fn f5_an_exchange_that_hangs_frees_its_slot_and_callers_are_bounded() {
     let issuer = ScriptedIssuer::new();
-    issuer.script([Answer::hang()]);
+    issuer.script([Reply::hang()]);
     let policy = RetryPolicy::default()
         .exchange_timeout(secs(20))
         .wait_timeout(secs(3));
@@ -154,9 +154,9 @@ async fn f5_an_exchange_that_hangs_frees_its_slot_and_callers_are_bounded() {
 async fn f6_a_success_leaves_no_trace_of_the_failure_before() {
     let issuer = ScriptedIssuer::new();
     issuer.script([
-        Answer::token(secs(900)),
-        Answer::error(Error::transient("down")),
-        Answer::token(secs(900)),
+        Reply::token(secs(900)),
+        Reply::error(Error::transient("down")),
+        Reply::token(secs(900)),
     ]);
     let (provider, _) = provider(&issuer);
     provider.token().await.unwrap();
@@ -188,7 +188,7 @@ fn f11_when_its_runtime_is_gone_the_next_caller_starts_the_driver_again() {
     assert!(provider.current().is_some(), "a good token needs no driver");
     for round in 2..5 {
         // In the middle of an exchange.
-        issuer.script([Answer::hang()]);
+        issuer.script([Reply::hang()]);
         let dying = runtime();
         dying.block_on(async {
             let refresh = provider.refresh();
@@ -225,7 +225,7 @@ struct Circular(std::sync::Arc<std::sync::OnceLock<(TokenProvider, String)>>);
 impl TokenIssuer for Circular {
     async fn exchange(
         &self,
-        _: &LongTermToken,
+        _: Option<&LongTermToken>,
         _: &[String],
     ) -> Result<everbearer::ExchangeResponse, Error> {
         let (provider, url) = self.0.get().unwrap();
@@ -244,8 +244,12 @@ impl TokenIssuer for Circular {
             .map(everbearer::ExchangeResponse::from)
     }
 
-    async fn revoke(&self, _: everbearer::TokenRef<'_>) -> Result<(), Error> {
-        Ok(())
+    async fn revoke(
+        &self,
+        _: everbearer::TokenRef<'_>,
+        _: Option<everbearer::TokenRef<'_>>,
+    ) -> Result<everbearer::Revoked, Error> {
+        Ok(everbearer::Revoked::Gone)
     }
 }
 
@@ -302,7 +306,7 @@ impl Drop for Bomb {
 impl everbearer::TokenIssuer for PanicsWhenDropped {
     async fn exchange(
         &self,
-        _: &everbearer::LongTermToken,
+        _: Option<&everbearer::LongTermToken>,
         _: &[String],
     ) -> Result<everbearer::ExchangeResponse, Error> {
         if self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == 0 {
@@ -315,8 +319,12 @@ impl everbearer::TokenIssuer for PanicsWhenDropped {
             .map(everbearer::ExchangeResponse::from)
     }
 
-    async fn revoke(&self, _: everbearer::TokenRef<'_>) -> Result<(), Error> {
-        Ok(())
+    async fn revoke(
+        &self,
+        _: everbearer::TokenRef<'_>,
+        _: Option<everbearer::TokenRef<'_>>,
+    ) -> Result<everbearer::Revoked, Error> {
+        Ok(everbearer::Revoked::Gone)
     }
 }
 
@@ -339,7 +347,7 @@ async fn f5_an_exchange_that_panics_when_it_is_given_up_frees_its_slot() {
 #[tokio::test(start_paused = true)]
 async fn an_issuer_that_panics_fails_like_any_other() {
     let issuer = ScriptedIssuer::new();
-    issuer.script([Answer::panic(), Answer::token(secs(900))]);
+    issuer.script([Reply::panic(), Reply::token(secs(900))]);
     let (provider, _) = provider(&issuer);
     let error = provider.token().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Issuer);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use everbearer::testkit::{Answer, ManualClock, ScriptedIssuer};
+use everbearer::testkit::{ManualClock, Reply, ScriptedIssuer};
 use everbearer::{
     Error, Event, RefreshPolicy, RetryPolicy, ScopePolicy, Subscription, TokenProvider,
 };
@@ -53,8 +53,8 @@ async fn told(subscription: &mut Subscription) -> Vec<Outage> {
     outages
 }
 
-fn down() -> Answer {
-    Answer::error(Error::transient("down"))
+fn down() -> Reply {
+    Reply::error(Error::transient("down"))
 }
 
 /// Moves the clock in steps of a second.
@@ -75,8 +75,8 @@ fn provider(issuer: &ScriptedIssuer, policy: RefreshPolicy) -> (TokenProvider, M
 #[tokio::test(start_paused = true)]
 async fn v2_an_outage_is_told_when_the_token_ends_and_when_there_is_one_again() {
     let issuer = ScriptedIssuer::new();
-    issuer.script([Answer::token(secs(60))]);
-    issuer.otherwise(down());
+    issuer.script([Reply::token(secs(60))]);
+    issuer.default_reply(down());
     let (provider, clock) = provider(&issuer, RefreshPolicy::default());
     provider.token().await.unwrap();
     let mut subscription = provider.subscribe();
@@ -88,7 +88,7 @@ async fn v2_an_outage_is_told_when_the_token_ends_and_when_there_is_one_again() 
     assert!(matches!(&begins[..], [Outage::Began(_, 2..)]), "{begins:?}");
     pass(&clock, 20).await;
     assert_eq!(told(&mut subscription).await, []);
-    issuer.otherwise(Answer::token(secs(900)));
+    issuer.default_reply(Reply::token(secs(900)));
     while provider.status().usable_for.is_zero() {
         pass(&clock, 1).await;
     }
@@ -105,9 +105,9 @@ async fn v2_an_outage_is_told_when_the_token_ends_and_when_there_is_one_again() 
 #[tokio::test(start_paused = true)]
 async fn v2_an_outage_begins_at_the_very_end_of_the_token() {
     let issuer = ScriptedIssuer::new();
-    issuer.script([Answer::token(secs(400))]);
+    issuer.script([Reply::token(secs(400))]);
     let refusal = Error::terminal("locked out").with_retry_after(secs(1_000));
-    issuer.otherwise(Answer::error(refusal));
+    issuer.default_reply(Reply::error(refusal));
     let clock = ManualClock::new();
     let provider = builder(&issuer)
         .clock(clock.clone())
@@ -130,7 +130,7 @@ async fn v2_an_outage_begins_at_the_very_end_of_the_token() {
 #[tokio::test(start_paused = true)]
 async fn v2_reminders_come_at_growing_intervals_for_all_scope_sets_together() {
     let issuer = ScriptedIssuer::new();
-    issuer.otherwise(down());
+    issuer.default_reply(down());
     let (provider, clock) = provider(&issuer, RefreshPolicy::default());
     let mut subscription = provider.subscribe();
     provider.token().await.unwrap_err();
@@ -161,7 +161,7 @@ async fn v2_reminders_come_at_growing_intervals_for_all_scope_sets_together() {
 #[tokio::test(start_paused = true)]
 async fn v2_the_end_of_a_token_of_a_lazy_provider_is_no_outage() {
     let issuer = ScriptedIssuer::new();
-    issuer.script([Answer::token(secs(60)), down()]);
+    issuer.script([Reply::token(secs(60)), down()]);
     let (provider, clock) = provider(&issuer, RefreshPolicy::default().lazy(true));
     let mut subscription = provider.subscribe();
     provider.token().await.unwrap();
@@ -190,11 +190,11 @@ async fn v2_the_end_of_an_idle_scope_set_is_no_outage() {
         let issuer = ScriptedIssuer::new();
         let refusal = Error::terminal("locked out").with_retry_after(secs(pause));
         issuer.script([
-            Answer::token(secs(90_000)),
-            Answer::token(secs(400)),
-            Answer::error(refusal.clone()),
+            Reply::token(secs(90_000)),
+            Reply::token(secs(400)),
+            Reply::error(refusal.clone()),
         ]);
-        issuer.otherwise(Answer::error(refusal));
+        issuer.default_reply(Reply::error(refusal));
         let clock = ManualClock::new();
         let builder = builder(&issuer).clock(clock.clone());
         let builder = builder.retry_policy(RetryPolicy::default().max_retry_after(secs(1_000)));
@@ -212,7 +212,7 @@ async fn v2_the_end_of_an_idle_scope_set_is_no_outage() {
 #[tokio::test(start_paused = true)]
 async fn v2_an_exchange_that_times_out_begins_an_outage_too() {
     let issuer = ScriptedIssuer::new();
-    issuer.script([Answer::token(secs(60)), Answer::hang(), Answer::hang()]);
+    issuer.script([Reply::token(secs(60)), Reply::hang(), Reply::hang()]);
     let (provider, clock) = provider(&issuer, RefreshPolicy::default());
     provider.token().await.unwrap();
     let mut subscription = provider.subscribe();
@@ -259,7 +259,7 @@ fn v2_an_outage_outlives_a_runtime() {
 #[tokio::test(start_paused = true)]
 async fn v2_a_scope_set_that_is_evicted_and_opened_again_begins_anew() {
     let issuer = ScriptedIssuer::new();
-    issuer.script([Answer::token(secs(90_000)), down()]);
+    issuer.script([Reply::token(secs(90_000)), down()]);
     let clock = ManualClock::new();
     let builder = builder(&issuer).clock(clock.clone());
     let provider = builder.scope_policy(ScopePolicy::default().max_sets(1).idle_timeout(IDLE));
@@ -267,10 +267,10 @@ async fn v2_a_scope_set_that_is_evicted_and_opened_again_begins_anew() {
     provider.token().await.unwrap();
     let mut subscription = provider.subscribe();
     let set = provider.scoped(["a"]);
-    issuer.otherwise(Answer::error(Error::terminal("no such scope")));
+    issuer.default_reply(Reply::error(Error::terminal("no such scope")));
     set.token().await.unwrap_err();
     pass(&clock, 40).await;
-    issuer.otherwise(Answer::token(secs(900)));
+    issuer.default_reply(Reply::token(secs(900)));
     provider.scoped(["b"]).token().await.unwrap();
     pass(&clock, 40).await;
     let before = told(&mut subscription).await;
@@ -319,7 +319,7 @@ async fn v2_a_lazy_provider_without_callers_is_not_reminded_of() {
 #[tokio::test(start_paused = true)]
 async fn v2_callers_that_come_and_go_do_not_make_reminders_more_frequent() {
     let issuer = ScriptedIssuer::new();
-    issuer.otherwise(down());
+    issuer.default_reply(down());
     let clock = ManualClock::new();
     let provider = builder(&issuer)
         .clock(clock.clone())
@@ -345,8 +345,8 @@ async fn v2_callers_that_come_and_go_do_not_make_reminders_more_frequent() {
 #[tokio::test(start_paused = true)]
 async fn v2_a_scope_set_that_is_retired_in_an_outage_is_not_reminded_of() {
     let issuer = ScriptedIssuer::new();
-    issuer.script([Answer::token(secs(900_000))]);
-    issuer.otherwise(down());
+    issuer.script([Reply::token(secs(900_000))]);
+    issuer.default_reply(down());
     let (provider, clock) = provider(&issuer, RefreshPolicy::default());
     provider.token().await.unwrap();
     let mut subscription = provider.subscribe();

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
-use everbearer::testkit::{Answer, ManualClock, ScriptedIssuer};
+use everbearer::testkit::{ManualClock, Reply, ScriptedIssuer};
 use everbearer::{
     Clock, Error, ErrorKind, ExchangeResponse, Grant, Lease, LongTermToken, MemoryStore, Moment,
-    Origin, Record, ScopePolicy, Stored, SystemClock, TokenIssuer, TokenProvider,
+    Record, Revoked, ScopePolicy, ShortTermToken, Stored, SystemClock, TokenIssuer, TokenProvider,
     TokenProviderBuilder, TokenRef, TokenStore, Version,
 };
 use futures_util::future::BoxFuture;
@@ -172,10 +172,10 @@ impl Clock for FragileClock {
 fn scripted() -> ScriptedIssuer {
     let issuer = ScriptedIssuer::new();
     issuer.script([
-        Answer::token(secs(900)).after(secs(1)),
-        Answer::token(secs(900)),
-        Answer::error(Error::transient("down")),
-        Answer::token_without_end(),
+        Reply::token(secs(900)).after(secs(1)),
+        Reply::token(secs(900)),
+        Reply::error(Error::transient("down")),
+        Reply::token_without_end(),
     ]);
     issuer
 }
@@ -353,7 +353,7 @@ fn e17_a_runtime_that_ends_during_panics_does_not_abort_the_process() {
                     let provider = builder(&issuer, clock.clone()).build().unwrap();
                     provider.token().await.unwrap();
                     if hang {
-                        issuer.otherwise(Answer::hang());
+                        issuer.default_reply(Reply::hang());
                         let refresh = tokio::spawn({
                             let provider = provider.clone();
                             async move { provider.refresh().await }
@@ -417,7 +417,7 @@ impl Drop for Bomb {
 impl TokenIssuer for Panicking {
     fn exchange<'a: 'f, 'b: 'f, 'c: 'f, 'f>(
         &'a self,
-        long_term: &'b LongTermToken,
+        long_term: Option<&'b LongTermToken>,
         scopes: &'c [String],
     ) -> BoxFuture<'f, Result<ExchangeResponse, Error>>
     where
@@ -432,7 +432,11 @@ impl TokenIssuer for Panicking {
         })
     }
 
-    fn revoke<'a: 'f, 'b: 'f, 'f>(&'a self, token: TokenRef<'b>) -> BoxFuture<'f, Result<(), Error>>
+    fn revoke<'a: 'f, 'b: 'f, 'c: 'f, 'f>(
+        &'a self,
+        token: TokenRef<'b>,
+        authority: Option<TokenRef<'c>>,
+    ) -> BoxFuture<'f, Result<Revoked, Error>>
     where
         Self: 'f,
     {
@@ -441,21 +445,18 @@ impl TokenIssuer for Panicking {
             Some("st-2"),
             "revoke panics before it returns a future"
         );
-        self.issuer.revoke(token)
+        self.issuer.revoke(token, authority)
     }
 
-    fn obtain<'a: 'f, 'b: 'f, 'f>(
+    fn obtain<'a: 'f, 'b: 'f, 'c: 'f, 'f>(
         &'a self,
         grant: &'b Grant,
+        authority: Option<&'c ShortTermToken>,
     ) -> BoxFuture<'f, Result<LongTermToken, Error>>
     where
         Self: 'f,
     {
-        self.issuer.obtain(grant)
-    }
-
-    fn origin(&self) -> Option<Origin> {
-        None
+        self.issuer.obtain(grant, authority)
     }
 }
 
@@ -562,8 +563,8 @@ impl Drop for Volatile {
 async fn e17_an_error_whose_destructor_panics_does_not_stop_refreshes() {
     let issuer = ScriptedIssuer::new();
     issuer.script([
-        Answer::token(secs(900)),
-        Answer::from_fn(|_| Err(Error::transient(Volatile))),
+        Reply::token(secs(900)),
+        Reply::from_fn(|_| Err(Error::transient(Volatile))),
     ]);
     let provider = builder(&issuer, ManualClock::new()).build().unwrap();
     provider.token().await.unwrap();

@@ -5,9 +5,9 @@ use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
-use everbearer::testkit::{Answer, ManualClock, ScriptedIssuer};
+use everbearer::testkit::{ManualClock, Reply, ScriptedIssuer};
 use everbearer::{
-    Clock, Error, ErrorKind, ExchangeResponse, Grant, LongTermToken, Origin, RefreshPolicy,
+    Clock, Error, ErrorKind, ExchangeResponse, Grant, LongTermToken, RefreshPolicy, Revoked,
     ScopePolicy, ShortTermToken, TokenIssuer, TokenProvider, TokenProviderBuilder, TokenRef,
 };
 use serde_json::{Value, json};
@@ -39,7 +39,7 @@ async fn minutes_without_a_token(provider: &TokenProvider, minutes: u64) -> Vec<
 #[tokio::test(start_paused = true)]
 async fn w21_an_earlier_clone_of_a_repeated_token_is_the_token_in_use() {
     let issuer = ScriptedIssuer::new();
-    issuer.otherwise(Answer::from_fn(|_| {
+    issuer.default_reply(Reply::from_fn(|_| {
         let token = ShortTermToken::builder("shared");
         token.expires_in(secs(900)).build()
     }));
@@ -59,7 +59,7 @@ async fn w21_a_repeated_jwt_that_outlives_its_stated_life_is_used_until_its_exp(
             let now = unix(clock.wall());
             let iat = has_iat.then_some(now);
             let token = jwt(&json!({"iat": iat, "exp": now + 3_600}));
-            issuer.otherwise(Answer::from_fn(move |_| {
+            issuer.default_reply(Reply::from_fn(move |_| {
                 let token = ShortTermToken::builder(&token);
                 token.expires_in(secs(expires_in)).build()
             }));
@@ -83,7 +83,7 @@ async fn w21_a_date_that_was_ahead_once_does_not_end_a_repeated_jwt() {
     ] {
         let (token, clock) = (jwt(&claims), ManualClock::new());
         let (is_first, server) = (AtomicBool::new(true), clock.clone());
-        issuer.otherwise(Answer::from_fn(move |_| {
+        issuer.default_reply(Reply::from_fn(move |_| {
             let ahead = if is_first.swap(false, Ordering::SeqCst) {
                 secs(3_000)
             } else {
@@ -103,7 +103,7 @@ async fn w21_an_exp_that_is_left_out_does_not_end_a_repeated_jwt() {
         for expires_in in [None, Some(secs(900))] {
             let (issuer, clock) = (ScriptedIssuer::new(), ManualClock::new());
             let (token, server) = (jwt(&json!({"exp": exp})), clock.clone());
-            issuer.otherwise(Answer::from_fn(move |_| {
+            issuer.default_reply(Reply::from_fn(move |_| {
                 let token = ShortTermToken::builder(&token).server_time(server.wall());
                 match expires_in {
                     Some(life) => token.expires_in(life).build(),
@@ -127,7 +127,7 @@ struct Caching {
 impl TokenIssuer for Caching {
     async fn exchange(
         &self,
-        _: &LongTermToken,
+        _: Option<&LongTermToken>,
         scopes: &[String],
     ) -> Result<ExchangeResponse, Error> {
         let name = if self.ignores_scopes && scopes != ["own"] {
@@ -139,24 +139,20 @@ impl TokenIssuer for Caching {
         token.expires_in(secs(86_400)).build().map(Into::into)
     }
 
-    async fn revoke(&self, token: TokenRef<'_>) -> Result<(), Error> {
-        self.issuer.revoke(token).await
+    async fn revoke(
+        &self,
+        token: TokenRef<'_>,
+        authority: Option<TokenRef<'_>>,
+    ) -> Result<Revoked, Error> {
+        self.issuer.revoke(token, authority).await
     }
 
-    async fn obtain(&self, grant: &Grant) -> Result<LongTermToken, Error> {
-        self.issuer.obtain(grant).await
-    }
-
-    async fn rotate(
+    async fn obtain(
         &self,
         grant: &Grant,
-        authority: &ShortTermToken,
+        authority: Option<&ShortTermToken>,
     ) -> Result<LongTermToken, Error> {
-        self.issuer.rotate(grant, authority).await
-    }
-
-    fn origin(&self) -> Option<Origin> {
-        None
+        self.issuer.obtain(grant, authority).await
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::{Arc, LazyLock, Mutex, OnceLock};
 use std::time::SystemTime;
 
-use everbearer::testkit::{Answer, ScriptedIssuer};
+use everbearer::testkit::{Reply, ScriptedIssuer};
 use everbearer::{Clock, LongTermToken, Moment, SystemClock, TokenProvider};
 use tokio::runtime::{Builder, Runtime};
 
@@ -11,7 +11,7 @@ use crate::support::{builder, millis, secs, tasks};
 
 static ISSUER: LazyLock<ScriptedIssuer> = LazyLock::new(|| {
     let issuer = ScriptedIssuer::new();
-    issuer.otherwise(Answer::token(secs(900)).after(millis(3)));
+    issuer.default_reply(Reply::token(secs(900)).after(millis(3)));
     issuer
 });
 
@@ -62,7 +62,7 @@ many_runtimes! {
 #[test]
 fn f11_a_runtime_that_ends_in_mid_exchange_lets_callers_of_others_go_on() {
     let issuer = ScriptedIssuer::new();
-    issuer.otherwise(Answer::token(secs(900)).after(millis(20)));
+    issuer.default_reply(Reply::token(secs(900)).after(millis(20)));
     let provider = builder(&issuer).clock(everbearer::SystemClock::default());
     let provider = provider.build().unwrap();
     let others: Vec<_> = (0..4)

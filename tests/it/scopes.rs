@@ -1,6 +1,6 @@
 //! Narrower sets of scopes.
 
-use everbearer::testkit::{Answer, AuthServer, ManualClock, ScriptedIssuer};
+use everbearer::testkit::{AuthServer, ManualClock, Reply, ScriptedIssuer};
 use everbearer::{Error, ErrorKind, Event, LongTermToken, ScopePolicy, State};
 
 use crate::support::{builder, millis, provider, provider_at, secs, settle, tasks};
@@ -8,7 +8,7 @@ use crate::support::{builder, millis, provider, provider_at, secs, settle, tasks
 #[tokio::test(start_paused = true)]
 async fn f7_each_set_has_its_own_flight_and_its_own_token() {
     let issuer = ScriptedIssuer::new();
-    issuer.otherwise(Answer::token(secs(900)).after(millis(50)));
+    issuer.default_reply(Reply::token(secs(900)).after(millis(50)));
     let (provider, _) = provider(&issuer);
     let callers = tasks(40, || {
         let provider = provider.clone();
@@ -26,7 +26,7 @@ async fn f7_each_set_has_its_own_flight_and_its_own_token() {
 #[tokio::test(start_paused = true)]
 async fn f8_scopes_in_another_order_or_twice_are_the_same_flight() {
     let issuer = ScriptedIssuer::new();
-    issuer.otherwise(Answer::token(secs(900)).after(millis(50)));
+    issuer.default_reply(Reply::token(secs(900)).after(millis(50)));
     let (provider, _) = provider(&issuer);
     let spellings = [
         vec!["a", "b"],
@@ -93,7 +93,7 @@ async fn a_set_that_nobody_uses_is_dropped_and_revoked_and_begins_anew() {
 #[tokio::test(start_paused = true)]
 async fn a_retired_set_is_not_minted_twice_by_an_old_and_a_new_handle() {
     let issuer = ScriptedIssuer::new();
-    issuer.otherwise(Answer::token(secs(900)).after(millis(10)));
+    issuer.default_reply(Reply::token(secs(900)).after(millis(10)));
     let (provider, clock) = provider(&issuer);
     let old = provider.scoped(["a"]);
     old.token().await.unwrap();
@@ -194,7 +194,7 @@ async fn f15_a_set_is_not_evicted_during_a_pause_that_the_server_asked_for() {
     let provider = builder(&issuer).scope_policy(policy).build().unwrap();
     provider.token().await.unwrap();
     let pause = Error::transient("slow").with_retry_after(secs(300));
-    issuer.script([Answer::error(pause)]);
+    issuer.script([Reply::error(pause)]);
     let (a, b) = (provider.scoped(["a"]), provider.scoped(["b"]));
     a.token().await.unwrap_err();
     tokio::time::sleep(secs(100)).await;
@@ -216,7 +216,7 @@ async fn f15_a_success_ends_the_pause_that_keeps_a_set() {
         } else {
             Error::transient("slow")
         };
-        issuer.script([Answer::error(failure.with_retry_after(secs(300)))]);
+        issuer.script([Reply::error(failure.with_retry_after(secs(300)))]);
         let (a, b) = (provider.scoped(["a"]), provider.scoped(["b"]));
         a.token().await.unwrap_err();
         tokio::time::sleep(secs(elapsed)).await;

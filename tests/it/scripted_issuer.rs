@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use everbearer::testkit::{Answer, ScriptedIssuer};
+use everbearer::testkit::{Reply, ScriptedIssuer};
 use everbearer::{Clock, Error, Grant, ShortTermToken, TokenIssuer};
 
 use crate::support::{builder, provider, secs};
@@ -16,8 +16,8 @@ async fn a_closure_makes_the_token_under_the_next_name() {
     let issuer = ScriptedIssuer::new();
     let end = SystemTime::UNIX_EPOCH + secs(1_767_225_600 + 60);
     issuer.script([
-        Answer::token(secs(60)),
-        Answer::from_fn(move |name| {
+        Reply::token(secs(60)),
+        Reply::from_fn(move |name| {
             let token = ShortTermToken::builder(&format!("opaque-{name}"));
             token.token_id(name).expires_at(end).build()
         }),
@@ -36,8 +36,8 @@ async fn a_closure_is_called_when_its_answer_is_due() {
     let issuer = ScriptedIssuer::new();
     let (provider, clock) = provider(&issuer);
     let readings = clock.clone();
-    issuer.otherwise(
-        Answer::from_fn(move |name| {
+    issuer.default_reply(
+        Reply::from_fn(move |name| {
             let token = ShortTermToken::builder(name).token_id(name);
             token.expires_at(readings.wall() + secs(60)).build()
         })
@@ -52,13 +52,13 @@ async fn a_closure_is_called_when_its_answer_is_due() {
 async fn the_same_text_once_more_and_a_failure_use_up_no_name() {
     let issuer = ScriptedIssuer::new();
     issuer.script([
-        Answer::from_fn(opaque),
-        Answer::from_fn(|_| opaque("st-1")),
-        Answer::from_fn(|_| Err(Error::transient("no token this time"))),
-        Answer::from_fn(opaque),
-        Answer::token(secs(60)),
-        Answer::from_fn(|_| opaque("st-3")),
-        Answer::from_fn(|_| opaque("st-1")),
+        Reply::from_fn(opaque),
+        Reply::from_fn(|_| opaque("st-1")),
+        Reply::from_fn(|_| Err(Error::transient("no token this time"))),
+        Reply::from_fn(opaque),
+        Reply::token(secs(60)),
+        Reply::from_fn(|_| opaque("st-3")),
+        Reply::from_fn(|_| opaque("st-1")),
     ]);
     let mut texts = Vec::new();
     for _ in 0..8 {
@@ -74,7 +74,7 @@ async fn the_same_text_once_more_and_a_failure_use_up_no_name() {
 #[tokio::test(start_paused = true)]
 async fn a_closure_that_takes_a_later_name_does_not_stop_the_numbers() {
     let issuer = ScriptedIssuer::new();
-    issuer.script([Answer::from_fn(|_| opaque("st-2"))]);
+    issuer.script([Reply::from_fn(|_| opaque("st-2"))]);
     let mut texts = Vec::new();
     for _ in 0..3 {
         texts.push(exchange(&issuer).await);
@@ -94,18 +94,18 @@ async fn exchange(issuer: &ScriptedIssuer) -> String {
 #[tokio::test]
 async fn a_closure_cannot_answer_a_revocation_or_a_grant() {
     let issuer = ScriptedIssuer::new();
-    issuer.script_revocations([Answer::from_fn(opaque)]);
-    issuer.script_long_term([Answer::from_fn(opaque)]);
+    issuer.script_revocations([Reply::from_fn(opaque)]);
+    issuer.script_long_term([Reply::from_fn(opaque)]);
     let token = opaque("st-1").unwrap();
-    assert!(issuer.revoke((&token).into()).await.is_err());
+    assert!(issuer.revoke((&token).into(), None).await.is_err());
     let grant = Grant::client_secret("id", "secret");
-    assert!(issuer.obtain(&grant).await.is_err());
+    assert!(issuer.obtain(&grant, None).await.is_err());
 }
 
 #[tokio::test(start_paused = true)]
 async fn debug_shows_no_token_that_a_closure_made() {
     let issuer = ScriptedIssuer::new();
-    let answer = Answer::from_fn(|_| {
+    let answer = Reply::from_fn(|_| {
         let token = ShortTermToken::builder("s3cret");
         token.expires_in(Duration::from_secs(60)).build()
     });

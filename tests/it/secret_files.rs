@@ -70,7 +70,7 @@ impl Files {
         let source = SecretSource::file(self.path("secret"));
         let grant = Grant::client_secret(self.server.client_id(), source);
         vec![
-            api.obtain(&grant).await.map(drop),
+            api.obtain(&grant, None).await.map(drop),
             FileStore::new(self.path("token")).load().await.map(drop),
             SealingKey::from_file(self.path("key")).map(drop),
             SigningKey::from_pem_file(self.path("key.pem")).map(drop),
@@ -106,7 +106,7 @@ impl Files {
         let api = AuthApi::new(self.server.base_url()).unwrap();
         let source = SecretSource::file(self.path("secret")).skip_permission_checks();
         let grant = Grant::client_secret(self.server.client_id(), source);
-        api.obtain(&grant).await.unwrap();
+        api.obtain(&grant, None).await.unwrap();
         let store = FileStore::new(self.path("token")).skip_permission_checks();
         let stored = store.load().await.unwrap().unwrap();
         store
@@ -204,7 +204,7 @@ async fn s10_an_ancestor_directory_that_others_may_write_is_refused() {
     set_mode(files.directory.path(), 0o777);
     let grant = Grant::client_secret("id", SecretSource::file(below.join("secret")));
     let api = AuthApi::new(files.server.base_url()).unwrap();
-    let text = api.obtain(&grant).await.unwrap_err().to_string();
+    let text = api.obtain(&grant, None).await.unwrap_err().to_string();
     assert!(text.contains("is not sticky"), "{text}");
 }
 
@@ -276,7 +276,7 @@ async fn s10_a_fifo_is_refused_at_once() {
     }
     let api = AuthApi::new(files.server.base_url()).unwrap();
     let source = SecretSource::file(files.path("secret")).skip_permission_checks();
-    let error = api.obtain(&Grant::client_secret("id", source)).await;
+    let error = api.obtain(&Grant::client_secret("id", source), None).await;
     assert!(error.unwrap_err().to_string().contains("no regular file"));
 }
 
@@ -302,9 +302,9 @@ async fn s10_a_kubernetes_secret_is_read_with_one_warning_also_after_it_was_swap
     let path = mount.path().join("secret");
     let grant = Grant::client_secret(server.client_id(), SecretSource::file(&path));
     let api = AuthApi::new(server.base_url()).unwrap();
-    api.obtain(&grant).await.unwrap_err();
+    api.obtain(&grant, None).await.unwrap_err();
     publish("..2026_11_27", server.client_secret());
-    api.obtain(&grant).await.unwrap();
+    api.obtain(&grant, None).await.unwrap();
     let store = FileStore::new(&path);
     for _ in 0..2 {
         let stored = store.load().await.unwrap().unwrap();
@@ -440,13 +440,13 @@ async fn s12_line_breaks_and_a_byte_order_mark_are_left_out_wherever_a_secret_co
     };
     for source in [SecretSource::from(secret), from_callback] {
         let grant = Grant::client_secret(files.server.client_id(), source);
-        api.obtain(&grant).await.unwrap();
+        api.obtain(&grant, None).await.unwrap();
     }
     let token = LongTermToken::new(with_additions("lt_0d51")).unwrap();
     assert_eq!(token.expose(), "lt_0d51");
     for empty in ["\n", "\u{feff}\r\n"] {
         let grant = Grant::client_secret("id", empty);
-        let error = api.obtain(&grant).await.unwrap_err();
+        let error = api.obtain(&grant, None).await.unwrap_err();
         assert!(error.to_string().contains("empty"), "{error}");
     }
 }
@@ -469,6 +469,6 @@ fn s12_line_breaks_of_a_variable_are_left_out() {
         let server = server.start().await.unwrap();
         let api = AuthApi::new(server.base_url()).unwrap();
         let grant = Grant::client_secret("client", SecretSource::env("EVERBEARER_S12"));
-        api.obtain(&grant).await.unwrap();
+        api.obtain(&grant, None).await.unwrap();
     });
 }

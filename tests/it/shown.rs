@@ -5,8 +5,8 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 use everbearer::testkit::{ManualClock, ScriptedIssuer};
 use everbearer::{
-    AssertionSigner, Clock, Error, ExchangeResponse, Grant, LongTermToken, Moment, Record, Stored,
-    TokenIssuer, TokenProvider, TokenRef, TokenStore, Version,
+    AssertionSigner, Clock, Error, ExchangeResponse, Grant, LongTermToken, Moment, Record, Revoked,
+    Stored, TokenIssuer, TokenProvider, TokenRef, TokenStore, Version,
 };
 
 /// A type of a user's, whose `Debug` shows a secret.
@@ -33,14 +33,18 @@ impl Shows {
 impl TokenIssuer for Shows {
     async fn exchange(
         &self,
-        token: &LongTermToken,
+        token: Option<&LongTermToken>,
         scopes: &[String],
     ) -> Result<ExchangeResponse, Error> {
         self.issuer.exchange(token, scopes).await
     }
 
-    async fn revoke(&self, token: TokenRef<'_>) -> Result<(), Error> {
-        self.issuer.revoke(token).await
+    async fn revoke(
+        &self,
+        token: TokenRef<'_>,
+        authority: Option<TokenRef<'_>>,
+    ) -> Result<Revoked, Error> {
+        self.issuer.revoke(token, authority).await
     }
 }
 

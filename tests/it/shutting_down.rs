@@ -2,9 +2,9 @@
 
 use std::sync::{Arc, Mutex};
 
-use everbearer::testkit::{Answer, AuthServer, Endpoint, Fault, ScriptedIssuer};
+use everbearer::testkit::{AuthServer, Endpoint, Fault, Reply, ScriptedIssuer};
 use everbearer::{
-    Error, ErrorKind, Event, ExchangeResponse, Grant, LongTermToken, RevocationOutcome,
+    Error, ErrorKind, Event, ExchangeResponse, Grant, LongTermToken, RevocationOutcome, Revoked,
     ShortTermToken, ShutdownPolicy, State, TokenIssuer, TokenKind, TokenProvider, TokenRef,
 };
 
@@ -56,7 +56,7 @@ async fn d1_nor_does_one_begin_when_the_long_term_token_arrives_during_the_shutd
 #[tokio::test(start_paused = true)]
 async fn d2_every_live_token_is_revoked_superseded_ones_too() {
     let issuer = ScriptedIssuer::new();
-    issuer.script([Answer::token(secs(60))]);
+    issuer.script([Reply::token(secs(60))]);
     let (provider, clock) = provider(&issuer);
     provider.token().await.unwrap();
     clock.advance(secs(61)).await; // st-1 has ended, st-2 is in use
@@ -79,8 +79,8 @@ async fn d2_every_live_token_is_revoked_superseded_ones_too() {
 #[tokio::test(start_paused = true)]
 async fn d2_a_token_is_revoked_as_long_as_the_server_may_hold_it_for_alive() {
     let issuer = ScriptedIssuer::new();
-    issuer.script([Answer::token(secs(60)).after(secs(10))]);
-    issuer.otherwise(Answer::error(Error::transient("down")));
+    issuer.script([Reply::token(secs(60)).after(secs(10))]);
+    issuer.default_reply(Reply::error(Error::transient("down")));
     let (late, clock) = provider(&issuer);
     late.token().await.unwrap(); // the server may have minted it now, 10 s after it was asked
     clock.advance(secs(55)).await;
@@ -88,7 +88,7 @@ async fn d2_a_token_is_revoked_as_long_as_the_server_may_hold_it_for_alive() {
     assert_eq!(issuer.revoked(), ["st-1"]);
 
     let issuer = ScriptedIssuer::new();
-    issuer.script([Answer::token_without_end()]);
+    issuer.script([Reply::token_without_end()]);
     let (endless, clock) = provider(&issuer);
     endless.token().await.unwrap();
     clock.advance(secs(6_000)).await;
@@ -105,16 +105,20 @@ struct Caching(Arc<Mutex<Vec<String>>>);
 
 #[async_trait::async_trait]
 impl TokenIssuer for Caching {
-    async fn exchange(&self, _: &LongTermToken, _: &[String]) -> Result<ExchangeResponse, Error> {
+    async fn exchange(
+        &self,
+        _: Option<&LongTermToken>,
+        _: &[String],
+    ) -> Result<ExchangeResponse, Error> {
         let token = ShortTermToken::builder("same").token_id("same");
         token.expires_in(secs(900)).build().map(Into::into)
     }
 
-    async fn revoke(&self, token: TokenRef<'_>) -> Result<(), Error> {
+    async fn revoke(&self, token: TokenRef<'_>, _: Option<TokenRef<'_>>) -> Result<Revoked, Error> {
         let id = token.token_id().unwrap_or("long-term").to_owned();
         self.0.lock().unwrap().push(id);
         tokio::time::sleep(millis(100)).await;
-        Ok(())
+        Ok(Revoked::Gone)
     }
 }
 
@@ -137,8 +141,8 @@ async fn d2_a_token_that_was_handed_out_twice_is_revoked_once_and_before_the_lon
 #[tokio::test(start_paused = true)]
 async fn d4_thousands_of_tokens_are_revoked_a_few_at_a_time() {
     let issuer = ScriptedIssuer::new();
-    issuer.otherwise(Answer::token(secs(86_400)));
-    issuer.script_revocations(std::iter::repeat_n(Answer::done().after(millis(10)), 1_000));
+    issuer.default_reply(Reply::token(secs(86_400)));
+    issuer.script_revocations(std::iter::repeat_n(Reply::done().after(millis(10)), 1_000));
     let (provider, _) = provider(&issuer);
     for _ in 0..1_000 {
         provider.refresh().await.unwrap();
@@ -157,7 +161,7 @@ async fn d4_thousands_of_tokens_are_revoked_a_few_at_a_time() {
 async fn d4_a_pause_beyond_the_deadline_is_not_waited_for() {
     let issuer = ScriptedIssuer::new();
     let busy = Error::transient("429").with_retry_after(secs(120));
-    issuer.script_revocations([Answer::error(busy)]);
+    issuer.script_revocations([Reply::error(busy)]);
     let (provider, _) = provider(&issuer);
     provider.token().await.unwrap();
     let report = provider.shutdown().await;
@@ -168,8 +172,8 @@ async fn d4_a_pause_beyond_the_deadline_is_not_waited_for() {
 #[tokio::test(start_paused = true)]
 async fn a_report_shows_on_one_line_what_was_not_revoked_and_why() {
     let issuer = ScriptedIssuer::new();
-    issuer.otherwise(Answer::token(secs(86_400)));
-    issuer.script_revocations([Answer::done(), Answer::error(Error::terminal("no"))]);
+    issuer.default_reply(Reply::token(secs(86_400)));
+    issuer.script_revocations([Reply::done(), Reply::error(Error::terminal("no"))]);
     let (provider, _) = provider(&issuer);
     provider.refresh().await.unwrap();
     provider.refresh().await.unwrap();
@@ -197,8 +201,8 @@ async fn d2_the_long_term_token_is_revoked_if_asked() {
 #[tokio::test(start_paused = true)]
 async fn d2_a_token_that_arrives_during_the_shutdown_is_revoked_too() {
     let issuer = ScriptedIssuer::new();
-    issuer.script([Answer::token(secs(900))]);
-    issuer.otherwise(Answer::token(secs(900)).after(secs(2)));
+    issuer.script([Reply::token(secs(900))]);
+    issuer.default_reply(Reply::token(secs(900)).after(secs(2)));
     let (provider, clock) = provider(&issuer);
     provider.token().await.unwrap();
     let waiting = tokio::spawn({
@@ -219,8 +223,8 @@ async fn d2_a_token_that_arrives_during_the_shutdown_is_revoked_too() {
 async fn d3_a_failing_revocation_is_tried_again_a_refused_one_is_reported() {
     let issuer = ScriptedIssuer::new();
     issuer.script_revocations([
-        Answer::error(Error::transient("503")),
-        Answer::error(Error::transient("503")),
+        Reply::error(Error::transient("503")),
+        Reply::error(Error::transient("503")),
     ]);
     let (first, _) = provider(&issuer);
     first.token().await.unwrap();
@@ -228,7 +232,7 @@ async fn d3_a_failing_revocation_is_tried_again_a_refused_one_is_reported() {
     assert_eq!(issuer.revoked(), ["st-1"]);
 
     let issuer = ScriptedIssuer::new();
-    issuer.script_revocations([Answer::error(Error::terminal("401"))]);
+    issuer.script_revocations([Reply::error(Error::terminal("401"))]);
     let (second, _) = provider(&issuer);
     second.token().await.unwrap();
     let report = second.shutdown().await;
@@ -244,7 +248,7 @@ async fn d3_a_failing_revocation_is_tried_again_a_refused_one_is_reported() {
 #[tokio::test(start_paused = true)]
 async fn d4_when_the_budget_is_spent_it_returns_and_says_what_lives_on() {
     let issuer = ScriptedIssuer::new();
-    issuer.script_revocations([Answer::hang()]);
+    issuer.script_revocations([Reply::hang()]);
     let (provider, _) = provider(&issuer);
     provider.token().await.unwrap();
     let expires_at = provider.status().expires_at;
@@ -261,7 +265,7 @@ async fn d4_when_the_budget_is_spent_it_returns_and_says_what_lives_on() {
 #[tokio::test(start_paused = true)]
 async fn d4_an_exchange_that_hangs_does_not_hold_up_the_shutdown() {
     let issuer = ScriptedIssuer::new();
-    issuer.script([Answer::token(secs(900)), Answer::hang()]);
+    issuer.script([Reply::token(secs(900)), Reply::hang()]);
     let (provider, clock) = provider(&issuer);
     provider.token().await.unwrap();
     let refresh = tokio::spawn({
@@ -291,7 +295,7 @@ async fn d4_an_exchange_that_hangs_does_not_hold_up_the_shutdown() {
 #[tokio::test(start_paused = true)]
 async fn d5_called_from_many_tasks_there_is_one_shutdown_and_one_report() {
     let issuer = ScriptedIssuer::new();
-    issuer.script_revocations([Answer::done().after(secs(1))]);
+    issuer.script_revocations([Reply::done().after(secs(1))]);
     let (provider, _) = provider(&issuer);
     provider.token().await.unwrap();
     let reports = tasks(20, || {
@@ -322,7 +326,7 @@ async fn d5_a_shutdown_whose_caller_goes_away_goes_on() {
     assert_eq!(issuer.revoked(), ["st-1"], "even when the last handle goes");
 
     let issuer = ScriptedIssuer::new();
-    issuer.script_revocations([Answer::done().after(secs(2))]);
+    issuer.script_revocations([Reply::done().after(secs(2))]);
     let (provider, clock) = provider(&issuer);
     provider.token().await.unwrap();
     assert!(
@@ -373,7 +377,7 @@ async fn d7_the_last_handle_ends_the_driver_and_an_earlier_one_does_not() {
 #[tokio::test(start_paused = true)]
 async fn a_shutdown_before_the_first_token_is_a_shutdown_too() {
     let issuer = ScriptedIssuer::new();
-    issuer.otherwise(Answer::error(Error::transient("down")));
+    issuer.default_reply(Reply::error(Error::transient("down")));
     let provider = builder(&issuer).build().unwrap();
     provider.token().await.unwrap_err();
     assert!(provider.shutdown().await.all_revoked());
@@ -428,7 +432,7 @@ async fn d10_revocations_that_do_not_end_in_time_are_told_and_counted() {
         let snapshotter = recorder.snapshotter();
         let _guard = metrics::set_default_local_recorder(&recorder);
         let issuer = ScriptedIssuer::new();
-        issuer.script_revocations(std::iter::repeat_n(Answer::hang(), 500));
+        issuer.script_revocations(std::iter::repeat_n(Reply::hang(), 500));
         let (provider, _) = provider(&issuer);
         for _ in 0..tokens {
             provider.refresh().await.unwrap();

@@ -5,10 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use everbearer::testkit::{AuthServer, ManualClock, ScriptedIssuer};
-use everbearer::{
-    AuthApi, Clock, Grant, LongTermToken, Moment, TokenProvider, TokenProviderBuilder,
-};
+use everbearer::testkit::{ManualClock, ScriptedIssuer};
+use everbearer::{Clock, LongTermToken, Moment, TokenProvider, TokenProviderBuilder};
 
 pub(crate) const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -50,9 +48,10 @@ pub(crate) async fn settle() {
 }
 
 /// A provider that obtains its long-term token from this server and exchanges it there.
-pub(crate) fn provider_at(server: &AuthServer) -> TokenProviderBuilder {
-    let api = AuthApi::new(server.base_url()).unwrap();
-    let grant = Grant::client_secret(server.client_id(), server.client_secret());
+#[cfg(feature = "auth-api")]
+pub(crate) fn provider_at(server: &everbearer::testkit::AuthServer) -> TokenProviderBuilder {
+    let api = everbearer::AuthApi::new(server.base_url()).unwrap();
+    let grant = everbearer::Grant::client_secret(server.client_id(), server.client_secret());
     TokenProvider::builder(api, grant)
 }
 

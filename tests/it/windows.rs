@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use everbearer::testkit::{Answer, ManualClock, ScriptedIssuer};
+use everbearer::testkit::{ManualClock, Reply, ScriptedIssuer};
 use everbearer::{Clock, Error, Moment, RefreshPolicy, State};
 
 use crate::support::{builder, millis, provider, secs, settle, tasks};
@@ -10,7 +10,7 @@ use crate::support::{builder, millis, provider, secs, settle, tasks};
 #[tokio::test(start_paused = true)]
 async fn w1_with_nothing_cached_all_callers_wait_for_one_exchange() {
     let issuer = ScriptedIssuer::new();
-    issuer.otherwise(Answer::token(secs(900)).after(millis(50)));
+    issuer.default_reply(Reply::token(secs(900)).after(millis(50)));
     let (provider, _) = provider(&issuer);
 
     let callers = tasks(100, || {
@@ -38,8 +38,8 @@ async fn w2_a_fresh_token_is_served_without_an_exchange() {
 #[tokio::test(start_paused = true)]
 async fn w3_in_the_refresh_window_the_current_token_is_served_at_once() {
     let issuer = ScriptedIssuer::new();
-    issuer.script([Answer::token(secs(900))]);
-    issuer.otherwise(Answer::token(secs(900)).after(secs(10)));
+    issuer.script([Reply::token(secs(900))]);
+    issuer.default_reply(Reply::token(secs(900)).after(secs(10)));
     let (provider, clock) = provider(&issuer);
     provider.token().await.unwrap();
 
@@ -59,8 +59,8 @@ async fn w3_in_the_refresh_window_the_current_token_is_served_at_once() {
 #[tokio::test(start_paused = true)]
 async fn w4_an_expired_token_is_never_served() {
     let issuer = ScriptedIssuer::new();
-    issuer.script([Answer::token(secs(60))]);
-    issuer.otherwise(Answer::token(secs(60)).after(millis(20)));
+    issuer.script([Reply::token(secs(60))]);
+    issuer.default_reply(Reply::token(secs(60)).after(millis(20)));
     let (provider, clock) = provider(&issuer);
     provider.token().await.unwrap();
 
@@ -103,8 +103,8 @@ async fn w4_without_a_margin_the_hot_path_s_clock_makes_no_token_live_longer() {
     let late = without_margin.clone().refresh_before(millis(1)).jitter(0.0);
     for policy in [without_margin, late.lazy(true)] {
         let issuer = ScriptedIssuer::new();
-        issuer.script([Answer::token(secs(60))]);
-        issuer.otherwise(Answer::error(Error::transient("down")));
+        issuer.script([Reply::token(secs(60))]);
+        issuer.default_reply(Reply::error(Error::transient("down")));
         let clock = ManualClock::new();
         let provider = builder(&issuer)
             .clock(Behind(clock.clone()))
@@ -138,7 +138,7 @@ async fn w5_without_traffic_the_token_is_refreshed_all_the_same() {
 async fn w7_the_refresh_is_in_proportion_to_the_life() {
     for life in [5, 60, 900, 86_400].map(secs) {
         let issuer = ScriptedIssuer::new();
-        issuer.otherwise(Answer::token(life));
+        issuer.default_reply(Reply::token(life));
         let (provider, clock) = provider(&issuer);
         let began = clock.now();
         let mut served = 0;
@@ -158,7 +158,7 @@ async fn w7_the_refresh_is_in_proportion_to_the_life() {
 #[tokio::test(start_paused = true)]
 async fn w8_an_explicit_policy_wins() {
     let issuer = ScriptedIssuer::new();
-    issuer.otherwise(Answer::token(secs(3_600)));
+    issuer.default_reply(Reply::token(secs(3_600)));
     let policy = RefreshPolicy::default()
         .refresh_before(secs(600))
         .expiry_margin(Duration::ZERO)
@@ -171,7 +171,7 @@ async fn w8_an_explicit_policy_wins() {
 #[tokio::test(start_paused = true)]
 async fn w9_a_token_whose_end_nobody_states_lives_for_five_minutes() {
     let issuer = ScriptedIssuer::new();
-    issuer.otherwise(Answer::token_without_end());
+    issuer.default_reply(Reply::token_without_end());
     let (provider, clock) = provider(&issuer);
     provider.token().await.unwrap();
     assert_eq!(provider.status().usable_for, secs(295));
@@ -186,7 +186,7 @@ async fn w9_a_token_whose_end_nobody_states_lives_for_five_minutes() {
 #[tokio::test(start_paused = true)]
 async fn w10_an_expired_token_from_the_issuer_is_a_failure_and_the_old_one_stays() {
     let issuer = ScriptedIssuer::new();
-    issuer.script([Answer::token(secs(900)), Answer::token(Duration::ZERO)]);
+    issuer.script([Reply::token(secs(900)), Reply::token(Duration::ZERO)]);
     let (provider, _) = provider(&issuer);
     provider.token().await.unwrap();
     let error = provider.refresh().await.unwrap_err();
@@ -221,7 +221,7 @@ async fn w6_a_lazy_provider_that_is_never_asked_exchanges_nothing() {
 async fn w16_no_life_however_short_makes_exchanges_follow_each_other_without_a_pause() {
     for life in [0, 1, 10, 49, 50, 100].map(millis) {
         let issuer = ScriptedIssuer::new();
-        issuer.otherwise(Answer::token(life));
+        issuer.default_reply(Reply::token(life));
         let (_provider, clock) = provider(&issuer);
         clock.advance(secs(10)).await;
         assert!(

@@ -5,8 +5,9 @@ use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use everbearer::{
-    Error, ExchangeResponse, FileStore, Grant, LongTermToken, MemoryStore, Record, RotationPolicy,
-    SealingKey, ShortTermToken, ShutdownPolicy, TokenIssuer, TokenProvider, TokenRef, TokenStore,
+    Error, ExchangeResponse, FileStore, Grant, LongTermToken, MemoryStore, Record, Revoked,
+    RotationPolicy, SealingKey, ShortTermToken, ShutdownPolicy, TokenIssuer, TokenProvider,
+    TokenRef, TokenStore,
 };
 
 use crate::support::{millis, secs};
@@ -76,7 +77,11 @@ struct Secretive {
 
 #[async_trait::async_trait]
 impl TokenIssuer for Secretive {
-    async fn exchange(&self, _: &LongTermToken, _: &[String]) -> Result<ExchangeResponse, Error> {
+    async fn exchange(
+        &self,
+        _: Option<&LongTermToken>,
+        _: &[String],
+    ) -> Result<ExchangeResponse, Error> {
         let number = self.short_term.fetch_add(1, Ordering::SeqCst);
         let token = with_secret(number, |text| {
             ShortTermToken::builder(text)
@@ -87,11 +92,11 @@ impl TokenIssuer for Secretive {
         token.map(ExchangeResponse::from)
     }
 
-    async fn revoke(&self, _: TokenRef<'_>) -> Result<(), Error> {
-        Ok(())
+    async fn revoke(&self, _: TokenRef<'_>, _: Option<TokenRef<'_>>) -> Result<Revoked, Error> {
+        Ok(Revoked::Gone)
     }
 
-    async fn obtain(&self, _: &Grant) -> Result<LongTermToken, Error> {
+    async fn obtain(&self, _: &Grant, _: Option<&ShortTermToken>) -> Result<LongTermToken, Error> {
         let number = self.long_term.fetch_add(1, Ordering::SeqCst);
         with_secret(number, |text| {
             LongTermToken::builder(text)

@@ -49,7 +49,7 @@ const LIFE: Duration = Duration::from_secs(300);
 /// let grant = Grant::assertion("client_abc123", key).key_id("2026-11");
 /// ```
 #[async_trait]
-pub trait AssertionSigner: fmt::Debug + Send + Sync + 'static {
+pub trait AssertionSigner: Send + Sync + 'static {
     /// The JWT's `alg`, such as `ES256` (RFC 7518, section 3.1).
     fn algorithm(&self) -> &str;
 
@@ -95,7 +95,7 @@ impl Assertion {
     /// There is no `nbf`: a server whose clock is behind would refuse it.
     pub(super) async fn sign(&self, client_id: &str, server: &str) -> Result<Secret, Error> {
         let now = SystemClock.wall().duration_since(UNIX_EPOCH).map_err(|_| {
-            Error::new(
+            Error::own(
                 ErrorKind::Config,
                 "an assertion says when it was made, and the machine's clock stands before 1970; \
                  set it",
@@ -112,7 +112,7 @@ impl Assertion {
         let mut jwt = format!("{}.{}", encode(&self.header()?), encode(&claims));
         let signature = Zeroizing::new(self.signer.sign(jwt.as_bytes()).await?);
         if signature.is_empty() {
-            return Err(Error::new(
+            return Err(Error::own(
                 ErrorKind::Issuer,
                 "the assertion's signer brought an empty signature",
             ));
@@ -125,7 +125,7 @@ impl Assertion {
     fn header(&self) -> Result<Value, Error> {
         let algorithm = self.signer.algorithm();
         if algorithm.is_empty() || algorithm.eq_ignore_ascii_case("none") {
-            return Err(Error::new(
+            return Err(Error::own(
                 ErrorKind::Config,
                 "the assertion's signer names no algorithm; it must be one such as ES256",
             ));
@@ -146,7 +146,7 @@ fn encode(value: &Value) -> String {
 fn fresh_id() -> Result<String, Error> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(|error| {
-        Error::new(
+        Error::own(
             ErrorKind::Issuer,
             "the system gave no randomness for the assertion's ID",
         )

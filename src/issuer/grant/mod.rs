@@ -12,10 +12,9 @@ pub use assertion::AssertionSigner;
 #[cfg(feature = "assertion")]
 pub use signing_key::SigningKey;
 
-use crate::api::models::{GrantType, JWT_BEARER, LongTokenRequest};
 use crate::error::{Error, ErrorKind};
 use crate::secret::Secret;
-use crate::secret_source::SecretSource;
+use crate::secret::SecretSource;
 use crate::token::ShortTermToken;
 use assertion::Assertion;
 use one_time::OneTimeCodes;
@@ -193,7 +192,7 @@ impl Grant {
 
     /// Checks what can be checked without asking for a secret.
     pub(crate) fn validate(&self) -> Result<(), Error> {
-        let refuse = |text: &str| Err(Error::new(ErrorKind::Config, text));
+        let refuse = |text: &str| Err(Error::own(ErrorKind::Config, text));
         if self.client_id.is_empty() {
             return refuse("the grant's client ID is empty");
         }
@@ -219,35 +218,80 @@ impl Grant {
         }
     }
 
-    /// A request to the server at this base URL, with the short-term token that authorizes it
-    /// where that is the mechanism. It is good for one attempt.
-    pub(super) async fn request(
-        &self,
-        server: &str,
-    ) -> Result<(LongTokenRequest, Option<ShortTermToken>), Error> {
-        let mut request = self.request_without_proof();
-        let mut authorization = None;
-        match &self.mechanism {
-            Mechanism::ClientSecret(secret) => request.client_secret = Some(secret.read().await?),
-            Mechanism::OneTimeCode(codes) => request.otp_code = Some(codes.next().await?),
+    /// Returns the ID of the client.
+    ///
+    /// ```
+    /// let grant = everbearer::Grant::client_secret("client_abc123", "correct-horse");
+    /// assert_eq!(grant.client_id(), "client_abc123");
+    /// ```
+    pub fn client_id(&self) -> &str {
+        &self.client_id
+    }
+
+    /// Returns the scopes to request for the long-term token; `None` requests all that the client may have.
+    ///
+    /// ```
+    /// let grant = everbearer::Grant::client_secret("client_abc123", "correct-horse");
+    /// assert_eq!(grant.requested_scopes(), None);
+    /// ```
+    pub fn requested_scopes(&self) -> Option<&[String]> {
+        self.scopes.as_deref()
+    }
+
+    /// Returns the lifetime to request for the long-term token; `None` leaves it to the server.
+    ///
+    /// ```
+    /// let grant = everbearer::Grant::client_secret("client_abc123", "correct-horse");
+    /// assert_eq!(grant.requested_ttl(), None);
+    /// ```
+    pub const fn requested_ttl(&self) -> Option<Duration> {
+        self.ttl
+    }
+
+    /// Returns what proves the client's identity in one request: reads the secret anew, takes another one-time
+    /// code, or signs another assertion. For a [`TokenIssuer::obtain`](crate::TokenIssuer::obtain).
+    ///
+    /// `audience` is the `aud` of an assertion, unless the grant names [another](Self::audience): the server's
+    /// URL, or what the server calls itself.
+    ///
+    /// # Errors
+    ///
+    /// The error of the secret's source, of the signer or of the one-time code's callback.
+    ///
+    /// # Cancel safety
+    ///
+    /// A one-time code whose callback has returned it counts as used.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use everbearer::{Grant, Proof};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), everbearer::Error> {
+    /// let grant = Grant::client_secret("client_abc123", "correct-horse");
+    /// let form = match grant.proof("https://auth.example.com").await? {
+    ///     Proof::ClientSecret(secret) => vec![("client_secret", secret)],
+    ///     Proof::Assertion(jwt) => vec![("client_assertion", jwt)],
+    ///     _ => panic!("this server takes no other proof"),
+    /// };
+    /// # assert_eq!(form[0].1.expose(), "correct-horse");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn proof(&self, audience: &str) -> Result<Proof, Error> {
+        Ok(match &self.mechanism {
+            Mechanism::ClientSecret(secret) => Proof::ClientSecret(secret.read().await?),
+            Mechanism::OneTimeCode(codes) => Proof::OneTimeCode(codes.next().await?),
             Mechanism::Assertion(assertion) => {
-                request.grant_type = GrantType::Assertion;
-                request.assertion_type = Some(JWT_BEARER.to_owned());
-                request.assertion = Some(assertion.sign(&self.client_id, server).await?);
+                Proof::Assertion(assertion.sign(&self.client_id, audience).await?)
             }
             Mechanism::ShortTermToken(token) => {
                 let token = token.read().await?;
-                authorization = Some(ShortTermToken::builder(token.expose()).build()?);
+                Proof::Authority(Some(ShortTermToken::builder(token.expose()).build()?))
             }
-            Mechanism::OwnToken => {
-                return Err(Error::new(
-                    ErrorKind::Config,
-                    "the provider's own token obtains the next long-term token, not the first \
-                     one; start from a long-term token or from another grant",
-                ));
-            }
-        }
-        Ok((request, authorization))
+            Mechanism::OwnToken => Proof::Authority(None),
+        })
     }
 
     /// Returns this grant with a new record of the secret that was last used.
@@ -281,15 +325,21 @@ impl Grant {
             Mechanism::OneTimeCode(_) | Mechanism::Assertion(_) | Mechanism::OwnToken => None,
         }
     }
+}
 
-    /// A request that a short-term token of the provider's own is to authorize.
-    pub(super) fn request_without_proof(&self) -> LongTokenRequest {
-        let mut request =
-            LongTokenRequest::new(GrantType::ClientCredentials, self.client_id.clone());
-        request.scopes.clone_from(&self.scopes);
-        request.ttl_seconds = self.ttl.map(|ttl| ttl.as_secs());
-        request
-    }
+/// What proves the client's identity in one request for a long-term token; see [`Grant::proof`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Proof {
+    /// The client's secret.
+    ClientSecret(Secret),
+    /// A one-time code.
+    OneTimeCode(Secret),
+    /// A JWT that the client signed (RFC 7523).
+    Assertion(Secret),
+    /// A short-term token: the one of [`Grant::bootstrap_token`]. For [`Grant::self_rotation`] it is `None`, and
+    /// the provider passes its own token to [`TokenIssuer::obtain`](crate::TokenIssuer::obtain).
+    Authority(Option<ShortTermToken>),
 }
 
 #[cfg(test)]

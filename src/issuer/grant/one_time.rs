@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::{Error, ErrorKind};
 use crate::secret::Secret;
-use crate::secret_source::SecretSource;
+use crate::secret::SecretSource;
 
 /// What brings codes, and the last one that was handed out: by this grant or a clone of it.
 #[derive(Clone)]
@@ -31,7 +31,7 @@ impl OneTimeCodes {
             .as_ref()
             .is_some_and(|last| last.expose() == code.expose())
         {
-            return Err(Error::new(
+            return Err(Error::own(
                 ErrorKind::Issuer,
                 "the one-time code is the last one again and was not sent; the next attempt asks \
                  for another one",

@@ -120,7 +120,7 @@ impl fmt::Debug for SigningKey {
 }
 
 fn refused(text: &str) -> Error {
-    Error::new(ErrorKind::Config, text)
+    Error::own(ErrorKind::Config, text)
 }
 
 /// The key, or what is wrong with it. The PEM reader's errors quote lines, so they end here.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::super::Policies;
+use crate::policy::Policies;
 use crate::policy::{RefreshPolicy, RetryPolicy, RotationPolicy, ScopePolicy};
 
 /// One thing that happens to a machine, this long after the one before.

@@ -7,8 +7,8 @@ use super::SetState;
 use super::accepted::{Accepted, Brought, Upcoming};
 use crate::clock::Moment;
 use crate::machine::input::{Demand, Failure, Generation, Window};
-use crate::machine::{Policies, schedule};
-use crate::policy::LONGEST;
+use crate::machine::schedule;
+use crate::policy::{LONGEST, Policies};
 
 /// How many exchanges within one life may return the token in use again.
 const MOST_REPETITIONS: u32 = 3;

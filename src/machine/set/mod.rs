@@ -6,10 +6,10 @@ mod brought;
 
 use std::time::Duration;
 
-use super::Policies;
 use super::input::{Demand, Failure, Generation, Window};
 use super::schedule::{self, Rest};
 use crate::clock::Moment;
+use crate::policy::Policies;
 
 use accepted::Upcoming;
 pub(crate) use accepted::{Accepted, Brought};

@@ -6,6 +6,7 @@ mod windows;
 
 use super::schedule::{Rest, min_reject_interval, retry_delay, window};
 use super::*;
+use crate::policy::{RefreshPolicy, RetryPolicy, RotationPolicy};
 use std::time::Duration;
 
 const ROOT: SetId = SetId::ROOT;

@@ -266,7 +266,7 @@ pub(super) async fn bounded<T>(
     let limit = shared.settings.policies.retry.exchange_timeout / 4;
     match tokio::time::timeout(limit, call).await {
         Ok(outcome) => outcome.map_err(|error| shared.without_secrets(error, &[])),
-        Err(_) => Err(Error::new(
+        Err(_) => Err(Error::own(
             ErrorKind::Store,
             format!("the token store has not answered within {limit:?}"),
         )),

@@ -18,7 +18,7 @@ const TOKENS_WRITE: &str = "tokens:write";
 
 /// There is no way to obtain the next token.
 pub(in crate::provider) fn no_grant() -> Error {
-    Error::new(
+    Error::own(
         ErrorKind::Config,
         "there is no grant to obtain the next long-term token with; see \
          TokenProviderBuilder::rotate_with",
@@ -52,7 +52,7 @@ async fn ask_now(shared: &Shared, keeper: &mut Keeper) -> Result<LongTermToken, 
         match bounded_call(
             shared,
             &[authority.expose()],
-            issuer.rotate(&grant, &authority),
+            issuer.obtain(&grant, Some(&authority)),
         )
         .await
         {
@@ -61,7 +61,7 @@ async fn ask_now(shared: &Shared, keeper: &mut Keeper) -> Result<LongTermToken, 
                 bounded_call(
                     shared,
                     &[authority.expose()],
-                    issuer.rotate(&grant, &authority),
+                    issuer.obtain(&grant, Some(&authority)),
                 )
                 .await?
             }
@@ -87,7 +87,7 @@ async fn ask_now(shared: &Shared, keeper: &mut Keeper) -> Result<LongTermToken, 
     let next = dated(shared, token.clone(), asked_at);
     if token.is_same(record.current()) {
         if next.ends_at <= record.current.ends_at {
-            return Err(Error::new(
+            return Err(Error::own(
                 ErrorKind::Protocol,
                 "the auth server handed out the long-term token in use instead of a next one",
             ));
@@ -106,11 +106,11 @@ async fn ask_now(shared: &Shared, keeper: &mut Keeper) -> Result<LongTermToken, 
 /// ask again if the answer is lost.
 async fn authorize(shared: &Shared, keeper: &mut Keeper) -> Result<ShortTermToken, Error> {
     let Some(record) = keeper.record() else {
-        return Err(Error::new(ErrorKind::Config, "there is no long-term token"));
+        return Err(Error::own(ErrorKind::Config, "there is no long-term token"));
     };
     let (current, scopes) = (record.current().clone(), [TOKENS_WRITE.to_owned()]);
     let asked_at = shared.wall();
-    let exchange = shared.settings.issuer.exchange(&current, &scopes);
+    let exchange = shared.settings.issuer.exchange(Some(&current), &scopes);
     let exchanged = bounded_call(shared, &[current.expose()], exchange).await?;
     shared.check_id(&exchanged.token, &[current.expose()]);
     note_minted(shared, &exchanged.token);

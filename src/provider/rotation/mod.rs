@@ -127,7 +127,7 @@ async fn see_to(shared: &Shared, keeper: &mut Keeper, rotate: bool) -> Result<At
     revoke_spent(shared, keeper).await;
     let Some(record) = keeper.record() else {
         return if rotate {
-            Err(Setback::from(Error::new(
+            Err(Setback::from(Error::own(
                 ErrorKind::Config,
                 "there is no long-term token yet that could be rotated",
             )))

@@ -1,10 +1,11 @@
 //! Revoking what is of no further use: superseded long-term tokens, and what has asked for others.
 
 use crate::error::Error;
-use crate::observe::Event;
+use crate::issuer::Revoked;
 use crate::provider::flight::is_refused;
 use crate::provider::guard::bounded_call;
 use crate::provider::keeper::{Keeper, retiring};
+use crate::provider::revoking;
 use crate::provider::shared::Shared;
 use crate::store::Record;
 use crate::token::{LongTermToken, TokenRef};
@@ -13,13 +14,16 @@ use crate::token::{LongTermToken, TokenRef};
 /// revocation fails, the token expires, or the shutdown revokes it.
 pub(super) async fn revoke_spent(shared: &Shared, keeper: &mut Keeper) {
     let spent = std::mem::take(&mut keeper.spent);
+    if shared.settings.profile.shares_tokens {
+        return;
+    }
     let unused = shared.engine().unused(spent);
     for token in unused {
         let outcome = revoke(shared, TokenRef::ShortTerm(&token)).await;
-        if outcome.is_ok() {
+        if matches!(outcome, Ok(Revoked::Gone)) {
             shared.engine().live.forget(&token);
         }
-        tell_revocation(shared, token.shown_id(), outcome.err());
+        tell_revocation(shared, token.shown_id(), outcome);
     }
 }
 
@@ -47,11 +51,11 @@ pub(super) async fn revoke_retiring(shared: &Shared, keeper: &mut Keeper) {
     for token in tokens {
         if !is_down {
             let outcome = match revoke(shared, TokenRef::LongTerm(&token)).await {
-                Err(error) if is_refused(&error) => Ok(()),
+                Err(error) if is_refused(&error) => Ok(Revoked::Gone),
                 outcome => outcome,
             };
             is_down = outcome.as_ref().is_err_and(Error::is_retryable);
-            tell_revocation(shared, token.shown_id(), outcome.err());
+            tell_revocation(shared, token.shown_id(), outcome);
         }
         record
             .retiring
@@ -72,18 +76,12 @@ fn lives(shared: &Shared, token: &LongTermToken) -> bool {
     token.expires_at().is_none_or(|ends_at| ends_at > wall)
 }
 
-async fn revoke(shared: &Shared, token: TokenRef<'_>) -> Result<(), Error> {
-    bounded_call(
-        shared,
-        &[token.token().expose()],
-        shared.settings.issuer.revoke(token),
-    )
-    .await
+async fn revoke(shared: &Shared, token: TokenRef<'_>) -> Result<Revoked, Error> {
+    bounded_call(shared, &[token.expose()], revoking::revoke(shared, token)).await
 }
 
-fn tell_revocation(shared: &Shared, token_id: Option<&str>, error: Option<Error>) {
-    shared.observers.tell(Event::Revocation {
-        token_id: token_id.map(str::to_owned),
-        error,
-    });
+fn tell_revocation(shared: &Shared, token_id: Option<&str>, outcome: Result<Revoked, Error>) {
+    if let Some(event) = revoking::event(token_id, outcome) {
+        shared.observers.tell(event);
+    }
 }

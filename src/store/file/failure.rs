@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind};
 
 /// What is there is not used, for this reason.
 pub(super) fn refused(path: &Path, why: &str) -> Error {
-    Error::new(ErrorKind::Store, format!("{}: {why}", path.display()))
+    Error::own(ErrorKind::Store, format!("{}: {why}", path.display()))
 }
 
 pub(super) fn cannot_read(path: &Path, error: io::Error) -> Error {
@@ -48,17 +48,17 @@ pub(super) fn cannot_write(path: &Path, error: io::Error) -> Error {
 /// There is nobody to do the work.
 pub(super) fn no_runtime(error: TryCurrentError) -> Error {
     let text = "there is no tokio runtime to use the token file on";
-    Error::new(ErrorKind::NoRuntime, text).with_source(error)
+    Error::own(ErrorKind::NoRuntime, text).with_source(error)
 }
 
 /// The work was not begun, or did not come to its end.
 pub(super) fn not_done(error: JoinError) -> Error {
     if error.is_panic() {
         let text = "what was done to the token file panicked";
-        return Error::new(ErrorKind::Store, text).with_source(error);
+        return Error::own(ErrorKind::Store, text).with_source(error);
     }
     let text = "the tokio runtime is shutting down: the token file was not touched";
-    Error::new(ErrorKind::NoRuntime, text).with_source(error)
+    Error::own(ErrorKind::NoRuntime, text).with_source(error)
 }
 
 fn failed(path: &Path, what: &str, what_to_do: &str, error: io::Error) -> Error {

@@ -42,7 +42,7 @@ pub(super) fn wait_for(target: &Target) -> Result<Locked, Error> {
             Err(error) => return Err(cannot_write(target.path(), error.into())),
         }
     }
-    Err(Error::new(
+    Err(Error::own(
         ErrorKind::Store,
         format!(
             "{} cannot be written: another process has held {} for {:?}; see whether one hangs",

@@ -182,7 +182,7 @@ fn not_read(path: &Path, unread: Unread) -> Error {
     match unread {
         Unread::Io(error) if error.kind() == io::ErrorKind::NotFound => {
             let text = "there is no such file, and it should hold the sealing key";
-            Error::new(ErrorKind::Config, text).at(path.display())
+            Error::own(ErrorKind::Config, text).at(path.display())
         }
         Unread::Io(error) => cannot_read(path, error),
         unread => {
@@ -193,7 +193,7 @@ fn not_read(path: &Path, unread: Unread) -> Error {
 }
 
 fn not_a_key() -> Error {
-    Error::new(
+    Error::own(
         ErrorKind::Config,
         "a sealing key is 32 bytes, in base64 or hex: make one with `openssl rand -base64 32`",
     )
@@ -201,7 +201,7 @@ fn not_a_key() -> Error {
 
 /// ring does not say why; the system has no random numbers, most likely.
 fn broken() -> Error {
-    Error::new(ErrorKind::Store, "sealing does not work on this system")
+    Error::own(ErrorKind::Store, "sealing does not work on this system")
 }
 
 #[cfg(test)]

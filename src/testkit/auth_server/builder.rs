@@ -116,6 +116,13 @@ impl AuthServerBuilder {
         self
     }
 
+    /// Whether a token needs the `tokens:revoke` scope to revoke itself. By default it does not, as the contract
+    /// says; some servers deviate from it.
+    pub fn demand_revoke_scope(mut self, demands: bool) -> Self {
+        self.rules.demands_revoke_scope = demands;
+        self
+    }
+
     /// Whether long-term tokens are JWTs. By default they are opaque, and begin with `lt_`.
     pub fn long_term_jwt(mut self, is_jwt: bool) -> Self {
         self.rules.long_term_jwt = is_jwt;

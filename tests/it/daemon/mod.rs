@@ -185,5 +185,5 @@ fn program() -> &'static Path {
 async fn long_term_token(server: &AuthServer) -> LongTermToken {
     let api = AuthApi::new(server.base_url()).unwrap();
     let grant = Grant::client_secret(server.client_id(), server.client_secret());
-    api.obtain(&grant).await.unwrap()
+    api.obtain(&grant, None).await.unwrap()
 }

@@ -103,8 +103,8 @@ async fn every_attempt_has_a_new_id_also_after_a_lost_answer() {
         Endpoint::LongTerm,
         [Fault::LoseResponse, Fault::status(503), Fault::Pass],
     );
-    api.obtain(&grant).await.unwrap_err();
-    api.obtain(&grant).await.unwrap_err();
+    api.obtain(&grant, None).await.unwrap_err();
+    api.obtain(&grant, None).await.unwrap_err();
     obtain(&server, &api, &grant).await;
     obtain(&server, &api, &grant.clone()).await;
     let mut ids: Vec<String> = key
@@ -130,7 +130,7 @@ async fn audience_and_key_id_are_those_that_were_given() {
     assert_eq!(claims["aud"], server.url("/auth/tokens/long"));
 
     let elsewhere = Grant::assertion(server.client_id(), key).audience("https://other.example");
-    let error = api.obtain(&elsewhere).await.unwrap_err();
+    let error = api.obtain(&elsewhere, None).await.unwrap_err();
     assert_says(&error, ErrorKind::Denied, &["aud"], NO_SECRET);
     assert_eq!(error.code(), Some("invalid_grant"));
 }
@@ -145,7 +145,7 @@ async fn a_server_s_clock_may_be_behind_and_somewhat_ahead() {
     }
     let (server, api) = start(&key, 600).await;
     let error = api
-        .obtain(&Grant::assertion(server.client_id(), key))
+        .obtain(&Grant::assertion(server.client_id(), key), None)
         .await
         .unwrap_err();
     assert_says(&error, ErrorKind::Denied, &["expired"], NO_SECRET);
@@ -159,19 +159,19 @@ async fn what_the_signer_cannot_do_is_an_error_and_nothing_is_sent() {
 
     let mut silent = key.clone();
     silent.is_silent = true;
-    let error = api.obtain(&with(silent)).await.unwrap_err();
+    let error = api.obtain(&with(silent), None).await.unwrap_err();
     assert_says(&error, ErrorKind::Issuer, &["empty signature"], NO_SECRET);
 
     for algorithm in ["", "none", "NONE"] {
         let mut unnamed = key.clone();
         unnamed.algorithm = algorithm;
-        let error = api.obtain(&with(unnamed)).await.unwrap_err();
+        let error = api.obtain(&with(unnamed), None).await.unwrap_err();
         assert_says(&error, ErrorKind::Config, &["algorithm"], NO_SECRET);
     }
 
     let mut locked = key.clone();
     locked.outage = Some(Error::transient("the HSM is locked"));
-    let error = api.obtain(&with(locked)).await.unwrap_err();
+    let error = api.obtain(&with(locked), None).await.unwrap_err();
     assert!(error.is_retryable());
     assert!(super::all_of(&error).contains("the HSM is locked"));
     assert_eq!(server.counts().long_term.requests, 0);
@@ -183,7 +183,7 @@ async fn a_refused_assertion_is_not_shown() {
     other.pair = Arc::new(Ed25519KeyPair::from_seed_unchecked(&[8; 32]).unwrap());
     let (server, api) = start(&key, 0).await;
     let grant = Grant::assertion(server.client_id(), other.clone());
-    let error = api.obtain(&grant).await.unwrap_err();
+    let error = api.obtain(&grant, None).await.unwrap_err();
     let sent = other.signed.lock().unwrap()[0].clone();
     assert_says(&error, ErrorKind::Denied, &["signature"], &sent);
 }

@@ -30,7 +30,7 @@ async fn start() -> (AuthServer, AuthApi) {
 
 /// The long-term token that the server has issued for the grant.
 async fn obtain(server: &AuthServer, api: &AuthApi, grant: &Grant) -> LongTermToken {
-    let token = api.obtain(grant).await.unwrap();
+    let token = api.obtain(grant, None).await.unwrap();
     let record = server.token(token.token_id().unwrap()).unwrap();
     assert_eq!(record.kind, TokenKind::LongTerm);
     token
@@ -89,7 +89,7 @@ async fn a_lent_short_term_token_needs_its_scope_and_is_not_shown() {
     let reader = lent(&server, &api, &["jobs:read"]).await;
     let grant = Grant::bootstrap_token(id, reader.expose());
     assert!(!format!("{grant:?}").contains(reader.expose()));
-    let error = api.obtain(&grant).await.unwrap_err();
+    let error = api.obtain(&grant, None).await.unwrap_err();
     assert_says(
         &error,
         ErrorKind::Denied,
@@ -99,7 +99,7 @@ async fn a_lent_short_term_token_needs_its_scope_and_is_not_shown() {
     assert_eq!(error.code(), Some("insufficient_scope"));
 
     let grant = Grant::bootstrap_token(id, "no token");
-    let error = api.obtain(&grant).await.unwrap_err();
+    let error = api.obtain(&grant, None).await.unwrap_err();
     assert_says(&error, ErrorKind::InvalidToken, &["space"], "no token");
     assert_eq!(server.counts().long_term.requests, 2);
 }
@@ -108,12 +108,12 @@ async fn a_lent_short_term_token_needs_its_scope_and_is_not_shown() {
 async fn the_provider_s_own_token_rotates_and_does_not_start() {
     let (server, api) = start().await;
     let grant = Grant::self_rotation(server.client_id()).scopes(["jobs:read"]);
-    let error = api.obtain(&grant).await.unwrap_err();
+    let error = api.obtain(&grant, None).await.unwrap_err();
     assert_says(&error, ErrorKind::Config, &["another grant"], NO_SECRET);
     assert_eq!(server.counts().long_term.requests, 0);
 
     let authority = lent(&server, &api, &["tokens:write"]).await;
-    let next = api.rotate(&grant, &authority).await.unwrap();
+    let next = api.obtain(&grant, Some(&authority)).await.unwrap();
     assert_eq!(next.scopes(), ["jobs:read"]);
     assert_eq!(server.counts().long_term_issued, 2);
 }
@@ -154,7 +154,7 @@ async fn a_grant_that_cannot_work_is_refused_when_the_provider_is_built() {
 /// A short-term token of these scopes, as somebody else would lend it.
 async fn lent(server: &AuthServer, api: &AuthApi, scopes: &[&str]) -> ShortTermToken {
     let grant = Grant::client_secret(server.client_id(), server.client_secret());
-    let long_term = api.obtain(&grant).await.unwrap();
+    let long_term = api.obtain(&grant, None).await.unwrap();
     let request = ShortTokenRequest::scopes(scopes.iter().copied());
     let response = api.issue_short_term_token(&long_term, Some(&request)).await;
     response.unwrap().into_token().unwrap()

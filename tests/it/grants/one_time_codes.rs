@@ -70,10 +70,10 @@ async fn a_code_whose_answer_was_lost_is_not_sent_again() {
     let generator = Generator::of(&[&first, &first, &second]);
     let grant = generator.grant(&server);
     server.script(Endpoint::LongTerm, [Fault::LoseResponse]);
-    let lost = api.obtain(&grant).await.unwrap_err();
+    let lost = api.obtain(&grant, None).await.unwrap_err();
     assert_eq!(lost.kind(), ErrorKind::Unreachable);
 
-    let error = api.obtain(&grant.clone()).await.unwrap_err();
+    let error = api.obtain(&grant.clone(), None).await.unwrap_err();
     assert_says(
         &error,
         ErrorKind::Issuer,
@@ -95,10 +95,10 @@ async fn a_code_that_timed_out_is_not_sent_again() {
     let (first, second) = (server.new_otp(), server.new_otp());
     let grant = Generator::of(&[&first, &first, &second]).grant(&server);
     server.script(Endpoint::LongTerm, [Fault::Hang]);
-    let late = api.obtain(&grant).await.unwrap_err();
+    let late = api.obtain(&grant, None).await.unwrap_err();
     assert_eq!(late.kind(), ErrorKind::Timeout);
 
-    let error = api.obtain(&grant).await.unwrap_err();
+    let error = api.obtain(&grant, None).await.unwrap_err();
     assert_says(&error, ErrorKind::Issuer, &["not sent"], &first);
     assert_eq!(requests(&server), 1, "the server would have taken it");
     obtain(&server, &api, &grant).await;
@@ -112,12 +112,12 @@ async fn a_code_of_a_dropped_request_is_not_sent_again() {
     server.script(Endpoint::LongTerm, [Fault::Hang]);
     let dropped = tokio::time::timeout(secs(60), async {
         tokio::select! {
-            outcome = api.obtain(&grant) => panic!("{outcome:?}"),
+            outcome = api.obtain(&grant, None) => panic!("{outcome:?}"),
             () = async { while requests(&server) == 0 { tokio::task::yield_now().await } } => {}
         }
     });
     dropped.await.unwrap();
-    let error = api.obtain(&grant).await.unwrap_err();
+    let error = api.obtain(&grant, None).await.unwrap_err();
     assert_says(&error, ErrorKind::Issuer, &["not sent"], &code);
 }
 
@@ -125,7 +125,7 @@ async fn a_code_of_a_dropped_request_is_not_sent_again() {
 async fn of_two_requests_at_once_only_one_has_the_code() {
     let (server, api) = start().await;
     let grant = Generator::of(&[&server.new_otp()]).grant(&server);
-    let (one, other) = tokio::join!(api.obtain(&grant), api.obtain(&grant));
+    let (one, other) = tokio::join!(api.obtain(&grant, None), api.obtain(&grant, None));
     assert_eq!(usize::from(one.is_ok()) + usize::from(other.is_ok()), 1);
     assert_eq!(requests(&server), 1);
 }
@@ -158,12 +158,12 @@ async fn what_the_callback_fails_with_is_passed_on_and_an_empty_code_is_asked_fo
     let failing = Grant::otp(id, || async {
         Err(Error::transient("nobody is at the desk"))
     });
-    let error = api.obtain(&failing).await.unwrap_err();
+    let error = api.obtain(&failing, None).await.unwrap_err();
     assert!(error.is_retryable());
     assert!(super::all_of(&error).contains("nobody is at the desk"));
 
     let empty = Grant::otp(id, || async { Ok(Secret::from("")) });
-    let error = api.obtain(&empty).await.unwrap_err();
+    let error = api.obtain(&empty, None).await.unwrap_err();
     assert_says(&error, ErrorKind::Issuer, &["empty"], NO_SECRET);
     assert_eq!(requests(&server), 0);
 }

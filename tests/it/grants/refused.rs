@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use everbearer::testkit::{Answer, AuthServer, Endpoint, Fault, ManualClock, ScriptedIssuer};
+use everbearer::testkit::{AuthServer, Endpoint, Fault, ManualClock, Reply, ScriptedIssuer};
 use everbearer::{
-    AuthApi, Error, ErrorKind, ExchangeResponse, Grant, LongTermToken, Origin, RetryPolicy,
+    AuthApi, Error, ErrorKind, ExchangeResponse, Grant, LongTermToken, RetryPolicy, Revoked,
     SecretSource, ShortTermToken, State, TokenIssuer, TokenProvider, TokenRef,
 };
 
@@ -17,9 +17,9 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 use super::sources::TestFile;
 use crate::support::{in_a_process_of_its_own, millis, secs, settle};
 
-fn locked_out(code: &str) -> Answer {
+fn locked_out(code: &str) -> Reply {
     let error = Error::terminal("locked out").with_code(code);
-    Answer::error(error.with_retry_after(secs(120)))
+    Reply::error(error.with_retry_after(secs(120)))
 }
 
 fn recovering(issuer: &ScriptedIssuer) -> TokenProvider {
@@ -55,7 +55,7 @@ async fn e16_no_scope_set_uses_a_grant_that_is_locked_out() {
     ] {
         let issuer = ScriptedIssuer::new();
         let failure = failure.with_retry_after(secs(120));
-        issuer.script_long_term([Answer::error(failure)]);
+        issuer.script_long_term([Reply::error(failure)]);
         let grant = Grant::client_secret("id", "secret");
         let provider = TokenProvider::builder(issuer.clone(), grant)
             .clock(ManualClock::new())
@@ -85,7 +85,7 @@ struct Replacing {
 impl TokenIssuer for Replacing {
     async fn exchange(
         &self,
-        _: &LongTermToken,
+        _: Option<&LongTermToken>,
         scopes: &[String],
     ) -> Result<ExchangeResponse, Error> {
         let number = {
@@ -102,16 +102,12 @@ impl TokenIssuer for Replacing {
         Ok(ExchangeResponse::from(token.build()?).replacing(long_term))
     }
 
-    async fn revoke(&self, _: TokenRef<'_>) -> Result<(), Error> {
-        Ok(())
+    async fn revoke(&self, _: TokenRef<'_>, _: Option<TokenRef<'_>>) -> Result<Revoked, Error> {
+        Ok(Revoked::Gone)
     }
 
-    async fn obtain(&self, _: &Grant) -> Result<LongTermToken, Error> {
+    async fn obtain(&self, _: &Grant, _: Option<&ShortTermToken>) -> Result<LongTermToken, Error> {
         Err(Error::terminal("there is no grant"))
-    }
-
-    fn origin(&self) -> Option<Origin> {
-        None
     }
 }
 

@@ -47,7 +47,7 @@ impl Drop for TestFile {
 
 async fn failure(api: &AuthApi, source: SecretSource) -> Error {
     let grant = Grant::client_secret("client", source);
-    api.obtain(&grant).await.unwrap_err()
+    api.obtain(&grant, None).await.unwrap_err()
 }
 
 #[tokio::test]
@@ -100,7 +100,7 @@ async fn a_file_is_read_anew_each_time() {
     let (server, api) = start().await;
     let file = TestFile::holding("anew", "an-older-one\n");
     let grant = Grant::client_secret(server.client_id(), file.source());
-    let error = api.obtain(&grant).await.unwrap_err();
+    let error = api.obtain(&grant, None).await.unwrap_err();
     assert_says(&error, ErrorKind::Denied, &[], "an-older-one");
 
     for ending in ["", "\n", "\r\n", "\n\n"] {
@@ -171,11 +171,11 @@ async fn a_callback_is_asked_each_time_and_its_error_decides() {
     });
     assert_eq!(format!("{source:?}"), "SecretSource(callback)");
     let grant = Grant::client_secret(server.client_id(), source);
-    assert!(api.obtain(&grant).await.unwrap_err().is_retryable());
-    let terminal = api.obtain(&grant).await.unwrap_err();
+    assert!(api.obtain(&grant, None).await.unwrap_err().is_retryable());
+    let terminal = api.obtain(&grant, None).await.unwrap_err();
     assert_eq!(terminal.kind(), ErrorKind::Denied);
     obtain(&server, &api, &grant).await;
-    let empty = api.obtain(&grant).await.unwrap_err();
+    let empty = api.obtain(&grant, None).await.unwrap_err();
     assert_says(&empty, ErrorKind::Issuer, &["callback", "empty"], NO_SECRET);
 }
 

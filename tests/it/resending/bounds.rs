@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
-use everbearer::testkit::{Answer, ScriptedIssuer};
+use everbearer::testkit::{Reply, ScriptedIssuer};
 use everbearer::{Error, ErrorKind, RefreshPolicy, TokenProvider};
 use http::Extensions;
 use reqwest::{Request, Response, ResponseBuilderExt as _};
@@ -34,8 +34,8 @@ async fn r11_a_401_that_is_not_followed_by_a_resend_comes_with_the_newer_token()
     for resend in [true, false] {
         let issuer = ScriptedIssuer::new();
         issuer.script([
-            Answer::token(secs(900)),
-            Answer::token(secs(900)).after(secs(2)),
+            Reply::token(secs(900)),
+            Reply::token(secs(900)).after(secs(2)),
         ]);
         let provider = provider(&issuer);
         provider.token().await.unwrap();
@@ -63,8 +63,8 @@ async fn r11_a_401_that_is_not_followed_by_a_resend_comes_with_the_newer_token()
 #[tokio::test(start_paused = true)]
 async fn r11_a_401_is_held_back_for_5_s_at_most() {
     let issuer = ScriptedIssuer::new();
-    issuer.script([Answer::token(secs(900))]);
-    issuer.otherwise(Answer::token(secs(900)).after(secs(20)));
+    issuer.script([Reply::token(secs(900))]);
+    issuer.default_reply(Reply::token(secs(900)).after(secs(20)));
     let provider = provider(&issuer);
     provider.token().await.unwrap();
     let client = Server::answering([401]).client(&provider);
@@ -77,8 +77,8 @@ async fn r11_a_401_is_held_back_for_5_s_at_most() {
 async fn r11_a_401_is_returned_at_once_where_no_exchange_begins() {
     for failure in [Error::transient("down"), Error::terminal("no")] {
         let issuer = ScriptedIssuer::new();
-        issuer.script([Answer::token(secs(900))]);
-        issuer.otherwise(Answer::error(failure));
+        issuer.script([Reply::token(secs(900))]);
+        issuer.default_reply(Reply::error(failure));
         let provider = provider(&issuer);
         provider.token().await.unwrap();
         let client = Server::answering([401, 401, 401]).client(&provider);
@@ -113,7 +113,7 @@ async fn r11_a_401_within_the_minimum_interval_is_returned_at_once() {
 async fn r12_waiting_and_sending_twice_take_as_long_as_the_request_may_in_all() {
     for of_request in [true, false] {
         let issuer = ScriptedIssuer::new();
-        issuer.otherwise(Answer::token(secs(900)).after(millis(300)));
+        issuer.default_reply(Reply::token(secs(900)).after(millis(300)));
         let provider = provider(&issuer);
         let server = Server::answering([401]).after(millis(200));
         let middleware = provider.middleware();
@@ -140,8 +140,8 @@ async fn r12_waiting_and_sending_twice_take_as_long_as_the_request_may_in_all() 
 #[tokio::test(start_paused = true)]
 async fn r12_a_wait_for_a_newer_token_ends_with_the_timeout_of_the_request() {
     let issuer = ScriptedIssuer::new();
-    issuer.script([Answer::token(secs(900))]);
-    issuer.otherwise(Answer::token(secs(900)).after(secs(20)));
+    issuer.script([Reply::token(secs(900))]);
+    issuer.default_reply(Reply::token(secs(900)).after(secs(20)));
     let provider = provider(&issuer);
     provider.token().await.unwrap();
     let server = Server::answering([401]).after(millis(400));
@@ -222,8 +222,8 @@ async fn r11_a_refusal_that_never_ends_is_returned_as_it_is() {
 #[tokio::test(start_paused = true)]
 async fn r12_a_401_is_returned_at_once_if_the_next_exchange_comes_too_late() {
     let issuer = ScriptedIssuer::new();
-    issuer.script([Answer::token(secs(900))]);
-    issuer.otherwise(Answer::error(
+    issuer.script([Reply::token(secs(900))]);
+    issuer.default_reply(Reply::error(
         Error::transient("down").with_retry_after(secs(20)),
     ));
     let provider = provider(&issuer);
@@ -252,7 +252,7 @@ async fn r14_a_401_for_a_token_of_a_retired_set_is_followed_by_a_resend() {
 #[tokio::test(start_paused = true)]
 async fn a_request_without_a_token_fails_within_its_own_timeout() {
     let issuer = ScriptedIssuer::new();
-    issuer.otherwise(Answer::token(secs(900)).after(secs(20)));
+    issuer.default_reply(Reply::token(secs(900)).after(secs(20)));
     let provider = provider(&issuer);
     let server = Server::default();
     let request = server.client(&provider).get(URL).timeout(secs(1));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use everbearer::testkit::{Answer, ScriptedIssuer};
+use everbearer::testkit::{Reply, ScriptedIssuer};
 use everbearer::{Error, ErrorKind, RequestBuilderExt as _};
 use reqwest_middleware::ClientBuilder;
 use reqwest_retry::policies::ExponentialBackoff;
@@ -42,7 +42,7 @@ async fn r16_a_caller_behind_a_retrying_middleware_finds_our_error() {
         (Error::terminal("no"), ErrorKind::Denied, 1),
     ] {
         let issuer = ScriptedIssuer::new();
-        issuer.otherwise(Answer::error(failure));
+        issuer.default_reply(Reply::error(failure));
         let provider = builder(&issuer)
             .origins(["https://api.example.com"])
             .retry_policy(everbearer::RetryPolicy::default().backoff(millis(10), millis(10)))
@@ -72,7 +72,7 @@ async fn r16_a_caller_behind_a_retrying_middleware_finds_our_error() {
 #[tokio::test(start_paused = true)]
 async fn r16_our_error_is_found_without_other_middleware() {
     let issuer = ScriptedIssuer::new();
-    issuer.otherwise(Answer::error(Error::terminal("no")));
+    issuer.default_reply(Reply::error(Error::terminal("no")));
     let builder = builder(&issuer).origins(["https://api.example.com"]);
     let provider = builder.build().unwrap();
     let client = Server::default().client(&provider);

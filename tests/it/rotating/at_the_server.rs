@@ -27,7 +27,7 @@ pub(super) fn secret(server: &AuthServer) -> Grant {
 pub(super) async fn bootstrapped(server: &AuthServer) -> LongTermToken {
     use everbearer::TokenIssuer;
     let api = AuthApi::new(server.base_url()).unwrap();
-    api.obtain(&secret(server)).await.unwrap()
+    api.obtain(&secret(server), None).await.unwrap()
 }
 
 /// Starts from what this store holds, and rotates by a short-term token of its own: it has no

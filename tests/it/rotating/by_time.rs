@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use everbearer::testkit::{Answer, ManualClock, ScriptedIssuer};
+use everbearer::testkit::{ManualClock, Reply, ScriptedIssuer};
 use everbearer::{Error, ErrorKind, Grant, RotationPolicy, TokenProvider, TokenProviderBuilder};
 
 use crate::shared_memory_store::SharedMemoryStore;
@@ -13,8 +13,8 @@ const LONG: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 fn issuer(life: Duration) -> ScriptedIssuer {
     let issuer = ScriptedIssuer::new();
-    issuer.otherwise(Answer::token(DAY));
-    issuer.script_long_term((0..4).map(|_| Answer::token(life)));
+    issuer.default_reply(Reply::token(DAY));
+    issuer.script_long_term((0..4).map(|_| Reply::token(life)));
     issuer
 }
 
@@ -86,7 +86,7 @@ async fn l1_a_fleet_does_not_rotate_together() {
 #[tokio::test(start_paused = true)]
 async fn l1_without_a_known_end_only_a_demand_rotates() {
     let (issuer, clock) = (ScriptedIssuer::new(), ManualClock::new());
-    issuer.otherwise(Answer::token(DAY));
+    issuer.default_reply(Reply::token(DAY));
     let provider = builder(&issuer, &clock).build().unwrap();
     provider.ready().await.unwrap();
     assert_eq!(provider.status().long_term.unwrap().rotates_in, None);
@@ -112,12 +112,12 @@ async fn l1_on_demand_only_is_never_by_time() {
 #[tokio::test(start_paused = true)]
 async fn a_rotation_that_fails_is_tried_again_and_the_token_stays() {
     let (issuer, clock) = (ScriptedIssuer::new(), ManualClock::new());
-    issuer.otherwise(Answer::token(DAY));
+    issuer.default_reply(Reply::token(DAY));
     issuer.script_long_term([
-        Answer::token(LONG),
-        Answer::error(Error::transient("down")),
-        Answer::error(Error::terminal("no")),
-        Answer::token(LONG),
+        Reply::token(LONG),
+        Reply::error(Error::transient("down")),
+        Reply::error(Error::terminal("no")),
+        Reply::token(LONG),
     ]);
     let provider = builder(&issuer, &clock).build().unwrap();
     provider.ready().await.unwrap();
@@ -175,8 +175,8 @@ async fn d6_after_the_shutdown_nothing_is_rotated() {
 async fn d1_a_rotation_under_way_is_finished_by_the_shutdown_and_its_token_revoked() {
     let (issuer, clock) = (ScriptedIssuer::new(), ManualClock::new());
     issuer.script_long_term([
-        Answer::token(LONG),
-        Answer::token(LONG).after(Duration::from_millis(500)),
+        Reply::token(LONG),
+        Reply::token(LONG).after(Duration::from_millis(500)),
     ]);
     let provider = builder(&issuer, &clock).build().unwrap();
     provider.ready().await.unwrap();

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 
-use everbearer::testkit::{Answer, Endpoint, Fault, ManualClock, OldLongTermToken, ScriptedIssuer};
+use everbearer::testkit::{Endpoint, Fault, ManualClock, OldLongTermToken, Reply, ScriptedIssuer};
 use everbearer::{
-    Credential, Error, ErrorKind, ExchangeResponse, Grant, Lease, LongTermToken, Record,
+    Credential, Error, ErrorKind, ExchangeResponse, Grant, Lease, LongTermToken, Record, Revoked,
     ShortTermToken, Stored, TokenIssuer, TokenProvider, TokenRef, TokenStore, Version,
 };
 
@@ -21,21 +21,25 @@ struct Same {
 
 #[async_trait::async_trait]
 impl TokenIssuer for Same {
-    async fn exchange(&self, _: &LongTermToken, _: &[String]) -> Result<ExchangeResponse, Error> {
+    async fn exchange(
+        &self,
+        _: Option<&LongTermToken>,
+        _: &[String],
+    ) -> Result<ExchangeResponse, Error> {
         let t = ShortTermToken::builder("st")
             .expires_in(secs(900))
             .token_id("st")
             .build()?;
         Ok(ExchangeResponse::from(t))
     }
-    async fn revoke(&self, token: TokenRef<'_>) -> Result<(), Error> {
+    async fn revoke(&self, token: TokenRef<'_>, _: Option<TokenRef<'_>>) -> Result<Revoked, Error> {
         self.revoked
             .lock()
             .unwrap()
             .push(token.token_id().unwrap().to_owned());
-        Ok(())
+        Ok(Revoked::Gone)
     }
-    async fn obtain(&self, _: &Grant) -> Result<LongTermToken, Error> {
+    async fn obtain(&self, _: &Grant, _: Option<&ShortTermToken>) -> Result<LongTermToken, Error> {
         LongTermToken::builder("lt-same")
             .token_id("lt-same")
             .expires_in(secs(86400 * 30))
@@ -114,7 +118,7 @@ impl TokenStore for HangsOnce {
 async fn a_store_that_hangs_or_panics_while_the_next_token_is_made_current() {
     for panics in [false, true] {
         let issuer = ScriptedIssuer::new();
-        issuer.otherwise(Answer::token(secs(900)).after(millis(50)));
+        issuer.default_reply(Reply::token(secs(900)).after(millis(50)));
         let shared_store = SharedMemoryStore::default();
         shared_store.hand_in("lt-a").await;
         // With a grant there are two writes: next, and current.
@@ -158,9 +162,9 @@ async fn a_given_token_takes_the_place_of_a_stored_one_only_when_it_is_proven() 
     let (store, issuer) = (SharedMemoryStore::default(), ScriptedIssuer::new());
     store.hand_in("rotated").await;
     issuer.script([
-        Answer::error(Error::terminal("a blip")),
-        Answer::error(Error::terminal("revoked long ago")),
-        Answer::error(Error::terminal("revoked long ago")),
+        Reply::error(Error::terminal("a blip")),
+        Reply::error(Error::terminal("revoked long ago")),
+        Reply::error(Error::terminal("revoked long ago")),
     ]);
     let provider = TokenProvider::builder(issuer.clone(), LongTermToken::new("given").unwrap())
         .clock(ManualClock::new())
@@ -195,7 +199,7 @@ async fn what_renew_brings_does_not_wait_for_a_rotation_that_has_failed() {
         ManualClock::new(),
     );
     store.hand_in("lt-a").await;
-    issuer.script_long_term([Answer::error(Error::terminal("no"))]);
+    issuer.script_long_term([Reply::error(Error::terminal("no"))]);
     let provider = TokenProvider::builder(issuer.clone(), Credential::Stored)
         .clock(clock.clone())
         .store(store.clone())
@@ -212,7 +216,7 @@ async fn what_renew_brings_does_not_wait_for_a_rotation_that_has_failed() {
 #[tokio::test(start_paused = true)]
 async fn l6_an_exchange_that_is_overtaken_again_and_again_succeeds() {
     let issuer = ScriptedIssuer::new();
-    let superseded = || Answer::error(Error::terminal("superseded")).after(millis(100));
+    let superseded = || Reply::error(Error::terminal("superseded")).after(millis(100));
     issuer.script([superseded(), superseded(), superseded(), superseded()]);
     let (provider, _clock) = crate::support::provider(&issuer);
     let caller = provider.clone();
@@ -229,7 +233,7 @@ async fn l6_an_exchange_that_is_overtaken_again_and_again_succeeds() {
 #[tokio::test(start_paused = true)]
 async fn e7_a_server_that_refuses_what_it_has_just_handed_out_is_not_asked_for_more() {
     let (issuer, clock) = (ScriptedIssuer::new(), ManualClock::new());
-    issuer.otherwise(Answer::error(Error::terminal("never")));
+    issuer.default_reply(Reply::error(Error::terminal("never")));
     let provider = TokenProvider::builder(issuer.clone(), Grant::client_secret("a", "b"))
         .clock(clock.clone())
         .build()
@@ -329,7 +333,7 @@ async fn what_renew_brings_during_a_proof_goes_first_where_the_store_refuses() {
         .build()
         .unwrap();
     provider.ready().await.unwrap();
-    issuer.otherwise(Answer::token(secs(900)).after(millis(100)));
+    issuer.default_reply(Reply::token(secs(900)).after(millis(100)));
     let p = provider.clone();
     let h = tokio::spawn(async move { p.rotate().await });
     tokio::time::sleep(millis(50)).await; // the next one is stored, the proof is under way
@@ -389,10 +393,10 @@ async fn l8_two_that_disagree_about_the_next_token_do_not_fight() {
     let store = SharedMemoryStore::default();
     store.hand_in("lt-a").await;
     let (one, other) = (ScriptedIssuer::new(), ScriptedIssuer::new());
-    one.otherwise(Answer::token(secs(900)).after(millis(50)));
+    one.default_reply(Reply::token(secs(900)).after(millis(50)));
     other.script([
-        Answer::token(secs(900)),
-        Answer::error(Error::terminal("lag")).after(millis(60)),
+        Reply::token(secs(900)),
+        Reply::error(Error::terminal("lag")).after(millis(60)),
     ]);
     let writes = Arc::new(AtomicUsize::new(0));
     let clock = ManualClock::new();
@@ -476,7 +480,7 @@ async fn what_renew_brings_while_the_next_token_is_made_current_is_not_lost() {
 #[tokio::test(start_paused = true)]
 async fn l1_what_renew_brings_is_rotated_in_its_turn() {
     let issuer = ScriptedIssuer::new();
-    issuer.otherwise(Answer::token(secs(86_400)));
+    issuer.default_reply(Reply::token(secs(86_400)));
     let provider = TokenProvider::builder(issuer.clone(), LongTermToken::new("a").unwrap())
         .clock(ManualClock::new())
         .rotate_with(Grant::client_secret("a", "b"))
@@ -508,7 +512,7 @@ async fn l11_the_grant_of_rotations_recovers_as_well() {
         .build()
         .unwrap();
     provider.ready().await.unwrap();
-    issuer.script([Answer::error(Error::terminal("revoked"))]);
+    issuer.script([Reply::error(Error::terminal("revoked"))]);
     provider.refresh().await.unwrap();
     assert_eq!(issuer.obtained(), 1);
 }

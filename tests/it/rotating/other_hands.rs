@@ -3,11 +3,11 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use everbearer::testkit::{Answer, ManualClock, ScriptedIssuer};
+use everbearer::testkit::{ManualClock, Reply, ScriptedIssuer};
 use everbearer::{
     Credential, Error, ErrorKind, ExchangeResponse, Grant, Lease, LongTermToken, MemoryStore,
-    Record, RotationPolicy, ShortTermToken, ShutdownPolicy, Stored, TokenIssuer, TokenProvider,
-    TokenProviderBuilder, TokenRef, TokenStore, Version,
+    Record, Revoked, RotationPolicy, ShortTermToken, ShutdownPolicy, Stored, TokenIssuer,
+    TokenProvider, TokenProviderBuilder, TokenRef, TokenStore, Version,
 };
 
 use crate::shared_memory_store::SharedMemoryStore;
@@ -35,7 +35,7 @@ fn with(store: impl TokenStore, issuer: impl TokenIssuer) -> TokenProviderBuilde
 
 pub(super) async fn begin() -> (SharedMemoryStore, ScriptedIssuer) {
     let (store, issuer) = (SharedMemoryStore::default(), ScriptedIssuer::new());
-    issuer.otherwise(Answer::token(secs(24 * 60 * 60)));
+    issuer.default_reply(Reply::token(secs(24 * 60 * 60)));
     store.hand_in("lt-a").await;
     (store, issuer)
 }
@@ -49,8 +49,8 @@ pub(super) fn rotating(provider: &TokenProvider) -> tokio::task::JoinHandle<Resu
     tokio::spawn(async move { provider.rotate().await })
 }
 
-fn slowly() -> Answer {
-    Answer::token_without_end().after(millis(100))
+fn slowly() -> Reply {
+    Reply::token_without_end().after(millis(100))
 }
 
 fn in_use(provider: &TokenProvider) -> String {
@@ -109,7 +109,7 @@ async fn l8_a_conflict_over_the_same_token_keeps_what_it_is_asked_for_with() {
     let (store, issuer) = begin().await;
     let provider = on(&store, &issuer).build().unwrap();
     provider.ready().await.unwrap();
-    issuer.script([Answer::token(secs(900)).after(millis(100))]);
+    issuer.script([Reply::token(secs(900)).after(millis(100))]);
     issuer.script_long_term([slowly()]);
     let outcome = rotating(&provider);
     tokio::time::sleep(millis(50)).await;
@@ -177,8 +177,8 @@ async fn what_is_handed_in_while_the_next_one_is_proven_wins() {
     let (store, issuer) = begin().await;
     let provider = on(&store, &issuer).build().unwrap();
     provider.ready().await.unwrap();
-    let proof = Answer::token(secs(900)).after(millis(100));
-    issuer.script([Answer::token(secs(900)), proof]);
+    let proof = Reply::token(secs(900)).after(millis(100));
+    issuer.script([Reply::token(secs(900)), proof]);
     let outcome = rotating(&provider);
     tokio::time::sleep(millis(50)).await;
     provider.set_long_term_token(token("by-hand"));
@@ -199,7 +199,7 @@ async fn what_is_handed_in_while_the_next_one_is_asked_for_wins() {
         let (store, issuer) = begin().await;
         let provider = on(&store, &issuer).build().unwrap();
         provider.ready().await.unwrap();
-        issuer.script([Answer::token(secs(900)).after(millis(100))]);
+        issuer.script([Reply::token(secs(900)).after(millis(100))]);
         issuer.script_long_term([slowly()]);
         let outcome = rotating(&provider);
         tokio::time::sleep(millis(at)).await;
@@ -244,11 +244,11 @@ struct HandingIn {
 impl TokenIssuer for HandingIn {
     async fn exchange(
         &self,
-        held: &LongTermToken,
+        held: Option<&LongTermToken>,
         scopes: &[String],
     ) -> Result<ExchangeResponse, Error> {
         let exchanged = self.issuer.exchange(held, scopes).await;
-        if held.expose() == "lt-1"
+        if held.is_some_and(|held| held.expose() == "lt-1")
             && let Some(provider) = self.provider.lock().unwrap().take()
         {
             self.store.refuse_writes(true);
@@ -257,12 +257,20 @@ impl TokenIssuer for HandingIn {
         exchanged
     }
 
-    async fn rotate(&self, grant: &Grant, with: &ShortTermToken) -> Result<LongTermToken, Error> {
-        self.issuer.rotate(grant, with).await
+    async fn obtain(
+        &self,
+        grant: &Grant,
+        authority: Option<&ShortTermToken>,
+    ) -> Result<LongTermToken, Error> {
+        self.issuer.obtain(grant, authority).await
     }
 
-    async fn revoke(&self, token: TokenRef<'_>) -> Result<(), Error> {
-        self.issuer.revoke(token).await
+    async fn revoke(
+        &self,
+        token: TokenRef<'_>,
+        authority: Option<TokenRef<'_>>,
+    ) -> Result<Revoked, Error> {
+        self.issuer.revoke(token, authority).await
     }
 }
 
@@ -307,7 +315,7 @@ async fn l1_what_is_handed_in_is_due_by_its_own_dates() {
 #[tokio::test(start_paused = true)]
 async fn a_token_that_was_obtained_in_vain_is_revoked() {
     let (store, issuer) = begin().await;
-    issuer.script([Answer::error(Error::terminal("revoked"))]);
+    issuer.script([Reply::error(Error::terminal("revoked"))]);
     issuer.script_long_term([slowly()]);
     let provider = on(&store, &issuer)
         .recover_with(Grant::client_secret("id", "secret"))
@@ -387,10 +395,7 @@ async fn l7_a_proof_is_for_one_token_only() {
             r#"{"format":1,"current":{"token":"lt-a"},"next":{"token":"lt-9","token_id":"lt-9"}}"#,
         )
         .await;
-    issuer.script([
-        Answer::error(Error::terminal("no")),
-        Answer::token(secs(900)),
-    ]);
+    issuer.script([Reply::error(Error::terminal("no")), Reply::token(secs(900))]);
     store.refuse_writes(false);
     tokio::time::sleep(secs(60)).await;
     assert_ne!(store.current().await, "lt-9");
@@ -407,7 +412,7 @@ async fn d1_whoever_waits_for_a_rotation_is_told_of_the_shutdown() {
             .build()
             .unwrap();
         provider.ready().await.unwrap();
-        issuer.script([0, 1].map(|_| Answer::token(secs(900)).after(millis(100))));
+        issuer.script([0, 1].map(|_| Reply::token(secs(900)).after(millis(100))));
         issuer.script_long_term([slowly()]);
         let outcome = rotating(&provider);
         settle().await;
@@ -436,7 +441,7 @@ fn f11_whoever_waits_for_a_rotation_goes_on_when_the_drivers_runtime_ends() {
         provider.ready().await.unwrap();
         (issuer, provider)
     });
-    issuer.script_long_term([Answer::hang()]);
+    issuer.script_long_term([Reply::hang()]);
     let began = std::time::Instant::now();
     let outcome = ours.spawn({
         let provider = provider.clone();

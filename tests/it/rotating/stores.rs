@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use everbearer::testkit::{Answer, AuthServer, ManualClock, OldLongTermToken, ScriptedIssuer};
+use everbearer::testkit::{AuthServer, ManualClock, OldLongTermToken, Reply, ScriptedIssuer};
 use everbearer::{
     AuthApi, Credential, ErrorKind, Event, LongTermToken, Record, State, TokenProvider,
 };
@@ -167,7 +167,7 @@ async fn a_given_token_begins_an_empty_store_and_gives_way_to_a_stored_one() {
     begin(&store, &issuer).ready().await.unwrap();
     assert_eq!(issuer.exchanged(), ["given", "rotated"]);
     // Unless the server refuses the stored one: then it is a person's help.
-    issuer.script([Answer::error(everbearer::Error::terminal("no"))]);
+    issuer.script([Reply::error(everbearer::Error::terminal("no"))]);
     begin(&store, &issuer).ready().await.unwrap();
     assert_eq!(issuer.exchanged(), ["given", "rotated", "rotated", "given"]);
     assert_eq!(store.current().await, "given");
@@ -218,7 +218,7 @@ async fn l10_a_write_that_fails_outside_of_a_rotation_is_told_as_that_and_no_mor
 async fn every_exchange_may_bring_another_long_term_token() {
     let (store, issuer) = (SharedMemoryStore::default(), ScriptedIssuer::new());
     issuer.replace_long_term();
-    issuer.otherwise(Answer::token(secs(900)).after(millis(50)));
+    issuer.default_reply(Reply::token(secs(900)).after(millis(50)));
     store.hand_in("lt-0").await;
     let provider = stored(&issuer, store.clone()).build().unwrap();
     // Many sets at once would spend the same token twice.
@@ -260,7 +260,7 @@ async fn a_replacement_is_durable_before_the_short_term_token_is_used() {
 async fn two_processes_spend_no_replacement_twice() {
     let (store, issuer) = (SharedMemoryStore::default(), ScriptedIssuer::new());
     issuer.replace_long_term();
-    issuer.otherwise(Answer::token(secs(900)).after(millis(2)));
+    issuer.default_reply(Reply::token(secs(900)).after(millis(2)));
     store.hand_in("lt-0").await;
     let begin = || {
         TokenProvider::builder(issuer.clone(), Credential::Stored)
@@ -304,8 +304,8 @@ async fn the_age_of_a_stored_token_survives_a_restart() {
         ScriptedIssuer::new(),
         ManualClock::new(),
     );
-    issuer.otherwise(Answer::token(secs(24 * 60 * 60)));
-    issuer.script_long_term([Answer::token(LIFE)]);
+    issuer.default_reply(Reply::token(secs(24 * 60 * 60)));
+    issuer.script_long_term([Reply::token(LIFE)]);
     let begin = || {
         let grant = everbearer::Grant::client_secret("client", "secret");
         TokenProvider::builder(issuer.clone(), grant)

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use everbearer::testkit::{Answer, ScriptedIssuer};
+use everbearer::testkit::{Reply, ScriptedIssuer};
 use everbearer::{Error, ErrorKind, Grant, LongTermToken, TokenProvider};
 
 use super::other_hands::{GRACE, begin, on, rotating};
 use crate::support::{millis, secs, settle};
 
-fn down() -> Answer {
-    Answer::error(Error::transient("down"))
+fn down() -> Reply {
+    Reply::error(Error::transient("down"))
 }
 
 fn has(issuer: &ScriptedIssuer, token: &str) -> bool {
@@ -59,7 +59,7 @@ async fn l10_what_cannot_be_written_as_the_next_one_is_not_exchanged() {
 #[tokio::test(start_paused = true)]
 async fn l10_an_obtained_token_is_written_as_soon_as_the_store_takes_it() {
     let (store, issuer) = begin().await;
-    issuer.script([Answer::error(Error::terminal("revoked"))]);
+    issuer.script([Reply::error(Error::terminal("revoked"))]);
     store.refuse_writes(true);
     let provider = on(&store, &issuer)
         .recover_with(Grant::client_secret("id", "secret"))
@@ -81,7 +81,7 @@ async fn l2_what_was_begun_is_gone_on_with_at_the_start() {
         .await;
     // What is written is refused by now.
     let refused = Error::terminal("ended").with_code("invalid_token");
-    issuer.script_long_term([Answer::error(refused)]);
+    issuer.script_long_term([Reply::error(refused)]);
     let provider = on(&store, &issuer).build().unwrap();
     provider.ready().await.unwrap();
     tokio::time::sleep(secs(1)).await;
@@ -111,7 +111,7 @@ async fn d1_what_asks_is_revoked_by_the_shutdown() {
     let (store, issuer) = begin().await;
     let provider = on(&store, &issuer).build().unwrap();
     provider.ready().await.unwrap();
-    issuer.script_long_term([Answer::hang()]);
+    issuer.script_long_term([Reply::hang()]);
     let outcome = rotating(&provider);
     tokio::time::sleep(secs(1)).await;
     provider.shutdown().await;
@@ -128,7 +128,7 @@ async fn l7_a_next_token_that_is_refused_is_revoked_with_what_has_asked() {
     let provider = on(&store, &issuer).build().unwrap();
     provider.ready().await.unwrap();
     let refused = Error::terminal("no good").with_code("invalid_token");
-    issuer.script([Answer::token(secs(900)), Answer::error(refused)]);
+    issuer.script([Reply::token(secs(900)), Reply::error(refused)]);
     provider.rotate().await.unwrap_err();
     tokio::time::sleep(secs(5)).await;
     assert!(
@@ -144,7 +144,7 @@ async fn l7_a_next_token_is_not_given_up_for_a_failure_that_passes() {
     let (store, issuer) = begin().await;
     let provider = on(&store, &issuer).build().unwrap();
     provider.ready().await.unwrap();
-    issuer.script([Answer::token(secs(900)), down()]);
+    issuer.script([Reply::token(secs(900)), down()]);
     provider.rotate().await.unwrap();
     assert_eq!(
         (issuer.rotated(), in_use(&provider)),
@@ -188,7 +188,7 @@ async fn a_revocation_that_fails_is_tried_again_after_a_pause() {
 async fn a_revocation_that_is_refused_is_given_up() {
     let (store, issuer) = begin().await;
     store.put_text(DUE).await;
-    issuer.script_revocations([Answer::error(Error::terminal("no").with_code("forbidden"))]);
+    issuer.script_revocations([Reply::error(Error::terminal("no").with_code("forbidden"))]);
     let provider = on(&store, &issuer).build().unwrap();
     provider.ready().await.unwrap();
     tokio::time::sleep(secs(60)).await;
@@ -199,7 +199,7 @@ async fn a_revocation_that_is_refused_is_given_up() {
 #[tokio::test(start_paused = true)]
 async fn a_given_token_that_is_refused_is_not_tried_again() {
     let (store, issuer) = begin().await;
-    issuer.otherwise(Answer::error(Error::terminal("revoked")));
+    issuer.default_reply(Reply::error(Error::terminal("revoked")));
     let given = TokenProvider::builder(issuer.clone(), LongTermToken::new("lt-a").unwrap());
     let provider = given.store(store.blind()).build().unwrap();
     provider.ready().await.unwrap_err();
@@ -238,7 +238,7 @@ async fn what_is_obtained_in_the_place_of_another_forgets_none_that_is_to_be_rev
         .build()
         .unwrap();
     provider.rotate().await.unwrap();
-    issuer.script([Answer::error(Error::terminal("revoked"))]);
+    issuer.script([Reply::error(Error::terminal("revoked"))]);
     provider.refresh().await.unwrap();
     assert_eq!(in_use(&provider), "lt-2");
     tokio::time::sleep(2 * GRACE).await;
@@ -250,7 +250,7 @@ async fn a_call_that_hangs_is_given_up() {
     let (store, issuer) = begin().await;
     let provider = on(&store, &issuer).build().unwrap();
     provider.ready().await.unwrap();
-    issuer.script_long_term([Answer::hang()]);
+    issuer.script_long_term([Reply::hang()]);
     let _ = provider.rotate().await;
     tokio::time::sleep(secs(60)).await;
     assert_eq!(in_use(&provider), "lt-1");
@@ -267,7 +267,7 @@ async fn a_call_that_hangs_is_given_up() {
 async fn a_rotation_that_is_asked_for_during_an_errand_follows_at_once() {
     let (store, issuer) = begin().await;
     store.put_text(DUE).await;
-    issuer.script_revocations([Answer::done().after(millis(100))]);
+    issuer.script_revocations([Reply::done().after(millis(100))]);
     let provider = on(&store, &issuer).build().unwrap();
     provider.ready().await.unwrap();
     settle().await;

@@ -2,8 +2,7 @@
 
 use async_trait::async_trait;
 use everbearer::{
-    TokenRef, Error, ExchangeResponse, LongTermToken, ShortTermToken, TokenIssuer, TokenProvider,
-};
+    TokenRef, Error, ExchangeResponse, LongTermToken, ShortTermToken, TokenIssuer, TokenProvider, Revoked};
 use http::HeaderValue;
 
 use crate::rival::Rival;
@@ -33,13 +32,13 @@ struct Issuer(Source);
 
 #[async_trait]
 impl TokenIssuer for Issuer {
-    async fn exchange(&self, _: &LongTermToken, _: &[String]) -> Result<ExchangeResponse, Error> {
+    async fn exchange(&self, _: Option<&LongTermToken>, _: &[String]) -> Result<ExchangeResponse, Error> {
         let minted = self.0.mint().await;
         let token = ShortTermToken::builder(&minted.token).expires_in(minted.life);
         Ok(ExchangeResponse::from(token.build()?))
     }
 
-    async fn revoke(&self, _: TokenRef<'_>) -> Result<(), Error> {
-        Ok(())
+    async fn revoke(&self, _: TokenRef<'_>, _: Option<TokenRef<'_>>) -> Result<Revoked, Error> {
+        Ok(Revoked::Gone)
     }
 }

@@ -29,6 +29,12 @@ impl Ledger {
         if bearer == target {
             return match usable {
                 Err(refusal) if refusal.reason != Reason::RevokedToken => Err(refusal),
+                Ok(token)
+                    if self.rules.demands_revoke_scope
+                        && !scope::is_granted(&token.scopes, NEEDED_SCOPE) =>
+                {
+                    Err(Refusal::insufficient_scope(NEEDED_SCOPE))
+                }
                 _ => Ok(()),
             };
         }

@@ -7,6 +7,7 @@ use crate::testkit::auth_server::options::OldLongTermToken;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 #[derive(Clone, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
 pub(crate) struct Rules {
     pub(crate) client_scopes: Vec<String>,
     pub(crate) short_term_lifetime: Duration,
@@ -15,6 +16,7 @@ pub(crate) struct Rules {
     pub(crate) long_term_jwt: bool,
     pub(crate) fractional_timestamps: bool,
     pub(crate) rotation: OldLongTermToken,
+    pub(crate) demands_revoke_scope: bool,
     pub(crate) rate_limit: Option<(u32, Duration)>,
 }
 
@@ -29,6 +31,7 @@ impl Default for Rules {
             long_term_jwt: false,
             fractional_timestamps: false,
             rotation: OldLongTermToken::default(),
+            demands_revoke_scope: false,
             rate_limit: None,
         }
     }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex};
 
-use everbearer::testkit::{Answer, ManualClock};
+use everbearer::testkit::{self, ManualClock};
 use everbearer::{Clock, Error, ShortTermToken};
 
 use super::faults::Faults;
@@ -34,7 +34,7 @@ impl Mint {
         }
     }
 
-    pub(super) fn answers(&self, replies: &[Reply]) -> Vec<Answer> {
+    pub(super) fn answers(&self, replies: &[Reply]) -> Vec<testkit::Reply> {
         let answers = replies.iter().map(|reply| {
             let times = reply.times.map_or(1, NonZeroUsize::get);
             std::iter::repeat_n(self.answer(reply), times)
@@ -42,25 +42,25 @@ impl Mint {
         answers.flatten().collect()
     }
 
-    pub(super) fn answer(&self, reply: &Reply) -> Answer {
+    pub(super) fn answer(&self, reply: &Reply) -> testkit::Reply {
         let answer = match reply.kind.clone() {
             Kind::Token { stated, again } => {
                 let mint = self.clone();
-                Answer::from_fn(move |name| mint.token(name, &stated, again))
+                testkit::Reply::from_fn(move |name| mint.token(name, &stated, again))
             }
-            Kind::Done => Answer::done(),
+            Kind::Done => testkit::Reply::done(),
             Kind::Fail(failure, retry_after) => {
                 let error = match failure {
                     Failure::Transient => Error::transient("the timeline says so"),
                     Failure::Terminal => Error::terminal("the timeline says so"),
                 };
-                Answer::error(match retry_after {
+                testkit::Reply::error(match retry_after {
                     Some(Span(pause)) => error.with_retry_after(pause),
                     None => error,
                 })
             }
-            Kind::Hang => Answer::hang(),
-            Kind::Panic => Answer::panic(),
+            Kind::Hang => testkit::Reply::hang(),
+            Kind::Panic => testkit::Reply::panic(),
         };
         answer.after(reply.after.0)
     }

@@ -77,7 +77,7 @@ impl Stage {
         let faults = Faults::default();
         let mint = Mint::new(clock.clone(), faults.clone());
         issuer.script(mint.answers(&given.exchanges));
-        issuer.otherwise(mint.answer(&given.otherwise));
+        issuer.default_reply(mint.answer(&given.otherwise));
         issuer.script_revocations(mint.answers(&given.revocations));
         let long_term = LongTermToken::builder("lt-given").token_id("lt-given");
         let provider = TokenProvider::builder(issuer.clone(), long_term.build().unwrap())

@@ -8,7 +8,7 @@ use std::sync::{Arc, TryLockError};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
-use everbearer::{TokenRef, Error, ExchangeResponse, Grant, LongTermToken, ShortTermToken, TokenIssuer};
+use everbearer::{TokenRef, Error, ExchangeResponse, Grant, LongTermToken, ShortTermToken, TokenIssuer, Revoked};
 use tokio::sync::{Notify, Semaphore};
 
 use crate::support::{let_others_run, number_in, pause};
@@ -191,7 +191,7 @@ impl Book {
 impl TokenIssuer for Issuer {
     async fn exchange(
         &self,
-        long_term: &LongTermToken,
+        long_term: Option<&LongTermToken>,
         scopes: &[String],
     ) -> Result<ExchangeResponse, Error> {
         let kind = if scopes == ["tokens:write"] {
@@ -199,6 +199,7 @@ impl TokenIssuer for Issuer {
         } else {
             Kind::Exchange(self.window, scopes.to_vec())
         };
+        let long_term = long_term.expect("the issuer needs one");
         let (call, sent) = (self.begin(kind), tokio::time::now());
         self.desk.has_begun.notify_one();
         pause().await;
@@ -227,7 +228,12 @@ impl TokenIssuer for Issuer {
             .map(ExchangeResponse::from)
     }
 
-    async fn rotate(&self, _: &Grant, authority: &ShortTermToken) -> Result<LongTermToken, Error> {
+    async fn obtain(
+        &self,
+        _: &Grant,
+        authority: Option<&ShortTermToken>,
+    ) -> Result<LongTermToken, Error> {
+        let authority = authority.expect("the grant is the provider's own token");
         let _call = self.begin(Kind::Rotation);
         self.desk.was_asked.notify_one();
         pause().await;
@@ -247,7 +253,7 @@ impl TokenIssuer for Issuer {
         LongTermToken::builder(&token).token_id(&token).build()
     }
 
-    async fn revoke(&self, token: TokenRef<'_>) -> Result<(), Error> {
+    async fn revoke(&self, token: TokenRef<'_>, _: Option<TokenRef<'_>>) -> Result<Revoked, Error> {
         let token = token.token_id().unwrap_or("lt").to_owned();
         pause().await;
         let gate = self.book().gate.clone();
@@ -263,6 +269,6 @@ impl TokenIssuer for Issuer {
             book.dead.insert(token.clone());
         }
         book.revoked.push(token);
-        Ok(())
+        Ok(Revoked::Gone)
     }
 }

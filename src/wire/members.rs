@@ -7,11 +7,11 @@ use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
 /// The members of a JSON object, each unparsed.
-pub(super) struct Members<'a>(HashMap<String, &'a RawValue>);
+pub(crate) struct Members<'a>(HashMap<String, &'a RawValue>);
 
 /// Returns the body as text that JSON can be read from: without a byte order mark, with spaces for control
 /// characters, and with replacement characters for what is not UTF-8.
-pub(super) fn readable(body: &[u8]) -> Zeroizing<String> {
+pub(crate) fn readable(body: &[u8]) -> Zeroizing<String> {
     // Long enough, since a `String` that grows leaves its old text in memory.
     let longest = body.len() * char::REPLACEMENT_CHARACTER.len_utf8();
     let mut text = Zeroizing::new(String::with_capacity(longest));
@@ -30,12 +30,12 @@ pub(super) fn readable(body: &[u8]) -> Zeroizing<String> {
 impl<'a> Members<'a> {
     /// Returns the members, or `None` if the text is not a JSON object. Of two members of one name, the
     /// last one counts.
-    pub(super) fn of(text: &'a str) -> Option<Self> {
+    pub(crate) fn of(text: &'a str) -> Option<Self> {
         serde_json::from_str(text).ok().map(Self)
     }
 
     /// Returns the member of this name, or `null` if it is missing or cannot be read.
-    pub(super) fn get(&self, name: &str) -> Value {
+    pub(crate) fn get(&self, name: &str) -> Value {
         let member = self.0.get(name);
         let value = member.and_then(|member| serde_json::from_str(member.get()).ok());
         value.unwrap_or_default()

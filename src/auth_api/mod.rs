@@ -1,15 +1,14 @@
 //! The wire: the contract's three operations over a reqwest client.
 
 mod answer;
+mod bodies;
 mod builder;
-mod call;
-mod connection;
-mod members;
+mod issuer;
 pub mod models;
-mod wire;
 
 use std::fmt;
 
+use http::HeaderValue;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::Url;
 
@@ -19,11 +18,10 @@ use crate::error::{Error, ErrorKind};
 use crate::origin::Origin;
 use crate::text::ECHO;
 use crate::token::{LONGEST_ID, LongTermToken, ShortTermToken, TokenRef};
-use answer::Answer;
-use call::{Authorization, Call};
-use connection::Connection;
+use crate::wire::{Answer, Call, Connection};
 use models::{LongTokenRequest, LongTokenResponse, ShortTokenRequest, ShortTokenResponse};
 
+const CLIENT_ID: &str = "x-client-id";
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
@@ -68,6 +66,7 @@ const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
 pub struct AuthApi {
     base: Url,
     origin: Origin,
+    client_id: Option<HeaderValue>,
     connection: Connection,
 }
 
@@ -124,20 +123,19 @@ impl AuthApi {
             &request.otp_code,
             &request.assertion,
         ];
-        let answer = Call::post(
-            "issue_long_term_token",
-            self.url(&["auth", "tokens", "long"]),
-        )
-        .on_behalf_of(&request.client_id)
-        .json(&wire::LongTokenRequest::from(request))?
-        .authorized(match authorization {
-            Some(token) => Authorization::Bearer(TokenRef::from(token).token()),
-            None => Authorization::None,
-        })
-        .hiding(secrets.into_iter().flatten())
-        .send(&self.connection)
-        .await?
-        .issued()?;
+        let client_id = HeaderValue::from_str(&request.client_id).ok();
+        let mut call = self
+            .post(
+                "issue_long_term_token",
+                &["auth", "tokens", "long"],
+                client_id,
+            )
+            .json(&bodies::LongTokenRequest::from(request))?
+            .hiding(secrets.into_iter().flatten());
+        if let Some(token) = authorization {
+            call = call.authorized(TokenRef::from(token).token());
+        }
+        let answer = call.send(&self.connection).await?.issued()?;
         let mut response: LongTokenResponse = answer.token()?;
         response.token_id = token_id(response.token_id, &answer);
         Ok(response)
@@ -161,17 +159,15 @@ impl AuthApi {
     ) -> Result<ShortTokenResponse, Error> {
         let long_token = TokenRef::from(long_token).token();
         let in_body = request.and_then(|request| request.long_token.as_ref());
-        let mut call = Call::post(
-            "issue_short_term_token",
-            self.url(&["auth", "tokens", "short"]),
-        )
-        .hiding(in_body)
-        .repeatable();
+        let mut call = self
+            .post("issue_short_term_token", &["auth", "tokens", "short"], None)
+            .hiding(in_body)
+            .repeatable();
         if let Some(request) = request {
-            call = call.json(&wire::ShortTokenRequest::from(request))?;
+            call = call.json(&bodies::ShortTokenRequest::from(request))?;
         }
         if in_body.is_none() {
-            call = call.authorized(Authorization::Bearer(long_token));
+            call = call.authorized(long_token);
         }
         let answer = call.send(&self.connection).await?.issued()?;
         let mut response: ShortTokenResponse = answer.token()?;
@@ -204,20 +200,36 @@ impl AuthApi {
         // An empty segment, `.` and `..` do not survive in a URL.
         let is_segment = !matches!(token_id, "" | "." | "..") && token_id.len() <= LONGEST_ID;
         if !is_segment || token_id.contains(char::is_control) {
-            return Err(Error::new(
+            return Err(Error::own(
                 ErrorKind::InvalidToken,
                 "a token without a proper ID cannot be revoked by it",
             ));
         }
-        let answer = Call::post(
-            "revoke_token",
-            self.url(&["auth", "tokens", token_id, "revoke"]),
-        )
-        .authorized(Authorization::Bearer(authorization.into().token()))
-        .repeatable()
-        .send(&self.connection)
-        .await?;
+        let answer = self
+            .post(
+                "revoke_token",
+                &["auth", "tokens", token_id, "revoke"],
+                None,
+            )
+            .authorized(authorization.into().token())
+            .repeatable()
+            .send(&self.connection)
+            .await?;
         answer.revoked()
+    }
+
+    /// Begins a call. It says who the client is: the ID of the configuration, or else this one.
+    fn post<'a>(
+        &self,
+        operation: &'static str,
+        segments: &[&str],
+        client_id: Option<HeaderValue>,
+    ) -> Call<'a> {
+        let call = Call::post(operation, self.url(segments));
+        match self.client_id.clone().or(client_id) {
+            Some(id) => call.header(CLIENT_ID, id),
+            None => call,
+        }
     }
 
     /// Appends these segments to the base URL. All but RFC 3986's unreserved characters are
@@ -238,7 +250,7 @@ impl fmt::Debug for AuthApi {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AuthApi")
             .field("base_url", &self.base_url())
-            .field("client_id", &self.connection.client_id)
+            .field("client_id", &self.client_id)
             .field("timeout", &self.connection.timeout)
             .finish_non_exhaustive()
     }

@@ -1,111 +1,33 @@
-//! From an answer of the server to a value or to a typed error.
+//! An answer of a server, and what its status and headers say.
 
 use std::time::{Duration, SystemTime};
 
 use http::header::{DATE, RETRY_AFTER};
 use http::{HeaderMap, StatusCode};
-use serde::de::IgnoredAny;
 use zeroize::Zeroizing;
 
-use super::members::{Members, readable};
-use super::models::{AuthError, TokenResponse};
 use crate::clock::{Clock as _, SystemClock};
 use crate::error::{Error, ErrorKind};
 use crate::text::on_one_line;
-use crate::token::Issued;
 
-/// The contract's code for an ID that the server does not know.
-const NOT_FOUND: &str = "not_found";
 const LONGEST_CODE: usize = 64;
 const LONGEST_MESSAGE: usize = 200;
 
-pub(super) struct Answer<'a> {
-    pub(super) operation: &'static str,
-    pub(super) status: StatusCode,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Zeroizing<Vec<u8>>,
+pub(crate) struct Answer<'a> {
+    pub(crate) operation: &'static str,
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Zeroizing<Vec<u8>>,
     /// The secrets in the request, which must not appear in an error's text.
-    pub(super) secrets: Vec<&'a str>,
+    pub(crate) secrets: Vec<&'a str>,
 }
 
 impl Answer<'_> {
-    /// Returns the answer if it issues a token, or else the typed error that it stands for.
-    pub(super) fn issued(self) -> Result<Self, Error> {
-        match self.status {
-            StatusCode::OK | StatusCode::CREATED => Ok(self),
-            status if status.is_success() => {
-                let text = format!("the auth server answered {status} instead of 200 or 201");
-                Err(self.error(ErrorKind::Protocol, &text, None))
-            }
-            _ => Err(self.refusal()),
-        }
-    }
-
-    /// Returns `Ok` if the answer means that the token is revoked:
-    ///
-    /// | Answer | Means |
-    /// |---|---|
-    /// | 2xx, without a body or with JSON that has no `code` | revoked |
-    /// | 2xx with anything else, such as a captive portal's page | not revoked, retryable |
-    /// | 404 with the code `not_found` | revoked: the server no longer knows the ID |
-    /// | 404 with an empty body | unknown, not retryable |
-    /// | anything else | not revoked |
-    pub(super) fn revoked(self) -> Result<(), Error> {
-        if self.status.is_success() {
-            let text = readable(&self.body);
-            return match Members::of(&text) {
-                Some(members) if !members.get("code").is_null() => {
-                    Err(self.not_revoked("an error code"))
-                }
-                None if serde_json::from_str::<IgnoredAny>(&text).is_err() && !self.is_empty() => {
-                    Err(self.not_revoked("a body that is not JSON"))
-                }
-                _ => Ok(()),
-            };
-        }
-        if self.status == StatusCode::NOT_FOUND && self.is_empty() {
-            let text = "the answer is 404 with an empty body, and it is unknown whether the token \
-                        is revoked; check that the base URL is the auth server's";
-            return Err(self.error(ErrorKind::InvalidRequest, text, None));
-        }
-        match self.refusal() {
-            refusal if refusal.status() == Some(404) && refusal.code() == Some(NOT_FOUND) => Ok(()),
-            refusal => Err(refusal),
-        }
-    }
-
-    fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.body.trim_ascii().is_empty()
     }
 
-    fn not_revoked(&self, with: &str) -> Error {
-        let text = format!(
-            "the answer is {} with {with}, so the token is not revoked; check that no proxy or \
-             captive portal answers for the auth server",
-            self.status
-        );
-        self.error(ErrorKind::Protocol, &text, None)
-    }
-
-    /// Reads the token that the answer issues.
-    pub(super) fn token<T: From<Issued>>(&self) -> Result<TokenResponse<T>, Error> {
-        let text = readable(&self.body);
-        let what = match Members::of(&text) {
-            Some(members) => match TokenResponse::read(|name| members.get(name)) {
-                Ok(mut response) => {
-                    response.server_time = self.date();
-                    return Ok(response);
-                }
-                Err(name) => format!("`{name}` is missing or of another type"),
-            },
-            None if self.body.is_empty() => "its body is empty".to_owned(),
-            None => "its body is not a JSON object".to_owned(),
-        };
-        let text = format!("the answer is not what the contract says: {what}");
-        Err(self.error(ErrorKind::Protocol, &text, None))
-    }
-
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers
             .get(name)?
             .to_str()
@@ -113,18 +35,21 @@ impl Answer<'_> {
             .filter(|value| !value.is_empty())
     }
 
-    pub(super) fn date(&self) -> Option<SystemTime> {
+    pub(crate) fn date(&self) -> Option<SystemTime> {
         httpdate::parse_http_date(self.header(DATE.as_str())?).ok()
     }
 
-    fn refusal(&self) -> Error {
+    pub(crate) fn error(&self, kind: ErrorKind, text: &str, code: Option<String>) -> Error {
+        Error::own(kind, format!("{}: {text}", self.operation))
+            .with_answer(self.status.as_u16(), code)
+    }
+
+    /// Returns what a failed answer means, with the server's error code and message, if it sent them. The error
+    /// repeats no secret of the request.
+    pub(crate) fn refused(&self, code: Option<String>, message: Option<String>) -> Error {
         if self.status.is_redirection() {
             return redirected(self.operation, self.status);
         }
-        let body = readable(&self.body);
-        let members = Members::of(&body);
-        let error = members.and_then(|members| AuthError::read(|name| members.get(name)));
-        let (code, message) = error.map(|it| (it.code, it.message)).unzip();
         let code = code.filter(|code| is_code(code));
         let text = match &code {
             Some(code) => format!("the auth server answers {code}"),
@@ -150,11 +75,6 @@ impl Answer<'_> {
         }
     }
 
-    fn error(&self, kind: ErrorKind, text: &str, code: Option<String>) -> Error {
-        Error::new(kind, format!("{}: {text}", self.operation))
-            .with_answer(self.status.as_u16(), code)
-    }
-
     /// Returns the pause of `Retry-After`: seconds, or an HTTP date (RFC 9110, section 10.2.3). A date is
     /// compared with the `Date` of the answer, or with the local clock if there is none.
     fn retry_after(&self) -> Option<Duration> {
@@ -169,7 +89,7 @@ impl Answer<'_> {
 }
 
 pub(super) fn redirected(operation: &str, status: StatusCode) -> Error {
-    Error::new(
+    Error::own(
         ErrorKind::Protocol,
         format!(
             "{operation}: the auth server redirects, and a secret does not follow; set the base \

@@ -4,12 +4,13 @@ use std::fmt;
 use std::time::Duration;
 
 use http::HeaderValue;
+use reqwest::Url;
 
 use super::AuthApi;
-use super::connection::Connection;
 use crate::error::{Error, ErrorKind};
 use crate::observe;
-use crate::origin::{Origin, PlainHttp, parse_url};
+use crate::origin::{Origin, PlainHttp};
+use crate::wire::Connection;
 
 const TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -115,8 +116,19 @@ impl AuthApiBuilder {
     /// is returned, and with `panic = "abort"` the process aborts.
     pub fn build(self) -> Result<AuthApi, Error> {
         self.plain_http.validate()?;
-        let base = parse_url(&self.base_url)?;
-        let origin = Origin::of(&base, &self.plain_http)?;
+        // The error does not repeat the URL, which may hold a password.
+        let base = Url::parse(&self.base_url).map_err(|error| {
+            config(&format!(
+                "the base URL is not a URL ({error}); it must look like https://api.example.com/v1"
+            ))
+        })?;
+        if !base.username().is_empty() || base.password().is_some() {
+            return Err(config(
+                "the base URL holds a user name or a password; leave them out",
+            ));
+        }
+        let host = base.host_str().unwrap_or_default();
+        let origin = Origin::of(base.scheme(), host, base.port(), &self.plain_http)?;
         if !matches!(base.scheme(), "http" | "https") {
             return Err(config("the base URL is not an https URL; use https"));
         }
@@ -135,20 +147,21 @@ impl AuthApiBuilder {
             .map(HeaderValue::try_from)
             .transpose()
             .map_err(|_| config("the client ID holds characters that cannot stand in a header"))?;
-        let connection = Connection::new(self.http, &origin, client_id, self.timeout)?;
+        let connection = Connection::new(self.http, &origin, self.timeout)?;
         if origin.is_exposed() {
             observe::log_exposed_auth_server(&origin.to_string());
         }
         Ok(AuthApi {
             base,
             origin,
+            client_id,
             connection,
         })
     }
 }
 
 fn config(text: &str) -> Error {
-    Error::new(ErrorKind::Config, text)
+    Error::own(ErrorKind::Config, text)
 }
 
 impl fmt::Debug for AuthApiBuilder {

@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use futures_util::future::BoxFuture;
 
+use super::{Secret, file};
 use crate::error::{Error, ErrorKind};
 use crate::observe;
-use crate::secret::{Secret, file};
 use crate::text::without_line_breaks;
 
 /// The longest file that is read, in bytes.
@@ -195,7 +195,7 @@ impl SecretSource {
             Kind::Value(secret) => stripped(secret).ok_or_else(|| config("the secret is empty")),
             Kind::Callback(callback) => callback().await.and_then(|secret| {
                 let text = "the callback brought an empty secret";
-                stripped(&secret).ok_or_else(|| Error::new(ErrorKind::Issuer, text))
+                stripped(&secret).ok_or_else(|| Error::own(ErrorKind::Issuer, text))
             }),
             Kind::Env(_) | Kind::File { .. } => self.present(),
         };
@@ -310,7 +310,7 @@ fn from_file(path: &Path, checked: bool, is_logged: &AtomicBool) -> Result<Secre
     let refuse = |kind, how: &str| {
         let shown = path.display();
         let text = format!("{WHAT} {shown} {how}; write the secret into it as text");
-        Error::new(kind, text)
+        Error::own(kind, text)
     };
     let text = str::from_utf8(&content.bytes);
     let text = text.map_err(|_| refuse(ErrorKind::Config, "is not UTF-8"))?;
@@ -327,5 +327,5 @@ fn stripped(secret: &Secret) -> Option<Secret> {
 }
 
 fn config(text: impl Into<String>) -> Error {
-    Error::new(ErrorKind::Config, text)
+    Error::own(ErrorKind::Config, text)
 }

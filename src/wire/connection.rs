@@ -1,9 +1,7 @@
-//! The HTTP clients of an [`AuthApi`](super::AuthApi), and what each call needs of it besides.
+//! The HTTP clients that call an auth server, and what each call needs besides.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-
-use http::HeaderValue;
 
 use crate::error::{Error, ErrorKind};
 use crate::origin::Origin;
@@ -16,21 +14,23 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A clone shares the connections.
 #[derive(Clone)]
-pub(super) struct Connection {
+pub(crate) struct Connection {
     pub(super) http: reqwest::Client,
     /// See [`Connection::repeating`]. It is built when it is first needed.
     repeating: Arc<OnceLock<reqwest::Client>>,
     origin: Origin,
-    pub(super) client_id: Option<HeaderValue>,
-    pub(super) timeout: Duration,
+    pub(crate) timeout: Duration,
 }
 
 impl Connection {
     /// Uses this client, or else one of its own.
-    pub(super) fn new(
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`] if the timeout is zero, or the client cannot be built.
+    pub(crate) fn new(
         http: Option<reqwest::Client>,
         origin: &Origin,
-        client_id: Option<HeaderValue>,
         timeout: Duration,
     ) -> Result<Self, Error> {
         let (http, repeating) = match http {
@@ -41,7 +41,6 @@ impl Connection {
             http,
             repeating: Arc::new(repeating),
             origin: origin.clone(),
-            client_id,
             timeout,
         })
     }
@@ -81,5 +80,5 @@ fn own_client(origin: &Origin, most_idle: usize) -> Result<reqwest::Client, Erro
 }
 
 fn config(text: &str) -> Error {
-    Error::new(ErrorKind::Config, text)
+    Error::own(ErrorKind::Config, text)
 }

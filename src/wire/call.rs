@@ -20,11 +20,10 @@ use crate::secret::{BearerToken, Secret};
 
 /// The most that is read of an answer, in bytes.
 const LONGEST_ANSWER: usize = 1024 * 1024;
-const CLIENT_ID: &str = "x-client-id";
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
 
-pub(super) struct Call<'a> {
+pub(crate) struct Call<'a> {
     operation: &'static str,
     url: Url,
     headers: HeaderMap,
@@ -34,14 +33,8 @@ pub(super) struct Call<'a> {
     secrets: Vec<&'a str>,
 }
 
-#[derive(Clone, Copy)]
-pub(super) enum Authorization<'a> {
-    None,
-    Bearer(&'a BearerToken),
-}
-
 impl<'a> Call<'a> {
-    pub(super) fn post(operation: &'static str, url: Url) -> Self {
+    pub(crate) fn post(operation: &'static str, url: Url) -> Self {
         Self {
             operation,
             url,
@@ -53,46 +46,40 @@ impl<'a> Call<'a> {
         }
     }
 
-    pub(super) fn json(mut self, body: &impl Serialize) -> Result<Self, Error> {
+    pub(crate) fn json(mut self, body: &impl Serialize) -> Result<Self, Error> {
         let json = serde_json::to_vec(body)
-            .map_err(|_| Error::new(ErrorKind::Config, "the request cannot be put into JSON"))?;
+            .map_err(|_| Error::own(ErrorKind::Config, "the request cannot be put into JSON"))?;
         self.headers.insert(CONTENT_TYPE, JSON);
         self.body = Some(Bytes::from_owner(Zeroizing::new(json)));
         Ok(self)
     }
 
-    pub(super) fn authorized(mut self, authorization: Authorization<'a>) -> Self {
-        if let Authorization::Bearer(token) = authorization {
-            self.headers.insert(AUTHORIZATION, token.header().clone());
-            self.secrets.push(token.expose());
-        }
+    /// Sends this token as the `Authorization` of the call.
+    pub(crate) fn authorized(mut self, token: &'a BearerToken) -> Self {
+        self.headers.insert(AUTHORIZATION, token.header().clone());
+        self.secrets.push(token.expose());
         self
     }
 
-    pub(super) fn hiding(mut self, secrets: impl IntoIterator<Item = &'a Secret>) -> Self {
+    pub(crate) fn header(mut self, name: &'static str, value: HeaderValue) -> Self {
+        self.headers.insert(name, value);
+        self
+    }
+
+    /// Keeps these secrets of the request out of errors.
+    pub(crate) fn hiding(mut self, secrets: impl IntoIterator<Item = &'a Secret>) -> Self {
         self.secrets.extend(secrets.into_iter().map(Secret::expose));
-        self
-    }
-
-    /// Says who the client is, unless the API is configured to say so.
-    pub(super) fn on_behalf_of(mut self, client_id: &str) -> Self {
-        if let Ok(id) = HeaderValue::from_str(client_id) {
-            self.headers.insert(CLIENT_ID, id);
-        }
         self
     }
 
     /// Repeats the call once if its connection breaks before an answer begins: the server may have closed
     /// a kept-alive connection. Use it only for calls that carry nothing that is valid once.
-    pub(super) const fn repeatable(mut self) -> Self {
+    pub(crate) const fn repeatable(mut self) -> Self {
         self.is_repeatable = true;
         self
     }
 
-    pub(super) async fn send(mut self, connection: &Connection) -> Result<Answer<'a>, Error> {
-        if let Some(id) = &connection.client_id {
-            self.headers.insert(CLIENT_ID, id.clone());
-        }
+    pub(crate) async fn send(self, connection: &Connection) -> Result<Answer<'a>, Error> {
         let outcome = tokio::time::timeout(connection.timeout, self.exchange(connection)).await;
         outcome.unwrap_or_else(|_| Err(self.timed_out(connection.timeout)))
     }
@@ -113,7 +100,7 @@ impl<'a> Call<'a> {
             .map_err(|error| self.unreachable(error))?
         {
             if body.len() + chunk.len() > LONGEST_ANSWER {
-                return Err(Error::new(
+                return Err(Error::own(
                     ErrorKind::Protocol,
                     format!("{}: the answer is longer than 1 MiB", self.operation),
                 ));
@@ -148,7 +135,7 @@ impl<'a> Call<'a> {
     fn unreachable(&self, error: reqwest::Error) -> Error {
         let error = error.without_url();
         if self.url.scheme() == "https" && lacks_tls(&error) {
-            return Error::new(
+            return Error::own(
                 ErrorKind::Config,
                 format!(
                     "{}: https needs a TLS backend, and this build of reqwest has none; turn on \
@@ -174,7 +161,7 @@ impl<'a> Call<'a> {
 
     fn error(&self, kind: ErrorKind, what: &str) -> Error {
         let host = self.url.authority(); // with the port, and without a user: `Origin` refuses one
-        Error::new(kind, format!("{}: {host} {what}", self.operation))
+        Error::own(kind, format!("{}: {host} {what}", self.operation))
     }
 }
 

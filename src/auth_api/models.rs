@@ -265,7 +265,7 @@ impl<T: From<Issued>> TokenResponse<T> {
     /// cannot stand in a header.
     pub fn into_token(self) -> Result<T, Error> {
         if !self.token_type.eq_ignore_ascii_case("Bearer") {
-            return Err(Error::new(
+            return Err(Error::own(
                 ErrorKind::Protocol,
                 "the auth server sent a token of another type than Bearer",
             ));
@@ -288,7 +288,7 @@ impl<T: From<Issued>> TokenResponse<T> {
 }
 
 fn unusable(error: Error) -> Error {
-    Error::new(
+    Error::own(
         ErrorKind::Protocol,
         "the auth server returned an invalid token",
     )
