@@ -11,7 +11,9 @@
 
 #[cfg(feature = "auth-api")]
 mod auth_api;
+mod calls;
 mod clock;
+mod engine;
 mod error;
 pub mod guide;
 mod issuer;
@@ -36,6 +38,7 @@ pub use async_trait::async_trait;
 #[cfg(feature = "auth-api")]
 pub use auth_api::{AuthApi, AuthApiBuilder, models};
 pub use clock::{Clock, Moment, SystemClock};
+pub use engine::{RevocationOutcome, ShutdownReport, TokenKind, TokenReport};
 pub use error::{Error, ErrorKind};
 #[cfg(feature = "assertion")]
 pub use issuer::SigningKey;
@@ -51,10 +54,7 @@ pub use middleware::{RequestBuilderExt, SendError};
 pub use observe::{Event, LongTermStatus, State, Status, Subscription};
 pub use origin::Origin;
 pub use policy::{RefreshPolicy, RetryPolicy, RotationPolicy, ScopePolicy, ShutdownPolicy};
-pub use provider::{
-    RequestToken, RevocationOutcome, ShutdownReport, TokenKind, TokenProvider,
-    TokenProviderBuilder, TokenReport,
-};
+pub use provider::{RequestToken, TokenProvider, TokenProviderBuilder};
 pub use secret::{Secret, SecretSource};
 #[cfg(all(unix, feature = "file-store"))]
 pub use store::FileStore;

@@ -1,4 +1,4 @@
-//! What is worth knowing beyond the single items. These modules hold documentation only.
+//! The guide. These modules hold documentation only.
 
 #[doc = include_str!("failures.md")]
 pub mod failures {}
@@ -12,5 +12,11 @@ pub mod observation {}
 #[doc = include_str!("performance.md")]
 pub mod performance {}
 
+#[doc = include_str!("platforms.md")]
+pub mod platforms {}
+
 #[doc = include_str!("rotation.md")]
 pub mod rotation {}
+
+#[doc = include_str!("stability.md")]
+pub mod stability {}

@@ -9,12 +9,9 @@ use http::{HeaderMap, StatusCode, Uri};
 
 use super::challenge::has_param;
 use crate::clock::Moment;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::origin::Origin;
-use crate::provider::{Replacement, RequestToken, TokenProvider};
-
-/// How long the refusal of a request that is not sent again is held back for the newer token.
-const HOLD: Duration = Duration::from_secs(5);
+use crate::provider::{RequestToken, TokenProvider};
 
 /// The rules of `BearerMiddleware`, for an adapter of another HTTP client: which requests are given the token, and
 /// what happens after a refusal. The types are those of the crate [`http`].
@@ -195,7 +192,7 @@ impl RequestRules {
     ///
     /// Dropping the future ends the wait and nothing else: the exchange goes on.
     pub async fn token(&self, limit: Option<Duration>) -> Result<RequestToken, Error> {
-        self.token_before(self.deadline(limit)).await
+        self.provider.token_before(self.deadline(limit)).await
     }
 
     /// Returns whether an answer to a request with a token says that the server does not accept the token. `uri` is
@@ -228,7 +225,10 @@ impl RequestRules {
         refused: &RequestToken,
         limit: Option<Duration>,
     ) -> Option<RequestToken> {
-        let newer = self.newer_before(refused, true, self.deadline(limit)).await;
+        let newer = self
+            .provider
+            .newer_token(refused, true, self.deadline(limit))
+            .await;
         if newer.is_some() {
             self.provider.note_resend();
         }
@@ -243,7 +243,8 @@ impl RequestRules {
     ///
     /// Dropping the future ends the wait and nothing else: the exchange goes on.
     pub async fn report_refusal(&self, refused: &RequestToken, limit: Option<Duration>) {
-        self.newer_before(refused, false, self.deadline(limit))
+        self.provider
+            .newer_token(refused, false, self.deadline(limit))
             .await;
     }
 
@@ -303,73 +304,11 @@ impl RequestRules {
         let may_name = status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN;
         (is_listed || may_name && names("invalid_token")) && !names("insufficient_scope")
     }
-
-    /// Rarely polled futures are boxed to keep each request's future small.
-    #[inline]
-    pub(super) async fn token_before(
-        &self,
-        deadline: Option<Moment>,
-    ) -> Result<RequestToken, Error> {
-        match self.provider.token_at_once() {
-            Some(token) => Ok(token),
-            None => {
-                Box::pin(wait(
-                    self.provider.request_token(None),
-                    &self.provider,
-                    deadline,
-                ))
-                .await
-            }
-        }
-    }
-
-    /// Reports the refused token and waits for a newer one, if the provider is about to have one and the deadline
-    /// allows.
-    pub(super) async fn newer_before(
-        &self,
-        refused: &RequestToken,
-        is_resent: bool,
-        deadline: Option<Moment>,
-    ) -> Option<RequestToken> {
-        let provider = &self.provider;
-        let is_too_late = |at: Moment| deadline.is_some_and(|deadline| deadline < at);
-        let waits = match provider.deny(refused) {
-            Replacement::None => false,
-            Replacement::Later(at) => is_resent && !at.is_some_and(is_too_late),
-            Replacement::Soon => true,
-        };
-        let hold = (!is_resent).then(|| provider.now() + HOLD);
-        let until = [deadline, hold].into_iter().flatten().min();
-        if !waits {
-            return None;
-        }
-        let newer = wait(provider.request_token(Some(refused)), provider, until);
-        newer.await.ok()
-    }
 }
 
 #[inline]
 fn covers(origin: &Origin, target: Target<'_>) -> bool {
     origin.covers_parts(target.scheme, target.host, target.port)
-}
-
-/// Waits until the deadline at most.
-async fn wait(
-    token: impl Future<Output = Result<RequestToken, Error>>,
-    provider: &TokenProvider,
-    deadline: Option<Moment>,
-) -> Result<RequestToken, Error> {
-    let Some(deadline) = deadline else {
-        return token.await;
-    };
-    let left = deadline.since(provider.now());
-    let outcome = tokio::time::timeout(left, token).await;
-    outcome.unwrap_or_else(|_| {
-        Err(Error::own(
-            ErrorKind::WaitTimeout,
-            "no token within the request's own timeout; the attempts go on",
-        ))
-    })
 }
 
 impl fmt::Debug for RequestRules {

@@ -43,7 +43,7 @@ pub(super) async fn prepare(
 ) -> Result<Sent, Error> {
     let limit = request.timeout().copied().or(timeout);
     let deadline = limit.map(|limit| rules.provider.now() + limit);
-    let token = rules.token_before(deadline).await?;
+    let token = rules.provider.token_before(deadline).await?;
     if let Some(deadline) = deadline {
         bound(rules, request, deadline);
     }
@@ -86,7 +86,11 @@ pub(super) async fn after_refusal(rules: &RequestRules, sent: Sent, refusal: Res
     } = sent;
     let again = again.filter(|again| is_same(again.url(), refusal.url()));
     let mut refusal = Refusal::new(refusal);
-    let mut newer = Box::pin(rules.newer_before(&token, again.is_some(), deadline));
+    let mut newer = Box::pin(
+        rules
+            .provider
+            .newer_token(&token, again.is_some(), deadline),
+    );
     let newer = tokio::select! {
         biased;
         newer = &mut newer => newer,

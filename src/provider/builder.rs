@@ -5,11 +5,10 @@ use std::sync::Arc;
 
 use http::StatusCode;
 
-use super::driver;
-use super::scope_set::{ScopeSet, normalized};
-use super::shared::{Settings, Shared};
 use super::{StopOnDrop, TokenProvider};
+use crate::calls::{Outside, Time};
 use crate::clock::{Clock, SystemClock};
+use crate::engine::{ScopeSet, Settings, Shared, current_runtime, ensure, normalized};
 use crate::error::{Error, ErrorKind};
 use crate::issuer::{Credential, Grant, Needs, TokenIssuer};
 use crate::machine::SetId;
@@ -311,24 +310,28 @@ impl TokenProviderBuilder {
         let refusals = refusals.collect::<Result<_, Error>>()?;
         let settings = Settings {
             name: self.name,
-            issuer: self.issuer,
             profile,
             // Each provider, and each of its grants, keeps its own record of the secret that it last used.
             recover_with: recover_with.map(Grant::unused),
             rotate_with: rotate_with.map(Grant::unused),
             shares_store: self.store.is_some(),
-            store: self.store.unwrap_or_else(|| Arc::new(MemoryStore::new())),
             origins,
             plain_http: self.plain_http,
             refusals,
             policies: self.policies,
             shutdown: self.shutdown,
         };
+        let outside = Outside::new(
+            self.issuer,
+            self.store.unwrap_or_else(|| Arc::new(MemoryStore::new())),
+            Time::new(self.clock),
+            settings.policies.retry.exchange_timeout,
+        );
         let seed = self.seed.unwrap_or_else(|| fastrand::u64(..));
         let root = ScopeSet::new(SetId::ROOT, normalized(self.scopes));
-        let shared = Arc::new(Shared::new(settings, self.clock, &root, long_term, seed));
-        if driver::current_runtime().is_ok() {
-            driver::ensure(&shared)?;
+        let shared = Arc::new(Shared::new(settings, outside, &root, long_term, seed));
+        if current_runtime().is_ok() {
+            ensure(&shared)?;
         }
         Ok(TokenProvider {
             lifeline: Arc::new(StopOnDrop(Arc::clone(&shared))),

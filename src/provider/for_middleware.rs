@@ -2,17 +2,21 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{HeaderValue, StatusCode};
 
-use super::current::Published;
-use super::{TokenProvider, flight};
+use super::TokenProvider;
+use crate::calls::is_within;
 use crate::clock::Moment;
-use crate::error::Error;
-use crate::machine::{Generation, Input, Outlook, Window};
+use crate::engine::{self, Published, Replacement};
+use crate::error::{Error, ErrorKind};
+use crate::machine::Generation;
 use crate::observe;
-use crate::observe::Event;
 use crate::origin::Origin;
+
+/// How long the refusal of a request that is not sent again is held back for the newer token.
+const HOLD: Duration = Duration::from_secs(5);
 
 impl TokenProvider {
     pub(crate) fn shared_origins(&self) -> Arc<[Origin]> {
@@ -40,32 +44,71 @@ impl TokenProvider {
     /// Whether this is called from within an exchange of this very provider, whose requests must
     /// not wait for a token.
     pub(crate) fn is_exchanging_here(&self) -> bool {
-        flight::is_within(&self.shared)
+        is_within(self.shared.key())
     }
 
-    /// Returns a good token, if there is one on the hot path.
+    /// Returns a good token: at once if there is one, or else after the exchange that brings it, before the
+    /// deadline. Rarely polled futures are boxed to keep each request's future small.
     #[inline]
-    pub(crate) fn token_at_once(&self) -> Option<RequestToken> {
+    pub(crate) async fn token_before(
+        &self,
+        deadline: Option<Moment>,
+    ) -> Result<RequestToken, Error> {
         let take = |it: &Published| {
             Some(RequestToken {
                 header: it.header().clone(),
                 generation: it.window.generation,
             })
         };
-        self.at_once(take, || None)
+        match self.at_once(take, || None) {
+            Some(token) => Ok(token),
+            None => Box::pin(self.wait_until(deadline, Generation(0))).await,
+        }
     }
 
-    /// Waits for a good token, which is newer than this one.
-    pub(crate) async fn request_token(
+    /// Notes that a resource server refused this token, and waits for a newer one before the deadline, unless it
+    /// would come too late. For a request that is not sent again, waits for [`HOLD`] at most.
+    pub(crate) async fn newer_token(
         &self,
-        newer_than: Option<&RequestToken>,
+        refused: &RequestToken,
+        is_resent: bool,
+        deadline: Option<Moment>,
+    ) -> Option<RequestToken> {
+        let is_too_late = |at: Moment| deadline.is_some_and(|deadline| deadline < at);
+        let waits = match engine::deny(&self.shared, &self.set, refused.generation) {
+            Replacement::None => false,
+            Replacement::Later(at) => is_resent && !at.is_some_and(is_too_late),
+            Replacement::Soon => true,
+        };
+        if !waits {
+            return None;
+        }
+        let hold = (!is_resent).then(|| self.now() + HOLD);
+        let until = [deadline, hold].into_iter().flatten().min();
+        self.wait_until(until, refused.generation).await.ok()
+    }
+
+    async fn wait_until(
+        &self,
+        deadline: Option<Moment>,
+        newer_than: Generation,
     ) -> Result<RequestToken, Error> {
-        let generation = newer_than.map_or(Generation(0), |token| token.generation);
         let take = |it: &Published| RequestToken {
             header: it.token.authorization().clone(),
             generation: it.window.generation,
         };
-        self.newer_than(generation, take).await
+        let token = self.newer_than(newer_than, take);
+        let Some(deadline) = deadline else {
+            return token.await;
+        };
+        let left = deadline.since(self.now());
+        let outcome = tokio::time::timeout(left, token).await;
+        outcome.unwrap_or_else(|_| {
+            Err(Error::own(
+                ErrorKind::WaitTimeout,
+                "no token within the request's own timeout; the attempts go on",
+            ))
+        })
     }
 
     /// Notes that a request is sent again with a newer token.
@@ -86,56 +129,6 @@ impl TokenProvider {
     pub(crate) fn note_uncovered_refusal(&self, origin: &str) {
         self.shared.observers.uncovered_refusal(origin);
     }
-
-    /// Notes that a resource server refused this token. Returns whether a newer one replaces it.
-    pub(crate) fn deny(&self, refused: &RequestToken) -> Replacement {
-        self.deny_generation(refused.generation)
-    }
-
-    pub(super) fn deny_generation(&self, generation: Generation) -> Replacement {
-        let (set, now) = (self.set.id, self.shared.now());
-        let (is_news, replacement) = {
-            let machine = &mut self.shared.engine().machine;
-            let known = machine.is_replacing(set, generation);
-            machine.handle(Input::Denied { set, generation }, now);
-            let is_newer = |window: Window| window.generation > generation;
-            let is_open = machine.is_open(set);
-            let replacement = if !is_open && machine.is_running() {
-                Replacement::Soon // the next caller opens the scope set again
-            } else if !machine.replaces(set, generation) {
-                Replacement::None
-            } else if machine.window(set).is_some_and(is_newer) {
-                Replacement::Soon
-            } else {
-                match machine.outlook(set, generation, now) {
-                    Outlook::Imminent => Replacement::Soon,
-                    Outlook::At(at) => Replacement::Later(Some(at)),
-                    _ => Replacement::Later(None),
-                }
-            };
-            let is_news = is_open && !known && replacement != Replacement::None;
-            (is_news, replacement)
-        };
-        if is_news {
-            self.shared.observers.tell(Event::Denied {
-                scopes: Arc::clone(&self.set.scopes),
-                generation: generation.0,
-            });
-            self.shared.wake.notify_one();
-        }
-        replacement
-    }
-}
-
-/// Whether a newer token replaces a refused one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Replacement {
-    /// No exchange begins because of the refusal.
-    None,
-    /// The next exchange begins after a pause: at this moment, if that is known.
-    Later(Option<Moment>),
-    /// A newer token is there, or an exchange for one is in flight or about to begin.
-    Soon,
 }
 
 /// The token that a request carries, for [`RequestRules`](crate::RequestRules).

@@ -1,33 +1,7 @@
-//! The engine's shell: what users hold, and the task behind it.
+//! The provider, as users hold it.
 
-mod authority;
 mod builder;
-mod current;
-mod driver;
-mod engine;
-mod flight;
 mod for_middleware;
-mod grants;
-mod guard;
-mod header_copies;
-mod keeper;
-mod landing;
-mod live;
-mod minting;
-mod outage;
-mod recovery;
-mod report;
-mod revocations;
-mod revoking;
-mod rotation;
-mod scope_set;
-mod secrets;
-mod shared;
-mod shutdown;
-mod status;
-mod tasks;
-mod time;
-mod wait;
 
 use std::fmt;
 use std::future::{self, Future};
@@ -39,19 +13,15 @@ use std::time::Duration;
 use http::HeaderValue;
 
 pub use builder::TokenProviderBuilder;
-pub(crate) use for_middleware::Replacement;
 pub use for_middleware::RequestToken;
-pub use report::{RevocationOutcome, ShutdownReport, TokenKind, TokenReport};
 
+use crate::engine::{self, Published, Replacement, ScopeSet, Shared, ShutdownReport};
 use crate::error::{Error, ErrorKind};
 use crate::issuer::{Credential, TokenIssuer};
 use crate::machine::{Generation, Input, Window};
-use crate::observe::{Event, Status, Subscription};
+use crate::observe::{Status, Subscription};
 use crate::origin::Origin;
 use crate::token::{LongTermToken, ShortTermToken};
-use current::Published;
-use scope_set::ScopeSet;
-use shared::Shared;
 
 /// Keeps a short-term token fresh, and gives it out.
 ///
@@ -94,7 +64,7 @@ use shared::Shared;
 /// ```
 #[derive(Clone)]
 pub struct TokenProvider {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     set: Arc<ScopeSet>,
     lifeline: Arc<StopOnDrop>,
 }
@@ -164,7 +134,10 @@ impl TokenProvider {
         let (mut token, mut window) = self.newer_than(Generation(0), take).await?;
         let lasted_when_new = lasts(window, window.received);
         let present = window.generation;
-        if lasted_when_new && !lasts(window, self.shared.now()) && self.top_up(present) {
+        if lasted_when_new
+            && !lasts(window, self.shared.now())
+            && engine::top_up(&self.shared, &self.set, present)
+        {
             match self.newer_than(present, take).await {
                 Err(error) if error.kind() == ErrorKind::Unchanged => {}
                 newer => (token, window) = newer?,
@@ -227,7 +200,7 @@ impl TokenProvider {
     /// The token in use, if there is a good one at this moment. Never waits, and does not count as
     /// a use of a [set of scopes](Self::scoped).
     pub fn current(&self) -> Option<ShortTermToken> {
-        let now = self.shared.time.now()?;
+        let now = self.shared.outside.time.now()?;
         let published = self.set.current.good(now, Generation(0))?;
         Some(published.token.clone())
     }
@@ -311,7 +284,7 @@ impl TokenProvider {
             return self.token().await;
         };
         let refused = in_use.window.generation;
-        if self.deny_generation(refused) == Replacement::None {
+        if engine::deny(&self.shared, &self.set, refused) == Replacement::None {
             return Err(Error::own(
                 ErrorKind::Denied,
                 "the resource server refused a token that was minted just now",
@@ -346,7 +319,7 @@ impl TokenProvider {
     /// ```
     #[must_use]
     pub fn scoped<S: Into<String>>(&self, scopes: impl IntoIterator<Item = S>) -> Self {
-        let scopes = scope_set::normalized(scopes);
+        let scopes = engine::normalized(scopes);
         let set = {
             let mut engine = self.shared.engine();
             if scopes.is_empty() {
@@ -368,27 +341,7 @@ impl TokenProvider {
     /// store behind the caller's back; [`Event::StoreFailed`] says if that fails. An issuer that needs no
     /// long-term token ([`Needs::Nothing`](crate::Needs::Nothing)) ignores it.
     pub fn set_long_term_token(&self, long_term: LongTermToken) {
-        let now = self.shared.now();
-        let token_id = long_term.shown_id().map(str::to_owned);
-        // Whatever was due or asked for was so of the one before.
-        let began = self.shared.began(&self.shared.handed_in(long_term.clone()));
-        {
-            let mut engine = self.shared.engine();
-            if !engine.machine.is_running() || !self.shared.needs_long_term() {
-                return;
-            }
-            engine.hold(long_term.clone(), now);
-            engine.handed_in = Some(long_term);
-            engine.machine.handle(began, now);
-            let renewed = Input::Renewed {
-                keeps_pauses: false,
-            };
-            engine.machine.handle(renewed, now);
-            engine.machine.handle(Input::Urgent, now);
-        }
-        self.shared.wake.notify_one();
-        let event = Event::LongTermRenewed { token_id };
-        self.shared.observers.tell(event);
+        engine::set_long_term_token(&self.shared, long_term);
     }
 
     /// Reads the [store](TokenProviderBuilder::store) now, and takes up what somebody else has put
@@ -405,7 +358,7 @@ impl TokenProvider {
     ///
     /// Dropping the future leaves all as it was, or as the store has it.
     pub async fn reload(&self) -> Result<(), Error> {
-        wait::for_reload(&self.shared).await
+        engine::for_reload(&self.shared).await
     }
 
     /// Rotates the long-term token now: returns when the next one is durably stored, was proven by
@@ -443,12 +396,12 @@ impl TokenProvider {
     /// # }
     /// ```
     pub async fn rotate(&self) -> Result<(), Error> {
-        wait::for_rotation(&self.shared).await
+        engine::for_rotation(&self.shared).await
     }
 
     /// How the provider is at this moment, for a health check.
     pub fn status(&self) -> Status {
-        status::of(&self.shared, &self.set)
+        engine::status_of(&self.shared, &self.set)
     }
 
     /// What happens from now on, to this provider and to all its sets of scopes.
@@ -473,7 +426,7 @@ impl TokenProvider {
     /// Once polled, the shutdown goes on when the future is dropped, and also when the last handle
     /// is; a later call returns the report.
     pub async fn shutdown(&self) -> ShutdownReport {
-        shutdown::shut_down(&self.shared).await
+        engine::shut_down(&self.shared).await
     }
 
     /// The origins to which the token may go.
@@ -486,16 +439,7 @@ impl TokenProvider {
     fn at_once<T>(&self, take: impl FnOnce(&Published) -> T, or_else: impl FnOnce() -> T) -> T {
         self.set
             .current
-            .serve(self.shared.time.coarse_now(), take, or_else)
-    }
-
-    /// Demands a longer remaining life than this generation has. Returns whether a newer token is there, in
-    /// flight or demanded.
-    fn top_up(&self, generation: Generation) -> bool {
-        let (set, now) = (self.set.id, self.shared.now());
-        let machine = &mut self.shared.engine().machine;
-        machine.handle(Input::Outlasted { set, generation }, now);
-        machine.replaces(set, generation)
+            .serve(self.shared.outside.time.coarse_now(), take, or_else)
     }
 
     /// Apart, and in a box, so that what each request polls stays small.
@@ -510,7 +454,7 @@ impl TokenProvider {
         generation: Generation,
         take: impl Fn(&Published) -> T,
     ) -> impl Future<Output = Result<T, Error>> {
-        wait::for_token(&self.shared, &self.set, generation, take)
+        engine::for_token(&self.shared, &self.set, generation, take)
     }
 }
 

@@ -18,7 +18,7 @@ pub(crate) use builder::{LONGEST_ID, Scopes, is_fit_to_show};
 use date::UnixMillis;
 #[cfg(feature = "auth-api")]
 pub(crate) use date::duration_from_json;
-pub(crate) use lifetime::{Judgement, Lifetime};
+pub(crate) use lifetime::{Judgement, Lifetime, Statement};
 
 use crate::error::Error;
 use crate::secret::BearerToken;

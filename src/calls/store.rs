@@ -1,0 +1,44 @@
+//! Calls of the store. Each is given up when it takes too long: sooner than an exchange, which may wait for it.
+
+use std::future::Future;
+
+use super::outside::Outside;
+use super::unchecked::Unchecked;
+use crate::error::{Error, ErrorKind};
+use crate::store::{Lease, Record, Stored, Version};
+
+impl Outside {
+    pub(crate) async fn load(&self) -> Result<Option<Stored>, Unchecked> {
+        self.in_time(self.store.load()).await
+    }
+
+    pub(crate) async fn save(
+        &self,
+        record: &Record,
+        version: Option<&Version>,
+    ) -> Result<Version, Unchecked> {
+        self.in_time(self.store.store(record, version)).await
+    }
+
+    pub(crate) async fn lease(&self) -> Result<Option<Lease>, Unchecked> {
+        self.in_time(self.store.lease()).await
+    }
+
+    /// Waits until the store's content may have changed.
+    pub(crate) async fn store_changed(&self) {
+        self.store.changed().await;
+    }
+
+    async fn in_time<T>(
+        &self,
+        call: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Unchecked> {
+        let limit = self.limit / 4;
+        let outcome = tokio::time::timeout(limit, call).await;
+        let outcome = outcome.unwrap_or_else(|_| {
+            let text = format!("the token store has not answered within {limit:?}");
+            Err(Error::own(ErrorKind::Store, text))
+        });
+        Ok(outcome?)
+    }
+}

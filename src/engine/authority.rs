@@ -1,0 +1,13 @@
+//! What earlier revocations have shown of the auth server.
+
+use super::report::TokenKind;
+
+/// What earlier revocations have shown of the auth server.
+#[derive(Debug, Default)]
+pub(crate) struct Learnt {
+    /// Whether the server refused to revoke a token on its own authority, and did so on that of the long-term
+    /// token.
+    pub(crate) needs_long_term: bool,
+    /// The tiers whose tokens the server cannot revoke.
+    pub(crate) unsupported: Vec<TokenKind>,
+}

@@ -1,0 +1,123 @@
+//! The hot path: the token in use, read without a lock. The only file that touches `ArcSwap`.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use http::HeaderValue;
+
+use super::header_copies::HeaderCopies;
+use crate::clock::Moment;
+use crate::machine::{Generation, Window};
+use crate::token::ShortTermToken;
+
+/// The precision of the last use. Between two writes, readers share the cache line.
+pub(crate) const USE_PRECISION: Duration = Duration::from_secs(1);
+
+/// Holds the token in use. Readers never wait for a writer; there is one writer at a time, which
+/// the engine's lock sees to.
+#[derive(Debug, Default)]
+pub(crate) struct CurrentToken {
+    published: ArcSwapOption<Published>,
+}
+
+/// A token and what the engine knows of it.
+#[derive(Debug)]
+pub(crate) struct Published {
+    pub(crate) token: ShortTermToken,
+    pub(crate) window: Window,
+    /// Until when the hot path serves it. From then on callers take the long way, on which they
+    /// see to what is due.
+    served_until: Moment,
+    /// When the hot path last served a token of this scope set, in nanoseconds from the clock's origin. The value
+    /// may be [`USE_PRECISION`] out of date.
+    last_use: AtomicU64,
+    copies: HeaderCopies,
+}
+
+impl Published {
+    /// This thread's copy of the header.
+    #[inline]
+    pub(crate) fn header(&self) -> &HeaderValue {
+        self.copies.of(&self.token)
+    }
+
+    fn last_use(&self) -> Moment {
+        Moment::from_nanos(self.last_use.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn is_usable(&self, now: Moment) -> bool {
+        now < self.window.usable_until
+    }
+}
+
+impl CurrentToken {
+    /// What `take` makes of the token in use; or what `or_else` says, if the caller has to take the
+    /// long way. Either makes its value where it is to stay: a header is large, and each move of
+    /// one costs as much as the look at the clock.
+    #[inline]
+    pub(crate) fn serve<T>(
+        &self,
+        now: Moment,
+        take: impl FnOnce(&Published) -> T,
+        or_else: impl FnOnce() -> T,
+    ) -> T {
+        let published = self.published.load();
+        match published.as_ref() {
+            Some(published) if now < published.served_until => {
+                if now.since(published.last_use()) >= USE_PRECISION {
+                    published.last_use.store(now.nanos(), Ordering::Relaxed);
+                }
+                take(published)
+            }
+            _ => {
+                drop(published);
+                or_else()
+            }
+        }
+    }
+
+    /// The token in use, good or not.
+    pub(crate) fn load(&self) -> Option<Arc<Published>> {
+        self.published.load_full()
+    }
+
+    /// The token in use, if it is good at this moment and newer than this generation.
+    pub(crate) fn good(&self, now: Moment, newer_than: Generation) -> Option<Arc<Published>> {
+        self.load()
+            .filter(|it| it.is_usable(now) && it.window.generation > newer_than)
+    }
+
+    /// Replaces the token in use.
+    pub(crate) fn publish(&self, token: ShortTermToken, window: Window, served_until: Moment) {
+        self.published.store(Some(Arc::new(Published {
+            token,
+            window,
+            served_until,
+            last_use: AtomicU64::new(self.last_use().nanos()),
+            copies: HeaderCopies::default(),
+        })));
+    }
+
+    /// Changes until when the hot path serves the token in use.
+    pub(crate) fn serve_until(&self, until: impl FnOnce(Window) -> Moment) {
+        if let Some(published) = self.load() {
+            let (token, window) = (published.token.clone(), published.window);
+            self.publish(token, window, until(window));
+        }
+    }
+
+    /// There is no token in use any more.
+    pub(crate) fn withdraw(&self) {
+        self.published.store(None);
+    }
+
+    /// Returns when the hot path last served a token, or the clock's origin if it has not, or if no token is
+    /// in use.
+    pub(crate) fn last_use(&self) -> Moment {
+        let published = self.published.load();
+        let published = published.as_ref();
+        published.map_or(Moment::from_nanos(0), |it| it.last_use())
+    }
+}

@@ -1,0 +1,112 @@
+//! Copies of one header. A clone of a header counts, and a count that all threads write is what
+//! stops a hot path from scaling: so threads have copies of their own, each with its own count.
+
+use std::cell::Cell;
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{LazyLock, OnceLock};
+use std::thread::available_parallelism;
+
+use http::HeaderValue;
+
+use crate::token::ShortTermToken;
+
+/// So many copies of a header there are at most: enough that threads seldom meet.
+static MOST: LazyLock<usize> = LazyLock::new(|| {
+    let cores = available_parallelism().map_or(1, NonZeroUsize::get);
+    (2 * cores).next_power_of_two()
+});
+static THREADS: AtomicUsize = AtomicUsize::new(1);
+
+thread_local! {
+    /// In the order in which the threads came here, from 1; 0 if this one has not.
+    static NUMBER: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Made when they are needed: a token that nobody uses costs nothing more, and a thread that does
+/// not use it neither.
+#[derive(Debug, Default)]
+pub(crate) struct HeaderCopies(OnceLock<Box<[Apart<OnceLock<HeaderValue>>]>>);
+
+/// On cache lines of its own: two, since processors fetch them in pairs.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Apart<T>(T);
+
+impl HeaderCopies {
+    /// This thread's copy of the token's header.
+    #[inline]
+    pub(crate) fn of<'a>(&'a self, token: &'a ShortTermToken) -> &'a HeaderValue {
+        let present = self.0.get().and_then(|copies| {
+            let number = NonZeroUsize::new(NUMBER.get())?.get();
+            let Apart(copy) = copies.get(number & (copies.len() - 1))?;
+            copy.get()
+        });
+        present.unwrap_or_else(|| self.make(token))
+    }
+
+    #[cold]
+    fn make<'a>(&'a self, token: &'a ShortTermToken) -> &'a HeaderValue {
+        if NUMBER.get() == 0 {
+            NUMBER.set(THREADS.fetch_add(1, Ordering::Relaxed));
+        }
+        // Made before they are set, so that no thread waits for another one's making.
+        if self.0.get().is_none() {
+            let _ = self.0.set((0..*MOST).map(|_| Apart::default()).collect());
+        }
+        let slot = self.0.get().and_then(|copies| {
+            let Apart(slot) = copies.get(NUMBER.get() & (copies.len() - 1))?;
+            if slot.get().is_none() {
+                let _ = slot.set(token.copied_header());
+            }
+            slot.get()
+        });
+        slot.unwrap_or_else(|| token.authorization())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn token() -> ShortTermToken {
+        ShortTermToken::builder("a.b.c").build().unwrap()
+    }
+
+    /// Where the bytes of the header are that a new thread is given.
+    fn on_a_thread(copies: &HeaderCopies, token: &ShortTermToken) -> usize {
+        std::thread::scope(|scope| {
+            let address = scope.spawn(|| copies.of(token).as_bytes().as_ptr().addr());
+            address.join().unwrap()
+        })
+    }
+
+    #[test]
+    fn a_thread_is_given_the_same_copy_each_time_and_others_are_given_others() {
+        let (copies, token) = (HeaderCopies::default(), token());
+        let own = copies.of(&token);
+        assert_eq!(own, token.authorization());
+        assert!(own.is_sensitive());
+        assert!(std::ptr::eq(own, copies.of(&token)));
+        let others: Vec<usize> = (1..*MOST).map(|_| on_a_thread(&copies, &token)).collect();
+        // Threads are numbered one after the other, unless another test begins some meanwhile.
+        let own = own.as_bytes().as_ptr().addr();
+        assert!(others.iter().any(|it| *it != own));
+        // Those that come when all copies are there are given different ones, too.
+        let later: Vec<usize> = (0..2 * *MOST)
+            .map(|_| on_a_thread(&copies, &token))
+            .collect();
+        let (_, later) = later.split_at(*MOST);
+        assert!(later.iter().any(|it| *it != later[0]), "{later:?}");
+    }
+
+    #[test]
+    fn however_many_threads_there_are_no_more_copies_are_made() {
+        let (copies, token) = (HeaderCopies::default(), token());
+        let addresses: std::collections::BTreeSet<usize> = (0..10 * *MOST)
+            .map(|_| on_a_thread(&copies, &token))
+            .collect();
+        assert!(addresses.len() <= *MOST, "{}", addresses.len());
+        assert!(addresses.len() > 1);
+    }
+}

@@ -1,0 +1,191 @@
+//! The short-term tokens that this provider obtained and that may be valid, which the shutdown revokes.
+//! There may be very many, so adding and removing one takes logarithmic time.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::{BuildHasher as _, RandomState};
+
+use crate::clock::Moment;
+use crate::machine::SetId;
+use crate::token::ShortTermToken;
+
+/// How many tokens without a stated end are kept, to bound the memory.
+const MOST_WITHOUT_END: usize = 1_000;
+
+/// A token to revoke.
+#[derive(Clone, Debug)]
+pub(crate) struct LiveToken {
+    pub(crate) set: SetId,
+    pub(crate) token: ShortTermToken,
+    /// When the token expires at the latest; `None` if that is unknown.
+    pub(crate) ends_at: Option<Moment>,
+}
+
+/// The tokens in the order in which they arrived, each under a number.
+#[derive(Debug, Default)]
+pub(crate) struct LiveTokens {
+    tokens: BTreeMap<u64, LiveToken>,
+    last: u64,
+    /// The number of each token, by the hash of its ID, or of its text if it has no ID.
+    numbers: HashMap<u64, u64>,
+    hasher: RandomState,
+    by_end: BTreeSet<(Moment, u64)>,
+    without_end: BTreeSet<u64>,
+}
+
+impl LiveTokens {
+    /// Adds the token. A token that the server returns again keeps its number, and the latest statement
+    /// about its end counts.
+    pub(crate) fn insert(&mut self, minted: LiveToken, now: Moment) {
+        self.forget_ended(now);
+        let identity = self.identity(&minted.token);
+        let number = self.numbers.get(&identity).copied().unwrap_or_else(|| {
+            self.last += 1;
+            self.last
+        });
+        self.remove(number);
+        self.numbers.insert(identity, number);
+        match minted.ends_at {
+            Some(ends_at) => self.by_end.insert((ends_at, number)),
+            None => self.without_end.insert(number),
+        };
+        self.tokens.insert(number, minted);
+        if self.without_end.len() > MOST_WITHOUT_END
+            && let Some(&oldest) = self.without_end.first()
+        {
+            self.remove(oldest);
+        }
+    }
+
+    pub(crate) fn forget_ended(&mut self, now: Moment) {
+        while let Some(&(ends_at, number)) = self.by_end.first()
+            && ends_at <= now
+        {
+            self.remove(number);
+        }
+    }
+
+    /// Assigns a live token to this scope set.
+    pub(crate) fn give(&mut self, token: &ShortTermToken, set: SetId) {
+        let number = self.numbers.get(&self.identity(token));
+        if let Some(minted) = number.and_then(|number| self.tokens.get_mut(number)) {
+            minted.set = set;
+        }
+    }
+
+    /// Returns when this token expires at the latest, if it is live and that is known.
+    pub(crate) fn ends_at(&self, token: &ShortTermToken) -> Option<Moment> {
+        let number = self.numbers.get(&self.identity(token))?;
+        self.tokens.get(number)?.ends_at
+    }
+
+    pub(crate) fn forget(&mut self, token: &ShortTermToken) {
+        if let Some(&number) = self.numbers.get(&self.identity(token)) {
+            self.remove(number);
+        }
+    }
+
+    /// Returns the newest tokens, up to this number of bytes of text.
+    pub(crate) fn newest(&self, most: usize) -> impl Iterator<Item = ShortTermToken> {
+        let newest = self.tokens.values().rev().map(|minted| &minted.token);
+        newest.scan(most, |left, token| {
+            *left = left.checked_sub(token.expose().len())?;
+            Some(token.clone())
+        })
+    }
+
+    /// Returns the tokens of this scope set.
+    pub(crate) fn of_set(&self, set: SetId) -> Vec<LiveToken> {
+        let is_of_set = |minted: &&LiveToken| minted.set == set;
+        self.tokens.values().filter(is_of_set).cloned().collect()
+    }
+
+    /// Returns the tokens with a number greater than this, and the greatest number.
+    pub(crate) fn after(&self, number: u64) -> (Vec<LiveToken>, u64) {
+        let newer = self.tokens.range(number.saturating_add(1)..);
+        (newer.map(|(_, minted)| minted.clone()).collect(), self.last)
+    }
+
+    fn remove(&mut self, number: u64) {
+        if let Some(minted) = self.tokens.remove(&number) {
+            self.numbers.remove(&self.identity(&minted.token));
+            self.without_end.remove(&number);
+            if let Some(ends_at) = minted.ends_at {
+                self.by_end.remove(&(ends_at, number));
+            }
+        }
+    }
+
+    fn identity(&self, token: &ShortTermToken) -> u64 {
+        match token.token_id() {
+            Some(id) => self.hasher.hash_one((true, id)),
+            None => self.hasher.hash_one((false, token.expose())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn at(seconds: u64) -> Moment {
+        Moment::from_origin(Duration::from_secs(seconds))
+    }
+
+    fn minted(text: &str, id: Option<&str>, ends_at: Option<u64>) -> LiveToken {
+        let mut token = ShortTermToken::builder(text);
+        if let Some(id) = id {
+            token = token.token_id(id);
+        }
+        LiveToken {
+            set: SetId::ROOT,
+            token: token.build().unwrap(),
+            ends_at: ends_at.map(at),
+        }
+    }
+
+    fn texts(live: &LiveTokens) -> Vec<String> {
+        let (all, _) = live.after(0);
+        all.iter().map(|it| it.token.expose().to_owned()).collect()
+    }
+
+    #[test]
+    fn tokens_are_forgotten_when_they_have_ended() {
+        let mut live = LiveTokens::default();
+        live.insert(minted("a", None, Some(20)), at(0));
+        live.insert(minted("b", None, Some(10)), at(0));
+        live.insert(minted("c", None, None), at(0));
+        live.forget_ended(at(10));
+        assert_eq!(texts(&live), ["a", "c"]);
+        live.forget_ended(at(1_000));
+        assert_eq!(texts(&live), ["c"]);
+    }
+
+    #[test]
+    fn a_token_that_is_handed_out_again_is_there_once() {
+        let mut live = LiveTokens::default();
+        live.insert(minted("a", None, Some(20)), at(0));
+        live.insert(minted("b", Some("id"), Some(20)), at(0));
+        live.insert(minted("a", None, Some(30)), at(0));
+        live.insert(minted("another-text", Some("id"), None), at(0));
+        assert_eq!(texts(&live), ["a", "another-text"]);
+        live.forget_ended(at(25));
+        assert_eq!(texts(&live), ["a", "another-text"]);
+        let (newer, last) = live.after(1);
+        assert_eq!((newer.len(), last), (1, 2));
+        assert!(live.after(2).0.is_empty());
+        live.forget(&minted("x", Some("id"), None).token);
+        live.forget(&minted("unknown", None, None).token);
+        assert_eq!(texts(&live), ["a"]);
+    }
+
+    #[test]
+    fn the_oldest_tokens_without_an_end_are_forgotten_first() {
+        let mut live = LiveTokens::default();
+        for number in 0..=MOST_WITHOUT_END {
+            live.insert(minted(&format!("t-{number}"), None, None), at(0));
+        }
+        assert_eq!(live.after(0).0.len(), MOST_WITHOUT_END);
+        assert_eq!(texts(&live)[0], "t-1");
+    }
+}

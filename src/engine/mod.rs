@@ -1,0 +1,41 @@
+//! The engine: the task that acts, what callers wait on, and the hot path.
+
+mod authority;
+mod current;
+mod denial;
+mod drain;
+mod driver;
+mod flight;
+mod grant_pause;
+mod grants;
+mod header_copies;
+mod landing;
+mod live;
+mod long_term;
+mod minting;
+mod outage;
+mod refusal;
+mod report;
+mod revocations;
+mod revoking;
+mod scope_set;
+mod secrets;
+mod shared;
+mod shutdown;
+mod start;
+mod state;
+mod status;
+mod swap;
+mod tasks;
+mod wait;
+
+pub(crate) use current::Published;
+pub(crate) use denial::{Replacement, deny, top_up};
+pub(crate) use long_term::set_long_term_token;
+pub use report::{RevocationOutcome, ShutdownReport, TokenKind, TokenReport};
+pub(crate) use scope_set::{ScopeSet, normalized};
+pub(crate) use shared::{Settings, Shared};
+pub(crate) use shutdown::shut_down;
+pub(crate) use start::{current_runtime, ensure};
+pub(crate) use status::of as status_of;
+pub(crate) use wait::{for_reload, for_rotation, for_token};

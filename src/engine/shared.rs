@@ -1,0 +1,138 @@
+//! What the handles, the callers that wait and the driver have in common.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use http::StatusCode;
+use tokio::sync::{Notify, watch};
+
+use super::long_term::keeper::Keeper;
+use super::report::ShutdownReport;
+use super::scope_set::ScopeSet;
+use super::state::Engine;
+use crate::calls::Outside;
+use crate::clock::{Moment, TICK};
+use crate::error::{Error, ErrorKind};
+use crate::issuer::{Grant, IssuerProfile, Needs};
+use crate::machine::{Input, Window};
+use crate::observe::{Metrics, Observers};
+use crate::origin::{Origin, PlainHttp};
+use crate::policy::{Policies, ShutdownPolicy};
+use crate::token::LongTermToken;
+
+/// What the builder puts together, and nobody changes afterwards.
+pub(crate) struct Settings {
+    pub(crate) name: String,
+    pub(crate) profile: IssuerProfile,
+    /// How another long-term token is obtained when there is none, or it is refused.
+    pub(crate) recover_with: Option<Grant>,
+    /// How the next one is obtained.
+    pub(crate) rotate_with: Option<Grant>,
+    /// Whether others may know the store, too.
+    pub(crate) shares_store: bool,
+    pub(crate) origins: Arc<[Origin]>,
+    /// The hosts to which the token may go on plain http.
+    pub(crate) plain_http: PlainHttp,
+    /// The statuses that refuse a token.
+    pub(crate) refusals: Arc<[StatusCode]>,
+    pub(crate) policies: Policies,
+    pub(crate) shutdown: ShutdownPolicy,
+}
+
+pub(crate) struct Shared {
+    pub(crate) settings: Settings,
+    pub(crate) outside: Outside,
+    pub(crate) observers: Observers,
+    /// Held by whoever changes the long-term token.
+    pub(super) keeper: tokio::sync::Mutex<Keeper>,
+    /// Wakes those who wait for a rotation.
+    pub(crate) rotated: watch::Sender<()>,
+    /// Wakes the driver: the machine was told something.
+    pub(crate) wake: Notify,
+    /// Set when the shutdown is over.
+    pub(crate) report: watch::Sender<Option<ShutdownReport>>,
+    engine: Mutex<Engine>,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        settings: Settings,
+        outside: Outside,
+        root: &Arc<ScopeSet>,
+        long_term: Option<LongTermToken>,
+        seed: u64,
+    ) -> Self {
+        let now = outside.time.now_or_last();
+        // What a shared store holds goes first.
+        let in_use = long_term.clone().filter(|_| !settings.shares_store);
+        let engine = Engine::new(settings.policies.clone(), root, in_use, seed, now);
+        let (report, _) = watch::channel(None);
+        let (rotated, _) = watch::channel(());
+        let metrics = Metrics::new(&settings.name, settings.policies.scopes.max_sets);
+        let observers = Observers::new(&settings.name, metrics);
+        Self {
+            settings,
+            outside,
+            observers,
+            keeper: tokio::sync::Mutex::new(Keeper::new(long_term)),
+            rotated,
+            wake: Notify::new(),
+            report,
+            engine: Mutex::new(engine),
+        }
+    }
+
+    /// What tells the provider apart from others while it calls the issuer or the store.
+    pub(crate) fn key(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+
+    pub(crate) fn needs_long_term(&self) -> bool {
+        self.settings.profile.needs != Needs::Nothing
+    }
+
+    /// Returns the current moment, or the last reading if the clock fails.
+    pub(crate) fn now(&self) -> Moment {
+        self.outside.time.now_or_last()
+    }
+
+    /// Returns the current moment, by which a token may be served, or an error if the clock fails.
+    pub(crate) fn now_or_error(&self) -> Result<Moment, Error> {
+        self.outside.time.now().ok_or_else(|| {
+            Error::own(
+                ErrorKind::Issuer,
+                "the provider's clock panicked, or reads more than 400 years after its origin; check \
+                 the Clock that TokenProviderBuilder::clock was given",
+            )
+        })
+    }
+
+    /// Returns the current wall time, or the last reading if the clock fails.
+    pub(crate) fn wall(&self) -> SystemTime {
+        self.outside.time.wall()
+    }
+
+    /// The engine lock, which is never held across an await or while user code runs.
+    pub(crate) fn engine(&self) -> MutexGuard<'_, Engine> {
+        self.engine.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells the machine what happened, and the driver that it was told.
+    pub(crate) fn signal(&self, event: Input) {
+        let now = self.now();
+        self.engine().machine.handle(event, now);
+        self.wake.notify_one();
+    }
+
+    /// Until when the hot path serves a token that a driver looks after: its clock may be a tick
+    /// behind. Of a lazy provider, the first caller after the refresh became due has to bring it
+    /// about.
+    pub(crate) fn served_until(&self, window: Window) -> Moment {
+        let until = if self.settings.policies.refresh.lazy {
+            window.refresh_at
+        } else {
+            window.usable_until
+        };
+        until.min(window.ends_at.back_by(TICK))
+    }
+}

@@ -1,0 +1,75 @@
+//! A shutdown, as callers see it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::report::ShutdownReport;
+use super::revocations::{Revocations, unfinished};
+use super::shared::Shared;
+use super::start::{STARTS, current_runtime, ensure, runtime_is_going};
+use crate::clock::Moment;
+use crate::error::Error;
+use crate::machine::Input;
+
+/// How much longer than the deadline a caller waits for the driver's report before it writes one
+/// of its own.
+const GRACE: Duration = Duration::from_millis(250);
+
+/// Begins the shutdown, if nobody has, and waits for its report.
+pub(crate) async fn shut_down(shared: &Arc<Shared>) -> ShutdownReport {
+    let now = shared.now();
+    let budget = shared.settings.shutdown.deadline;
+    begin(shared, now, now + budget);
+    if let Some(report) = shared.report.borrow().clone() {
+        return report;
+    }
+    // Of the first call, whoever made it.
+    let began = shared.engine().shutdown_began.unwrap_or(now);
+    let rest = (began + budget).since(now) + GRACE;
+    let outcome = match current_runtime() {
+        Ok(_) => match tokio::time::timeout(rest, wait_for_report(shared)).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(unfinished()),
+        },
+        Err(error) => Err(error),
+    };
+    // Without a driver to do the work, say of every token that it may live on.
+    outcome.unwrap_or_else(|error| Revocations::of(shared).nothing_done(shared, &error))
+}
+
+pub(crate) fn begin(shared: &Shared, now: Moment, deadline: Moment) {
+    let sets: Vec<_> = {
+        let mut engine = shared.engine();
+        if !engine.machine.is_running() {
+            return;
+        }
+        engine.machine.handle(Input::ShutDown { deadline }, now);
+        engine.shutdown_began = Some(now);
+        for set in engine.open_sets() {
+            set.current.withdraw();
+        }
+        engine.open_sets().cloned().collect()
+    };
+    for set in sets {
+        set.wake_callers();
+    }
+    shared.rotated.send_modify(|()| {});
+    shared.wake.notify_one();
+}
+
+async fn wait_for_report(shared: &Arc<Shared>) -> Result<ShutdownReport, Error> {
+    let mut reports = shared.report.subscribe();
+    for _ in 0..=STARTS {
+        ensure(shared)?;
+        loop {
+            if let Some(report) = reports.borrow_and_update().clone() {
+                return Ok(report);
+            }
+            if !shared.engine().driven {
+                break;
+            }
+            reports.changed().await.map_err(|_| unfinished())?;
+        }
+    }
+    Err(runtime_is_going())
+}

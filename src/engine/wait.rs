@@ -1,0 +1,191 @@
+//! How a caller that the hot path does not serve waits: it never acts itself, so that it can go
+//! away at any moment.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::current::Published;
+use super::long_term::rotation;
+use super::scope_set::ScopeSet;
+use super::shared::Shared;
+use super::start::{STARTS, current_runtime, ensure, runtime_is_going};
+use super::state::{Asking, Service, shut_down};
+use crate::calls::{guarded, is_within, panicked};
+use crate::error::{Error, ErrorKind};
+use crate::machine::{Generation, Input};
+use crate::observe::Event;
+
+/// What `take` makes of a good token that is newer than this generation.
+///
+/// A caller waits for one exchange at the most: if the one under way, or else the next, fails, so
+/// does the caller.
+pub(crate) async fn for_token<T>(
+    shared: &Arc<Shared>,
+    set: &Arc<ScopeSet>,
+    newer_than: Generation,
+    take: impl Fn(&Published) -> T,
+) -> Result<T, Error> {
+    if let Err(error) = current_runtime() {
+        let good = set.current.good(shared.now_or_error()?, newer_than);
+        return good.map(|published| take(&published)).ok_or(error);
+    }
+    refuse_within(shared)?;
+    let patience = shared.settings.policies.retry.wait_timeout;
+    match tokio::time::timeout(patience, wait(shared, set, newer_than, take)).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(out_of_patience(shared, set, patience)),
+    }
+}
+
+async fn wait<T>(
+    shared: &Arc<Shared>,
+    set: &Arc<ScopeSet>,
+    newer_than: Generation,
+    take: impl Fn(&Published) -> T,
+) -> Result<T, Error> {
+    let mut asking = Asking {
+        newer_than,
+        give_up_at: shared.now() + shared.settings.policies.retry.wait_timeout,
+        seen: None,
+        evicted: None,
+    };
+    // Held until the token is taken, so that the scope set is not closed before.
+    let _waiting = set.begin_waiting();
+    let (mut starts, mut measured) = (0, None);
+    loop {
+        // Asked for before the look, so that nothing that happens after the look is missed.
+        let tick = set.tick();
+        let now = shared.now_or_error()?;
+        let (service, is_driven) = {
+            let mut engine = shared.engine();
+            (engine.serve(set, &mut asking, now), engine.driven)
+        };
+        if let Some(scopes) = asking.evicted.take() {
+            shared.observers.tell(Event::ScopesRetired { scopes });
+        }
+        if !is_driven {
+            starts += u32::from(ensure(shared)?);
+        }
+        match service? {
+            Service::Token(published) => {
+                shared.wake.notify_one();
+                return Ok(take(&published));
+            }
+            Service::Wait { .. } if starts > STARTS => return Err(runtime_is_going()),
+            Service::Wait { is_under_way } => {
+                if !is_under_way {
+                    shared.wake.notify_one();
+                }
+                measured.get_or_insert_with(|| shared.observers.metrics.waiting(&set.scopes));
+                tick.await;
+            }
+        }
+        // Those who waited together are not to meet again at the engine's lock.
+        let newer = |published: &Published| {
+            let is_newer = published.window.generation > newer_than;
+            is_newer.then(|| take(published))
+        };
+        if let Some(taken) = set
+            .current
+            .serve(shared.outside.time.coarse_now(), newer, || None)
+        {
+            return Ok(taken);
+        }
+    }
+}
+
+/// Takes up what the store holds by now.
+pub(crate) async fn for_reload(shared: &Arc<Shared>) -> Result<(), Error> {
+    current_runtime()?;
+    refuse_within(shared)?;
+    if !shared.engine().machine.is_running() {
+        return Err(shut_down());
+    }
+    let patience = shared.settings.policies.retry.wait_timeout;
+    let reload = guarded(async { shared.keeper.lock().await.reload(shared).await });
+    match tokio::time::timeout(patience, reload).await {
+        Ok(outcome) => outcome.unwrap_or_else(|| Err(panicked()))?,
+        Err(_) => {
+            return Err(Error::own(
+                ErrorKind::WaitTimeout,
+                format!("the store was not read within {patience:?}: a rotation is under way"),
+            ));
+        }
+    }
+    ensure(shared)?;
+    Ok(())
+}
+
+/// Has the long-term token rotated, and waits until another one is in use.
+pub(crate) async fn for_rotation(shared: &Arc<Shared>) -> Result<(), Error> {
+    current_runtime()?;
+    refuse_within(shared)?;
+    if shared.settings.rotate_with.is_none() {
+        return Err(rotation::no_grant());
+    }
+    let patience = shared.settings.policies.retry.wait_timeout;
+    let outcome = tokio::time::timeout(patience, rotated(shared)).await;
+    outcome.unwrap_or_else(|_| {
+        Err(Error::own(
+            ErrorKind::WaitTimeout,
+            format!("the long-term token is not rotated within {patience:?}; the attempts go on"),
+        ))
+    })
+}
+
+async fn rotated(shared: &Arc<Shared>) -> Result<(), Error> {
+    let root = shared.engine().root();
+    if !shared.engine().machine.knows_long_term() {
+        for_token(shared, &root, Generation(0), |_| ()).await?;
+    }
+    let mut ticks = shared.rotated.subscribe();
+    let (changes, failures) = {
+        let engine = shared.engine();
+        (engine.long_term_changes, engine.rotation_failures.0)
+    };
+    shared.signal(Input::RotationDemanded);
+    let mut starts = 0;
+    loop {
+        ticks.borrow_and_update();
+        starts += u32::from(ensure(shared)?);
+        {
+            let engine = shared.engine();
+            if engine.long_term_changes > changes {
+                return Ok(());
+            }
+            if !engine.machine.is_running() {
+                return Err(shut_down());
+            }
+            if engine.rotation_failures.0 > failures
+                && let Some(error) = &engine.rotation_failures.1
+            {
+                return Err(error.clone());
+            }
+        }
+        if starts > STARTS {
+            return Err(runtime_is_going());
+        }
+        ticks.changed().await.map_err(|_| shut_down())?;
+    }
+}
+
+fn refuse_within(shared: &Arc<Shared>) -> Result<(), Error> {
+    if is_within(shared.key()) {
+        return Err(Error::own(
+            ErrorKind::Config,
+            "the token issuer, or the store, calls its own provider, and would wait for itself",
+        ));
+    }
+    Ok(())
+}
+
+fn out_of_patience(shared: &Shared, set: &ScopeSet, patience: Duration) -> Error {
+    let error = Error::own(
+        ErrorKind::WaitTimeout,
+        format!("no token within {patience:?}; the attempts go on"),
+    );
+    match shared.engine().last_error(set.id) {
+        Some(cause) => error.with_source(cause.clone()),
+        None => error,
+    }
+}
