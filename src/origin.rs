@@ -59,10 +59,12 @@ impl Scheme {
 
     fn is_of(self, scheme: &str) -> bool {
         let is = |name| scheme.eq_ignore_ascii_case(name);
-        match self {
-            Self::Http => is("http") || is("ws"),
-            Self::Https => is("https") || is("wss"),
-        }
+        // Most are in lower case.
+        scheme == self.as_str()
+            || match self {
+                Self::Http => is("http") || is("ws"),
+                Self::Https => is("https") || is("wss"),
+            }
     }
 }
 

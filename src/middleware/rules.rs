@@ -192,7 +192,10 @@ impl RequestRules {
     ///
     /// Dropping the future ends the wait and nothing else: the exchange goes on.
     pub async fn token(&self, limit: Option<Duration>) -> Result<RequestToken, Error> {
-        self.provider.token_before(self.deadline(limit)).await
+        match self.provider.token_at_once() {
+            Some(token) => Ok(token),
+            None => self.provider.token_before(self.deadline(limit)).await,
+        }
     }
 
     /// Returns whether an answer to a request with a token says that the server does not accept the token. `uri` is
@@ -227,7 +230,7 @@ impl RequestRules {
     ) -> Option<RequestToken> {
         let newer = self
             .provider
-            .newer_token(refused, true, self.deadline(limit))
+            .newer_token(refused.carried, true, self.deadline(limit))
             .await;
         if newer.is_some() {
             self.provider.note_resend();
@@ -244,7 +247,7 @@ impl RequestRules {
     /// Dropping the future ends the wait and nothing else: the exchange goes on.
     pub async fn report_refusal(&self, refused: &RequestToken, limit: Option<Duration>) {
         self.provider
-            .newer_token(refused, false, self.deadline(limit))
+            .newer_token(refused.carried, false, self.deadline(limit))
             .await;
     }
 

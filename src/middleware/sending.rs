@@ -9,11 +9,11 @@ use super::refusal::Refusal;
 use super::rules::{RequestRules, Target, Want};
 use crate::clock::Moment;
 use crate::error::Error;
-use crate::provider::RequestToken;
+use crate::provider::Carried;
 
 /// A request that was prepared for sending.
 pub(super) struct Sent {
-    token: RequestToken,
+    carried: Carried,
     /// Which of the origins covers the request.
     origin: usize,
     /// The same request without the token, if it can be sent again.
@@ -43,16 +43,21 @@ pub(super) async fn prepare(
 ) -> Result<Sent, Error> {
     let limit = request.timeout().copied().or(timeout);
     let deadline = limit.map(|limit| rules.provider.now() + limit);
-    let token = rules.provider.token_before(deadline).await?;
+    let token = match rules.provider.token_at_once() {
+        Some(token) => token,
+        // Rarely polled, and boxed to keep each request's future small.
+        None => Box::pin(rules.provider.token_before(deadline)).await?,
+    };
     if let Some(deadline) = deadline {
         bound(rules, request, deadline);
     }
     // The copy is the larger part of what all this costs.
     let again = if resend { request.try_clone() } else { None };
-    let header = token.header().clone();
+    let carried = token.carried;
+    let header = token.into_header();
     request.headers_mut().insert(AUTHORIZATION, header);
     Ok(Sent {
-        token,
+        carried,
         origin,
         again,
         deadline,
@@ -79,7 +84,7 @@ pub(super) fn note_if_refused(rules: &RequestRules, response: &Response) {
 /// again, which frees the connection.
 pub(super) async fn after_refusal(rules: &RequestRules, sent: Sent, refusal: Response) -> After {
     let Sent {
-        token,
+        carried,
         again,
         deadline,
         ..
@@ -89,7 +94,7 @@ pub(super) async fn after_refusal(rules: &RequestRules, sent: Sent, refusal: Res
     let mut newer = Box::pin(
         rules
             .provider
-            .newer_token(&token, again.is_some(), deadline),
+            .newer_token(carried, again.is_some(), deadline),
     );
     let newer = tokio::select! {
         biased;
@@ -105,8 +110,9 @@ pub(super) async fn after_refusal(rules: &RequestRules, sent: Sent, refusal: Res
         if let Some(deadline) = deadline {
             bound(rules, &mut request, deadline);
         }
-        let header = newer.header().clone();
-        request.headers_mut().insert(AUTHORIZATION, header);
+        request
+            .headers_mut()
+            .insert(AUTHORIZATION, newer.into_header());
         rules.provider.note_resend();
         return After::Resend(request);
     }

@@ -47,35 +47,36 @@ impl TokenProvider {
         is_within(self.shared.key())
     }
 
-    /// Returns a good token: at once if there is one, or else after the exchange that brings it, before the
-    /// deadline. Rarely polled futures are boxed to keep each request's future small.
+    /// Returns a good token, if there is one on the hot path.
     #[inline]
+    pub(crate) fn token_at_once(&self) -> Option<RequestToken> {
+        let take = |it: &Published| {
+            Some(RequestToken {
+                header: it.header().clone(),
+                carried: Carried(it.window.generation),
+            })
+        };
+        self.at_once(take, || None)
+    }
+
+    /// Waits for a good token before the deadline.
     pub(crate) async fn token_before(
         &self,
         deadline: Option<Moment>,
     ) -> Result<RequestToken, Error> {
-        let take = |it: &Published| {
-            Some(RequestToken {
-                header: it.header().clone(),
-                generation: it.window.generation,
-            })
-        };
-        match self.at_once(take, || None) {
-            Some(token) => Ok(token),
-            None => Box::pin(self.wait_until(deadline, Generation(0))).await,
-        }
+        self.wait_until(deadline, Generation(0)).await
     }
 
     /// Notes that a resource server refused this token, and waits for a newer one before the deadline, unless it
     /// would come too late. For a request that is not sent again, waits for [`HOLD`] at most.
     pub(crate) async fn newer_token(
         &self,
-        refused: &RequestToken,
+        refused: Carried,
         is_resent: bool,
         deadline: Option<Moment>,
     ) -> Option<RequestToken> {
         let is_too_late = |at: Moment| deadline.is_some_and(|deadline| deadline < at);
-        let waits = match engine::deny(&self.shared, &self.set, refused.generation) {
+        let waits = match engine::deny(&self.shared, &self.set, refused.0) {
             Replacement::None => false,
             Replacement::Later(at) => is_resent && !at.is_some_and(is_too_late),
             Replacement::Soon => true,
@@ -85,7 +86,7 @@ impl TokenProvider {
         }
         let hold = (!is_resent).then(|| self.now() + HOLD);
         let until = [deadline, hold].into_iter().flatten().min();
-        self.wait_until(until, refused.generation).await.ok()
+        self.wait_until(until, refused.0).await.ok()
     }
 
     async fn wait_until(
@@ -95,7 +96,7 @@ impl TokenProvider {
     ) -> Result<RequestToken, Error> {
         let take = |it: &Published| RequestToken {
             header: it.token.authorization().clone(),
-            generation: it.window.generation,
+            carried: Carried(it.window.generation),
         };
         let token = self.newer_than(newer_than, take);
         let Some(deadline) = deadline else {
@@ -146,8 +147,12 @@ impl TokenProvider {
 #[derive(Clone)]
 pub struct RequestToken {
     header: HeaderValue,
-    generation: Generation,
+    pub(crate) carried: Carried,
 }
+
+/// Which token a request carries.
+#[derive(Clone, Copy)]
+pub(crate) struct Carried(Generation);
 
 impl RequestToken {
     /// Returns the value for an `Authorization` header, marked sensitive.
@@ -155,12 +160,18 @@ impl RequestToken {
     pub const fn header(&self) -> &HeaderValue {
         &self.header
     }
+
+    #[cfg(feature = "reqwest")]
+    #[inline]
+    pub(crate) fn into_header(self) -> HeaderValue {
+        self.header
+    }
 }
 
 impl fmt::Debug for RequestToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RequestToken")
-            .field("generation", &self.generation.0)
+            .field("generation", &self.carried.0.0)
             .finish_non_exhaustive()
     }
 }

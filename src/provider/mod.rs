@@ -13,6 +13,8 @@ use std::time::Duration;
 use http::HeaderValue;
 
 pub use builder::TokenProviderBuilder;
+#[cfg(feature = "reqwest")]
+pub(crate) use for_middleware::Carried;
 pub use for_middleware::RequestToken;
 
 use crate::engine::{self, Published, Replacement, ScopeSet, Shared, ShutdownReport};
