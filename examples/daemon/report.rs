@@ -1,4 +1,4 @@
-//! What became of each token, for whoever reads the journal.
+//! The report of the shutdown, for the journal.
 
 use std::io::{Write, stdout};
 use std::time::{Duration, SystemTime};
@@ -35,6 +35,10 @@ fn line(token: &TokenReport) -> String {
         RevocationOutcome::NotRevoked(error) => {
             format!("NOT revoked{}: {}", left(token.ends_at), one_line(error))
         }
+        RevocationOutcome::Unknown(error) => {
+            format!("unknown{}: {}", left(token.ends_at), one_line(error))
+        }
+        RevocationOutcome::Unsupported => format!("cannot be revoked{}", left(token.ends_at)),
         _ => "see the log".to_owned(),
     };
     format!("{kind:<10}  {id}  {outcome}")

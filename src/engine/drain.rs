@@ -1,14 +1,13 @@
 //! The driver's part of a shutdown: it revokes the tokens, within the deadline, and reports the outcome.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
+use super::book::{Book, Token};
 use super::landing::land;
 use super::long_term::keeper::Keeper;
-use super::revocations::{Revocations, ToRevoke};
 use super::revoking;
 use super::shared::Shared;
 use super::tasks::Tasks;
@@ -16,20 +15,17 @@ use crate::calls::{guarded, guarded_within, panicked};
 use crate::clock::Moment;
 use crate::error::Error;
 use crate::issuer::Revoked;
-use crate::machine::Input;
+use crate::machine::{Input, Next};
 use crate::observe::{self, Event};
 
-/// So many revocations are under way at the same time.
-const AT_ONCE: usize = 16;
-
-type Attempts = FuturesUnordered<BoxFuture<'static, (ToRevoke, Result<Revoked, Error>)>>;
+type InFlight = FuturesUnordered<BoxFuture<'static, (usize, Result<Revoked, Error>)>>;
 
 /// The driver's part: revokes everything, what a call under way still brings included, until all
 /// is done or the deadline has come.
 pub(crate) async fn drain(shared: &Arc<Shared>, tasks: &mut Tasks, deadline: Moment) {
-    let mut revocations = Revocations::of(shared);
+    let mut book = Book::of(shared);
     shared.observers.tell(Event::ShutdownBegan {
-        tokens: revocations.to_revoke(),
+        tokens: book.waiting(),
     });
     let budget = deadline.since(shared.now());
     let work = async {
@@ -41,23 +37,24 @@ pub(crate) async fn drain(shared: &Arc<Shared>, tasks: &mut Tasks, deadline: Mom
         };
         // What only this process knows must not end with it.
         let save = guarded(async { shared.keeper.lock().await.save(shared).await });
-        let short_term = revoke_short_term(shared, tasks, &mut revocations, deadline);
+        let short_term = revoke_short_term(shared, tasks, &mut book, deadline);
         let short_term = tokio::time::timeout(for_short_term, short_term);
         let _ = tokio::join!(short_term, tokio::time::timeout(for_short_term, save));
-        give_up(shared, tasks, &mut revocations);
+        give_up(shared, tasks, &mut book);
+        book.drop_in_flight();
         // What the last call has brought, or held up.
         let save = guarded(async { shared.keeper.lock().await.save(shared).await });
         let _ = tokio::time::timeout(deadline.since(shared.now()) / 2, save).await;
-        revocations.add_short_term(shared);
-        revocations.add_long_term(shared);
-        revoke_all(shared, &mut revocations, deadline).await;
+        book.add_short_term(shared);
+        book.add_long_term(shared);
+        revoke_all(shared, &mut book, deadline).await;
     };
     let _ = tokio::time::timeout(budget, work).await;
-    give_up(shared, tasks, &mut revocations);
-    revocations.add_short_term(shared);
-    revocations.add_long_term(shared);
-    revocations.tell_unfinished(shared);
-    let report = revocations.report(shared);
+    give_up(shared, tasks, &mut book);
+    book.add_short_term(shared);
+    book.add_long_term(shared);
+    book.tell_unfinished(shared);
+    let report = book.report(shared);
     if let Ok(mut keeper) = shared.keeper.try_lock() {
         *keeper = Keeper::default();
     }
@@ -71,12 +68,12 @@ pub(crate) async fn drain(shared: &Arc<Shared>, tasks: &mut Tasks, deadline: Mom
     shared.report.send_modify(|slot| *slot = Some(report));
 }
 
-/// Revokes what is there while waiting for what is under way, for at most half of the time: the
-/// long-term token wants revoking, too. What still comes is revoked like the rest.
+/// Revokes the short-term tokens while waiting for the exchanges in flight, for half of the time at most: the
+/// long-term token may have to be revoked, too. Tokens that still arrive are revoked like the others.
 async fn revoke_short_term(
     shared: &Arc<Shared>,
     tasks: &mut Tasks,
-    revocations: &mut Revocations,
+    book: &mut Book,
     deadline: Moment,
 ) {
     if shared.settings.shutdown.revokes_nothing() {
@@ -84,83 +81,90 @@ async fn revoke_short_term(
     }
     let patience = tokio::time::sleep(deadline.since(shared.now()) / 2);
     tokio::pin!(patience);
-    let mut attempts = Attempts::new();
+    let (mut in_flight, mut now) = (InFlight::new(), shared.now());
     loop {
-        begin_attempts(shared, &mut attempts, revocations);
+        now = now.max(shared.now());
+        let retry_at = begin(shared, &mut in_flight, book, now);
         tokio::select! {
-            Some((to_revoke, outcome)) = attempts.next() => {
-                end_attempt(shared, &mut attempts, revocations, (to_revoke, outcome), deadline);
-            }
+            Some((number, outcome)) = in_flight.next() => book.note(shared, number, outcome, deadline),
             Some(ended) = tasks.next(), if tasks.minting > 0 => {
                 land(shared, ended);
-                revocations.add_short_term(shared);
+                book.add_short_term(shared);
             }
-            () = &mut patience, if tasks.minting > 0 => give_up(shared, tasks, revocations),
+            () = &mut patience, if tasks.minting > 0 => give_up(shared, tasks, book),
+            () = sleep_until(now, retry_at), if retry_at.is_some() => now = retry_at.unwrap_or(now),
             else => return,
         }
     }
 }
 
-fn give_up(shared: &Shared, tasks: &mut Tasks, revocations: &mut Revocations) {
+fn give_up(shared: &Shared, tasks: &mut Tasks, book: &mut Book) {
     if tasks.minting > 0 && !shared.settings.shutdown.revokes_nothing() {
-        revocations.add_unknown();
+        book.add_unknown();
     }
     tasks.give_up();
 }
 
-/// Revokes the doomed, newest first, and tries again where that may help.
-async fn revoke_all(shared: &Arc<Shared>, revocations: &mut Revocations, deadline: Moment) {
-    let mut attempts = Attempts::new();
+/// Revokes all tokens of the book.
+async fn revoke_all(shared: &Arc<Shared>, book: &mut Book, deadline: Moment) {
+    let (mut in_flight, mut now) = (InFlight::new(), shared.now());
     loop {
-        begin_attempts(shared, &mut attempts, revocations);
-        let Some(ended) = attempts.next().await else {
-            return;
-        };
-        end_attempt(shared, &mut attempts, revocations, ended, deadline);
+        now = now.max(shared.now());
+        let retry_at = begin(shared, &mut in_flight, book, now);
+        tokio::select! {
+            Some((number, outcome)) = in_flight.next() => book.note(shared, number, outcome, deadline),
+            () = sleep_until(now, retry_at), if retry_at.is_some() => now = retry_at.unwrap_or(now),
+            else => return,
+        }
     }
 }
 
-fn begin_attempts(shared: &Arc<Shared>, attempts: &mut Attempts, revocations: &mut Revocations) {
-    while attempts.len() < AT_ONCE
-        && let Some(to_revoke) = revocations.next()
-    {
-        attempts.push(attempt(shared, to_revoke, Duration::ZERO));
-    }
-}
-
-fn end_attempt(
+/// Begins the revocations that are due. Returns when the next one is, if one is tried again.
+fn begin(
     shared: &Arc<Shared>,
-    attempts: &mut Attempts,
-    revocations: &mut Revocations,
-    (to_revoke, outcome): (ToRevoke, Result<Revoked, Error>),
-    deadline: Moment,
-) {
-    let rest = deadline.since(shared.now());
-    if let Some((to_revoke, pause)) = revocations.note(shared, to_revoke, outcome, rest) {
-        attempts.push(attempt(shared, to_revoke, pause));
+    in_flight: &mut InFlight,
+    book: &mut Book,
+    now: Moment,
+) -> Option<Moment> {
+    loop {
+        match book.next(now) {
+            Next::Revoke(number) => {
+                if let Some(token) = book.token(number) {
+                    in_flight.push(revocation(shared, number, token));
+                }
+            }
+            Next::Wait(until) => return until,
+            Next::Done => return None,
+        }
     }
 }
 
-fn attempt(
+/// Sleeps until this moment by tokio's timer, also while the clock fails; for ever if there is none.
+async fn sleep_until(now: Moment, at: Option<Moment>) {
+    match at {
+        Some(at) => tokio::time::sleep(at.since(now)).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn revocation(
     shared: &Arc<Shared>,
-    to_revoke: ToRevoke,
-    pause: Duration,
-) -> BoxFuture<'static, (ToRevoke, Result<Revoked, Error>)> {
+    number: usize,
+    token: Token,
+) -> BoxFuture<'static, (usize, Result<Revoked, Error>)> {
     let shared = Arc::clone(shared);
-    let token_id = to_revoke.bearer().shown_id();
-    let span = observe::revocation_span(&shared.settings.name, token_id);
+    let span = observe::revocation_span(&shared.settings.name, token.as_ref().shown_id());
     async move {
-        tokio::time::sleep(pause).await;
-        let call = revoking::revoke(&shared, to_revoke.bearer());
+        let call = revoking::revoke(&shared, token.as_ref());
         let outcome = guarded_within(span, call).await;
-        (to_revoke, outcome.unwrap_or_else(|| Err(panicked())))
+        (number, outcome.unwrap_or_else(|| Err(panicked())))
     }
     .boxed()
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
+    use std::time::{Duration, Instant};
 
     use crate::engine::live::LiveToken;
     use crate::machine::SetId;
@@ -168,8 +172,6 @@ mod tests {
     use crate::provider::TokenProvider;
     use crate::testkit::{ManualClock, Reply, ScriptedIssuer};
     use crate::token::{LongTermToken, ShortTermToken};
-
-    use super::*;
 
     /// Returns how long the shutdown of a provider with this many live tokens takes if all revocations hang.
     /// Timers are paused, so waiting for the deadline takes no time.

@@ -144,7 +144,8 @@ fn begin(shared: &Arc<Shared>, tasks: &mut Tasks, set: SetId) {
     let span = observe::exchange_span(&shared.settings.name, &set.scopes);
     let exchange = flight::exchange(Arc::clone(shared), Arc::clone(&set));
     let (shared, began) = (Arc::clone(shared), shared.now());
-    tasks.start_minting(span, exchange, move |outcome| {
+    tasks.minting += 1;
+    tasks.start(span, exchange, move |outcome| {
         let took = shared.now().since(began);
         shared.observers.metrics.exchange_took(&set.scopes, took);
         Ended::Exchange(set, outcome)
@@ -154,7 +155,8 @@ fn begin(shared: &Arc<Shared>, tasks: &mut Tasks, set: SetId) {
 fn attend(shared: &Arc<Shared>, tasks: &mut Tasks, rotate: bool) {
     let attendance = rotation::attend(Arc::clone(shared), rotate);
     let span = observe::rotation_span(&shared.settings.name);
-    tasks.start_minting(span, attendance, Ended::Attendance);
+    tasks.minting += 1;
+    tasks.start(span, attendance, Ended::Attendance);
 }
 
 /// Revokes the tokens of a closed scope set, except those that an open scope set uses and those that are revoked later

@@ -1,6 +1,7 @@
 //! The engine: the task that acts, what callers wait on, and the hot path.
 
 mod authority;
+mod book;
 mod current;
 mod denial;
 mod drain;
@@ -16,7 +17,6 @@ mod minting;
 mod outage;
 mod refusal;
 mod report;
-mod revocations;
 mod revoking;
 mod scope_set;
 mod secrets;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::book::{Book, unfinished};
 use super::report::ShutdownReport;
-use super::revocations::{Revocations, unfinished};
 use super::shared::Shared;
 use super::start::{STARTS, current_runtime, ensure, runtime_is_going};
 use crate::clock::Moment;
@@ -34,7 +34,7 @@ pub(crate) async fn shut_down(shared: &Arc<Shared>) -> ShutdownReport {
         Err(error) => Err(error),
     };
     // Without a driver to do the work, say of every token that it may live on.
-    outcome.unwrap_or_else(|error| Revocations::of(shared).nothing_done(shared, &error))
+    outcome.unwrap_or_else(|error| Book::of(shared).nothing_done(shared, &error))
 }
 
 pub(crate) fn begin(shared: &Shared, now: Moment, deadline: Moment) {

@@ -55,20 +55,6 @@ impl Tasks {
         self.set.spawn(async { match watch.await {} });
     }
 
-    /// Starts work that may return a token.
-    pub(crate) fn start_minting<T, E>(
-        &mut self,
-        span: Span,
-        work: impl Future<Output = Result<T, E>> + Send + 'static,
-        ended: impl FnOnce(Result<T, E>) -> Ended + Send + 'static,
-    ) where
-        T: Send + 'static,
-        E: From<Error> + Send + 'static,
-    {
-        self.minting += 1;
-        self.start(span, work, ended);
-    }
-
     pub(crate) async fn next(&mut self) -> Option<Ended> {
         while let Some(ended) = self.set.join_next().await {
             let ended = match ended {

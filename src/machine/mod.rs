@@ -4,6 +4,7 @@
 mod input;
 #[cfg(test)]
 mod properties;
+mod revocations;
 mod rotation;
 mod schedule;
 mod set;
@@ -17,7 +18,7 @@ use crate::clock::Moment;
 use crate::policy::Policies;
 
 pub(crate) use input::{Action, Demand, Failure, Generation, Input, SetId, Window};
-pub(crate) use schedule::retry_delay;
+pub(crate) use revocations::{Next, Revocations};
 pub(crate) use set::{Accepted, Brought, Outline, Outlook};
 
 use rotation::Rotation;

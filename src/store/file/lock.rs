@@ -1,14 +1,13 @@
-//! Locks that the kernel takes back when their holder dies.
+//! File locks, which the kernel releases when their holder dies.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
 
-use rustix::fs::{FlockOperation, OFlags, flock};
-use rustix::io::{Errno, retry_on_intr};
+use rustix::fs::OFlags;
 
 use super::failure::cannot_write;
 use super::target::Target;
@@ -22,7 +21,7 @@ impl Drop for Locked {
     /// Closing the file would do, but for a process that another thread is starting just now: until
     /// it runs its program, it has the file, too.
     fn drop(&mut self) {
-        let _ = flock(&self.0, FlockOperation::Unlock);
+        let _ = self.0.unlock();
     }
 }
 
@@ -36,10 +35,10 @@ pub(super) fn wait_for(target: &Target) -> Result<Locked, Error> {
     let path = target.beside("lock");
     let file = open(&path).map_err(|error| cannot_write(target.path(), error))?;
     for _ in 0..LOOKS {
-        match retry_on_intr(|| flock(&file, FlockOperation::NonBlockingLockExclusive)) {
+        match file.try_lock() {
             Ok(()) => return Ok(Locked(file)),
-            Err(Errno::WOULDBLOCK) => sleep(BETWEEN_LOOKS),
-            Err(error) => return Err(cannot_write(target.path(), error.into())),
+            Err(TryLockError::WouldBlock) => sleep(BETWEEN_LOOKS),
+            Err(TryLockError::Error(error)) => return Err(cannot_write(target.path(), error)),
         }
     }
     Err(Error::own(
@@ -56,10 +55,10 @@ pub(super) fn wait_for(target: &Target) -> Result<Locked, Error> {
 /// The lease, or `None` if another descriptor has it, be it of this process.
 pub(super) fn lease(target: &Target) -> Result<Option<Locked>, Error> {
     let file = open(&target.beside("lease")).map_err(|error| cannot_write(target.path(), error))?;
-    match retry_on_intr(|| flock(&file, FlockOperation::NonBlockingLockExclusive)) {
+    match file.try_lock() {
         Ok(()) => Ok(Some(Locked(file))),
-        Err(Errno::WOULDBLOCK) => Ok(None),
-        Err(error) => Err(cannot_write(target.path(), error.into())),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(cannot_write(target.path(), error)),
     }
 }
 

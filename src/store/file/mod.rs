@@ -6,9 +6,6 @@ mod lock;
 mod read;
 #[cfg(feature = "sealed")]
 mod seal;
-#[cfg(not(feature = "sealed"))]
-#[path = "unsealed.rs"]
-mod seal;
 mod seen;
 mod target;
 mod token_file;

@@ -8,7 +8,8 @@ use zeroize::Zeroizing;
 use super::content::{Content, SEALED, is_own, version};
 use super::failure::{cannot_write, refused};
 use super::read::{MOST, cannot_use, check_own_mode, is_own_mode, read};
-use super::seal::{SealingKey, open, seal};
+#[cfg(feature = "sealed")]
+use super::seal::{self, SealingKey};
 use super::seen::Seen;
 use super::target::Target;
 use super::{lock, write};
@@ -34,6 +35,7 @@ pub(super) struct TokenFile {
     pub(super) group_may_read: bool,
     /// Whether a file is refused that another user can replace.
     pub(super) checked: bool,
+    #[cfg(feature = "sealed")]
     pub(super) key: Option<SealingKey>,
 }
 
@@ -43,6 +45,7 @@ impl TokenFile {
             path: std::path::absolute(&path).unwrap_or(path),
             group_may_read: false,
             checked: true,
+            #[cfg(feature = "sealed")]
             key: None,
         }
     }
@@ -141,20 +144,21 @@ impl TokenFile {
         if !text.trim_start().starts_with(SEALED) {
             return Record::decode(text);
         }
-        let Some(key) = &self.key else {
-            return Err(Error::unreadable(
-                "is sealed: give the sealing key that it was written with",
-            ));
-        };
-        let plain = open(key, text.trim())?;
-        Record::decode(std::str::from_utf8(&plain).unwrap_or_default())
+        #[cfg(feature = "sealed")]
+        if let Some(key) = &self.key {
+            let plain = seal::open(key, text.trim())?;
+            return Record::decode(std::str::from_utf8(&plain).unwrap_or_default());
+        }
+        Err(Error::unreadable(
+            "is sealed: give the sealing key that it was written with",
+        ))
     }
 
     fn encode(&self, text: &Secret) -> Result<Zeroizing<Vec<u8>>, Error> {
-        let content = match &self.key {
-            Some(key) => seal(key, text.expose())?.into_bytes(),
-            None => text.expose().as_bytes().to_vec(),
-        };
-        Ok(Zeroizing::new(content))
+        #[cfg(feature = "sealed")]
+        if let Some(key) = &self.key {
+            return Ok(Zeroizing::new(seal::seal(key, text.expose())?.into_bytes()));
+        }
+        Ok(Zeroizing::new(text.expose().as_bytes().to_vec()))
     }
 }

@@ -134,7 +134,12 @@ fn report(report: &ShutdownReport) -> Outcome {
     };
     Outcome::Report {
         revoked: of(|outcome| matches!(outcome, RevocationOutcome::Revoked)),
-        not_revoked: of(|outcome| matches!(outcome, RevocationOutcome::NotRevoked(_))),
+        not_revoked: of(|outcome| {
+            !matches!(
+                outcome,
+                RevocationOutcome::Revoked | RevocationOutcome::Kept
+            )
+        }),
     }
 }
 

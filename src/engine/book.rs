@@ -1,69 +1,75 @@
-//! The shutdown's book: what is still to be revoked, and what is to be reported.
+//! The report of a shutdown while it is made, and the tokens that are revoked.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use super::refusal::failure;
 use super::report::{RevocationOutcome, ShutdownReport, TokenKind, TokenReport};
 use super::revoking;
 use super::shared::Shared;
+use crate::clock::Moment;
 use crate::error::{Error, ErrorKind};
 use crate::issuer::Revoked;
-use crate::machine::retry_delay;
+use crate::machine::{Next, Revocations};
 use crate::observe::Event;
 use crate::token::{LongTermToken, ShortTermToken, TokenRef};
 
 /// How many unfinished revocations are reported one by one.
 const MOST_TOLD: usize = 100;
 
+/// The report of a shutdown while it is made: an entry for each token, and the tokens to revoke.
 #[derive(Default)]
-pub(crate) struct Revocations {
+pub(crate) struct Book {
     entries: Vec<TokenReport>,
-    /// The last one is the next to be revoked.
-    to_revoke: Vec<ToRevoke>,
-    /// The entries whose revocation has not ended.
-    pending: BTreeSet<usize>,
-    /// The number of the last short-term token in the ledger.
+    /// The tokens to revoke, by the number of their entry.
+    tokens: BTreeMap<usize, Token>,
+    revocations: Revocations,
+    /// The number of the last short-term token of [`LiveTokens`](super::live::LiveTokens).
     last_short_term: u64,
     long_term: Vec<LongTermToken>,
 }
 
-/// A token that is to be revoked, with its place in the report.
-pub(crate) struct ToRevoke {
-    token: Token,
-    entry: usize,
-    failures: u32,
-}
-
-enum Token {
+/// A token to revoke.
+#[derive(Clone)]
+pub(crate) enum Token {
     ShortTerm(ShortTermToken),
     LongTerm(LongTermToken),
 }
 
-impl ToRevoke {
-    pub(crate) const fn bearer(&self) -> TokenRef<'_> {
-        match &self.token {
-            Token::ShortTerm(token) => TokenRef::ShortTerm(token),
-            Token::LongTerm(token) => TokenRef::LongTerm(token),
+impl Token {
+    pub(crate) const fn as_ref(&self) -> TokenRef<'_> {
+        match self {
+            Self::ShortTerm(token) => TokenRef::ShortTerm(token),
+            Self::LongTerm(token) => TokenRef::LongTerm(token),
         }
     }
 }
 
-impl Revocations {
+impl Book {
     /// With the short-term tokens that are there.
     pub(crate) fn of(shared: &Shared) -> Self {
-        let mut revocations = Self::default();
-        revocations.add_short_term(shared);
-        revocations
+        let mut book = Self::default();
+        book.add_short_term(shared);
+        book
     }
 
-    /// How many are still to be revoked.
-    pub(crate) fn to_revoke(&self) -> usize {
-        self.to_revoke.len()
+    /// Returns how many tokens wait to be revoked.
+    pub(crate) fn waiting(&self) -> usize {
+        self.revocations.waiting()
     }
 
-    pub(crate) fn next(&mut self) -> Option<ToRevoke> {
-        self.to_revoke.pop()
+    /// Returns what to revoke next.
+    pub(crate) fn next(&mut self, now: Moment) -> Next {
+        self.revocations.next(now)
+    }
+
+    pub(crate) fn token(&self, entry: usize) -> Option<Token> {
+        self.tokens.get(&entry).cloned()
+    }
+
+    /// Notes that the revocations in flight were dropped.
+    pub(crate) fn drop_in_flight(&mut self) {
+        self.revocations.drop_in_flight();
     }
 
     /// Adds the short-term tokens that are there and not in the book yet.
@@ -116,62 +122,55 @@ impl Revocations {
         }
     }
 
-    /// Adds a token of which nobody knows whether it exists.
+    /// Adds a token that a call in flight may have obtained.
     pub(crate) fn add_unknown(&mut self) {
         self.entries.push(TokenReport {
             token_id: None,
             kind: TokenKind::ShortTerm,
             ends_at: None,
-            outcome: RevocationOutcome::NotRevoked(Error::own(
+            outcome: RevocationOutcome::Unknown(Error::own(
                 ErrorKind::Timeout,
-                "a call of the auth server was still under way; it may have minted a token",
+                "a call of the auth server was still in flight; it may have issued a token",
             )),
         });
     }
 
-    /// Notes how an attempt ended. Returns the token if it is to be tried again after a pause.
+    /// Notes how a revocation ended, and tells observers unless it is tried again.
     pub(crate) fn note(
         &mut self,
         shared: &Shared,
-        mut to_revoke: ToRevoke,
+        number: usize,
         outcome: Result<Revoked, Error>,
-        rest: Duration,
-    ) -> Option<(ToRevoke, Duration)> {
-        let entry = self.entries.get_mut(to_revoke.entry)?;
-        let token_id = entry.token_id.clone();
-        let error = match outcome {
-            Err(error) => error,
-            Ok(revoked) => {
-                entry.outcome = match revoked {
-                    Revoked::Gone => RevocationOutcome::Revoked,
-                    Revoked::Unknown => RevocationOutcome::Unknown(revoking::unknown()),
-                    Revoked::Unsupported => RevocationOutcome::Unsupported,
-                };
-                self.pending.remove(&to_revoke.entry);
-                if let Some(event) = revoking::event(token_id.as_deref(), Ok(revoked)) {
-                    shared.observers.tell(event);
-                }
-                return None;
-            }
+        deadline: Moment,
+    ) {
+        let Some(entry) = self.entries.get_mut(number) else {
+            return;
         };
-        entry.outcome = RevocationOutcome::NotRevoked(error.clone());
-        to_revoke.failures += 1;
-        let policy = &shared.settings.policies.retry;
-        let failure = failure(&error);
-        let pause = retry_delay(policy, failure, to_revoke.failures, None, fastrand::f64());
-        if error.is_retryable() && pause < rest {
-            return Some((to_revoke, pause));
+        entry.outcome = match &outcome {
+            Ok(Revoked::Gone) => RevocationOutcome::Revoked,
+            Ok(Revoked::Unknown) => RevocationOutcome::Unknown(revoking::unknown()),
+            Ok(Revoked::Unsupported) => RevocationOutcome::Unsupported,
+            Err(error) => RevocationOutcome::NotRevoked(error.clone()),
+        };
+        match &outcome {
+            Ok(_) => self.revocations.ended(number),
+            Err(error) => {
+                let (policy, times) = (&shared.settings.policies.retry, (shared.now(), deadline));
+                let (failure, draw) = (failure(error), fastrand::f64());
+                if (self.revocations).failed(number, failure, policy, draw, times) {
+                    return;
+                }
+            }
         }
-        self.pending.remove(&to_revoke.entry);
-        let error = Some(error);
-        shared.observers.tell(Event::Revocation { token_id, error });
-        None
+        if let Some(event) = revoking::event(entry.token_id.as_deref(), outcome) {
+            shared.observers.tell(event);
+        }
     }
 
     /// Reports the revocations that have not ended: the first ones one by one, the others as a count, since
     /// the deadline has passed.
-    pub(crate) fn tell_unfinished(&mut self, shared: &Shared) {
-        let pending = std::mem::take(&mut self.pending);
+    pub(crate) fn tell_unfinished(&self, shared: &Shared) {
+        let pending = self.revocations.unfinished();
         let rest = pending.len().saturating_sub(MOST_TOLD);
         for entry in pending.into_iter().take(MOST_TOLD) {
             if let Some(entry) = self.entries.get(entry)
@@ -216,14 +215,9 @@ impl Revocations {
     }
 
     fn add(&mut self, token: Token, ends_at: Option<SystemTime>, revoke: bool) {
-        let to_revoke = ToRevoke {
-            token,
-            entry: self.entries.len(),
-            failures: 0,
-        };
         self.entries.push(TokenReport {
-            token_id: to_revoke.bearer().shown_id().map(str::to_owned),
-            kind: TokenKind::of(to_revoke.bearer()),
+            token_id: token.as_ref().shown_id().map(str::to_owned),
+            kind: TokenKind::of(token.as_ref()),
             ends_at,
             outcome: if revoke {
                 RevocationOutcome::NotRevoked(unfinished())
@@ -232,8 +226,9 @@ impl Revocations {
             },
         });
         if revoke {
-            self.pending.insert(to_revoke.entry);
-            self.to_revoke.push(to_revoke);
+            let number = self.entries.len() - 1;
+            self.tokens.insert(number, token);
+            self.revocations.add(number);
         }
     }
 }
