@@ -1,4 +1,4 @@
-//! What is worth knowing beyond the single items. These modules hold documentation only.
+//! Describes behavior that concerns several items. These modules contain documentation only.
 
 #[doc = include_str!("failures.md")]
 pub mod failures {}
@@ -9,8 +9,18 @@ pub mod lifetimes {}
 #[doc = include_str!("observation.md")]
 pub mod observation {}
 
+#[allow(
+    clippy::doc_markdown,
+    reason = "the tables name crates without backticks"
+)]
 #[doc = include_str!("performance.md")]
 pub mod performance {}
 
+#[doc = include_str!("platforms.md")]
+pub mod platforms {}
+
 #[doc = include_str!("rotation.md")]
 pub mod rotation {}
+
+#[doc = include_str!("stability.md")]
+pub mod stability {}
