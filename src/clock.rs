@@ -1,8 +1,8 @@
-//! The only place of the crate that reads a clock.
+//! The clocks of the crate. No other file reads the time.
 //!
-//! The engine counts in [`Moment`]s: readings of a clock that never steps and that goes on while
-//! the machine sleeps. Wall time steps and drifts, so it is used for two things only: to show
-//! people when a token ends, and to read the dates that a server sends.
+//! The provider counts in [`Moment`]s: readings of a clock that never steps and that counts the time that the
+//! machine spends suspended. Wall time steps and drifts, so the provider uses it only to show when a token
+//! expires and to compare it with dates that a server sends.
 
 use std::ops::Add;
 use std::time::{Duration, SystemTime};
@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 #[cfg(unix)]
 use rustix::time::ClockId;
 
-/// A reading of a [`Clock`]: the time since an origin that stays the same for one clock.
+/// Represents a reading of a [`Clock`]: the time since the clock's origin, which never changes.
 ///
 /// # Examples
 ///
@@ -29,7 +29,17 @@ pub struct Moment {
 }
 
 impl Moment {
-    /// The moment that lies `elapsed` after the clock's origin. Past 584 years it stays there.
+    /// Returns the moment that lies `elapsed` after the clock's origin. It saturates at 584 years.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use everbearer::Moment;
+    ///
+    /// let moment = Moment::from_origin(Duration::from_secs(10));
+    /// assert!(moment > Moment::from_origin(Duration::ZERO));
+    /// ```
     pub const fn from_origin(elapsed: Duration) -> Self {
         let nanos = elapsed.as_nanos();
         Self {
@@ -57,7 +67,17 @@ impl Moment {
         self.nanos
     }
 
-    /// How long after `earlier` this moment is; zero if it is not after it.
+    /// Returns how long this moment is after `earlier`; zero if it is not after it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use everbearer::Moment;
+    ///
+    /// let start = Moment::from_origin(Duration::from_secs(10));
+    /// assert_eq!((start + Duration::from_secs(5)).since(start), Duration::from_secs(5));
+    /// ```
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.nanos.saturating_sub(earlier.nanos))
     }
@@ -84,20 +104,55 @@ impl Add<Duration> for Moment {
 /// By so much [`Clock::coarse_now`] may lag: a tick of a kernel that counts 100 a second.
 pub(crate) const TICK: Duration = Duration::from_millis(10);
 
-/// Where the crate learns what time it is.
+/// Tells a provider what time it is.
 ///
-/// Every [`TokenProvider`](crate::TokenProvider) uses [`SystemClock`] unless its builder was given
-/// another one; `testkit::ManualClock` is one that a test can move.
+/// A [`TokenProvider`](crate::TokenProvider) uses [`SystemClock`] unless its builder sets [another
+/// clock](crate::TokenProviderBuilder::clock). Tests use `testkit::ManualClock`. Implement it for a system
+/// whose clock stops while the machine is suspended, or for wall time from another source.
+///
+/// # Examples
+///
+/// A clock whose wall time comes from another source:
+///
+/// ```
+/// use std::time::{Duration, SystemTime};
+/// use everbearer::{Clock, Moment, SystemClock};
+///
+/// struct Corrected {
+///     system: SystemClock,
+///     slow_by: Duration,
+/// }
+///
+/// impl Clock for Corrected {
+///     fn now(&self) -> Moment {
+///         self.system.now()
+///     }
+///
+///     fn coarse_now(&self) -> Moment {
+///         self.system.coarse_now()
+///     }
+///
+///     fn wall(&self) -> SystemTime {
+///         self.system.wall() + self.slow_by
+///     }
+/// }
+///
+/// let clock = Corrected { system: SystemClock::default(), slow_by: Duration::from_secs(90) };
+/// assert!(clock.wall() > SystemClock::default().wall());
+/// ```
 pub trait Clock: Send + Sync + 'static {
-    /// The present moment. It must never go back, and it must go on while the machine sleeps: a
-    /// token ends whether or not anyone was awake.
+    /// Returns the current moment.
+    ///
+    /// It must never go back, and it must count the time that the machine spends suspended, since tokens
+    /// expire meanwhile.
     fn now(&self) -> Moment;
 
-    /// The present moment as the hot path asks for it, once for each request: it may lag behind
-    /// [`now`](Self::now) by up to 10 milliseconds, but not by time that the machine has slept.
+    /// Returns the current moment for the hot path, which calls this method once for each request. It may lag
+    /// behind [`now`](Self::now) by up to 10 milliseconds, but must include the time that the machine was
+    /// suspended.
     ///
-    /// It must not run ahead of [`now`](Self::now), nor go back on one thread. The default is
-    /// [`now`](Self::now); a clock that wraps another one forwards both.
+    /// It must not run ahead of [`now`](Self::now), nor go back on one thread. By default it returns
+    /// [`now`](Self::now). A clock that wraps another one should forward both methods.
     ///
     /// # Examples
     ///
@@ -115,16 +170,26 @@ pub trait Clock: Send + Sync + 'static {
         self.now()
     }
 
-    /// The present wall time, which may step in both directions.
+    /// Returns the current wall time, which may step in both directions.
     fn wall(&self) -> SystemTime;
 }
 
-/// The machine's own clocks.
+/// Reads the clocks of the machine.
 ///
-/// Moments come from `CLOCK_BOOTTIME` on Linux and Android, from `CLOCK_MONOTONIC` on Apple
-/// systems and other Unixes, and from [`std::time::Instant`] elsewhere. On Linux, Apple systems
-/// and Windows these count the time that the machine spends suspended. On Linux and Android the hot
-/// path reads the coarse clock, and elsewhere the same one.
+/// Moments come from `CLOCK_BOOTTIME` on Linux and Android, from `CLOCK_MONOTONIC` on Apple systems and other
+/// Unix systems, and from [`std::time::Instant`] elsewhere. On Linux, Android, Apple systems and Windows,
+/// these clocks count the time that the machine spends suspended. On Linux and Android,
+/// [`coarse_now`](Clock::coarse_now) reads the clock once in a tick; elsewhere it equals [`now`](Clock::now).
+///
+/// # Examples
+///
+/// ```
+/// use everbearer::{Clock, SystemClock};
+///
+/// let clock = SystemClock::default();
+/// let start = clock.now();
+/// assert!(clock.now() >= start);
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct SystemClock;

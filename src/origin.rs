@@ -1,4 +1,4 @@
-//! Where a token may go.
+//! The origins to which a token may be sent.
 
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -8,14 +8,15 @@ use http::Uri;
 
 use crate::error::{Error, ErrorKind};
 
-/// A scheme, a host and a port (RFC 6454): the unit in which tokens are allowed to go somewhere.
+/// Identifies a server to which a token may be sent, by scheme, host and port (RFC 6454).
 ///
-/// Only https is accepted, and plain http to a loopback address (`localhost`, 127.0.0.0/8, `[::1]`): on plain
-/// http, others on the network can read the token.
+/// An origin is https, or plain http to a loopback address (`localhost`, 127.0.0.0/8, `[::1]`), since others
+/// on the network can read a token that is sent over plain http.
 /// [`TokenProviderBuilder::allow_plain_http_to`](crate::TokenProviderBuilder::allow_plain_http_to) and
-/// [`AuthApiBuilder::allow_plain_http_to`](crate::AuthApiBuilder::allow_plain_http_to) make exceptions. `wss`
-/// and `ws` (RFC 6455, section 3) count as https and http, since a WebSocket begins with a request to that
-/// origin.
+/// [`AuthApiBuilder::allow_plain_http_to`](crate::AuthApiBuilder::allow_plain_http_to) allow other hosts.
+///
+/// `wss` and `ws` (RFC 6455, section 3) count as https and http, since a WebSocket begins with a request to
+/// that origin.
 ///
 /// # Examples
 ///
@@ -159,7 +160,7 @@ impl Origin {
         matches!(self.scheme, Scheme::Http) && !is_loopback(&self.host)
     }
 
-    /// Returns whether this URI is of this origin: the same scheme, host and port. The host is compared as text,
+    /// Returns whether this URI has this origin: the same scheme, host and port. Hosts are compared as text,
     /// without regard to case.
     ///
     /// # Examples
@@ -195,7 +196,12 @@ impl Origin {
 impl FromStr for Origin {
     type Err = Error;
 
-    /// Reads the origin of any URL; what follows the port is ignored.
+    /// Parses the origin of a URL, and ignores the path and everything after it.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`ErrorKind::Config`] if the text is not a URL, is neither https nor http to a loopback address, or
+    /// contains a user name or a password.
     fn from_str(text: &str) -> Result<Self, Error> {
         Self::parse(text, &PlainHttp::default())
     }

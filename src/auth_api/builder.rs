@@ -1,4 +1,4 @@
-//! How an [`AuthApi`] is configured.
+//! Builds an [`AuthApi`].
 
 use std::fmt;
 use std::time::Duration;
@@ -51,10 +51,10 @@ impl AuthApiBuilder {
     }
 
     /// Allows a base URL with plain http to this host, such as `auth.internal` in a service mesh or a compose
-    /// network: secrets are sent there unencrypted. The host must be named in full and in lower case, without
-    /// a port. Building the [`AuthApi`] logs a warning if its base URL makes use of this.
+    /// network. Secrets are then sent unencrypted. Name the host in full and in lower case, without a port.
+    /// [`build`](Self::build) logs a warning if the base URL needs this permission.
     ///
-    /// This says nothing about where the short-term token may go: see
+    /// It does not allow sending short-term tokens over plain http: see
     /// [`TokenProviderBuilder::allow_plain_http_to`](crate::TokenProviderBuilder::allow_plain_http_to).
     ///
     /// ```
@@ -70,50 +70,91 @@ impl AuthApiBuilder {
         self
     }
 
-    /// Goes through this client, with its proxy, its certificates and its connections, instead of
-    /// one of its own.
+    /// Sets the reqwest client that sends the calls, with its proxy, its certificates and its connections.
+    /// Default: a client that [`build`](Self::build) creates.
     ///
-    /// Build it with [`redirect::Policy::none`](reqwest::redirect::Policy::none). One that follows
-    /// redirects takes no secret elsewhere, since bodies are sent in a way that it cannot send
-    /// again, and it drops credentials when it changes the origin; an answer from another URL than
-    /// the one that was asked is refused. If it has a proxy, calls on plain http, to a loopback address
-    /// or to a host that [`allow_plain_http_to`](Self::allow_plain_http_to) names, go there in the clear; a client
-    /// of its own takes no proxy for those.
+    /// Build it with [`redirect::Policy::none`](reqwest::redirect::Policy::none). A client that follows
+    /// redirects sends no secret to another origin: it cannot send the bodies again, and it drops credentials
+    /// when the origin changes. `AuthApi` returns an error for a response from another URL than the one it
+    /// called.
     ///
-    /// Set its [`pool_idle_timeout`](reqwest::ClientBuilder::pool_idle_timeout) to a few seconds: servers
-    /// and middleboxes close idle connections, often silently, and a call on such a connection may fail or
-    /// time out. A repeated call goes through this client, too, and may meet another such connection.
+    /// If the client has a proxy, calls over plain http go through the proxy unencrypted, to a loopback
+    /// address or to a host that [`allow_plain_http_to`](Self::allow_plain_http_to) names. The default client
+    /// uses no proxy for such calls.
+    ///
+    /// Set its [`pool_idle_timeout`](reqwest::ClientBuilder::pool_idle_timeout) to a few seconds. Servers and
+    /// middleboxes close idle connections, often silently, and a call on such a connection may fail or time
+    /// out. The repetition of a failed call uses the same client, and may get another such connection.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let client = reqwest::Client::builder()
+    ///     .redirect(reqwest::redirect::Policy::none())
+    ///     .pool_idle_timeout(Duration::from_secs(2))
+    ///     .build()?;
+    /// let builder = everbearer::AuthApi::builder("https://api.example.com/v1").http_client(client);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn http_client(mut self, client: reqwest::Client) -> Self {
         self.http = Some(client);
         self
     }
 
-    /// Sends this client ID, which is no secret, as `X-Client-Id` with every call. Without it, a
-    /// request for a long-term token still says whose it is.
+    /// Sets the client ID that each call sends as `X-Client-Id`. The ID is not a secret. Default: a request
+    /// for a long-term token sends its own client ID in this header, and other calls send none.
+    ///
+    /// ```
+    /// let builder = everbearer::AuthApi::builder("https://api.example.com/v1").client_id("client_abc123");
+    /// ```
     pub fn client_id(mut self, id: impl Into<String>) -> Self {
         self.client_id = Some(id.into());
         self
     }
 
-    /// How long one call may take, from its beginning to the end of the answer. Default: 15 s.
-    /// The client that is built without [`http_client`](Self::http_client) also has a connect timeout
-    /// of 5 s, and closes idle connections after 2 s.
+    /// Sets how long one call may take, from its start to the end of the response. Default: 15 s.
+    ///
+    /// The default [client](Self::http_client) also has a connect timeout of 5 s, and closes idle connections
+    /// after 2 s.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let builder = everbearer::AuthApi::builder("https://api.example.com/v1")
+    ///     .timeout(Duration::from_secs(10));
+    /// ```
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// The configured [`AuthApi`].
+    /// Builds the [`AuthApi`]. It makes no call.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`] if the base URL is none, is neither https nor http to a loopback address or to a
-    /// host that [`allow_plain_http_to`](Self::allow_plain_http_to) names, or holds a user name, a password, a query or a fragment; if the client ID cannot stand in a
-    /// header; if the timeout is zero; or if the HTTP client cannot be built.
+    /// Returns [`ErrorKind::Config`] if
     ///
-    /// With reqwest's feature `rustls-no-provider`, the client cannot be built until a process-wide
-    /// rustls `CryptoProvider` is installed. reqwest then panics: the panic hook runs before the error
-    /// is returned, and with `panic = "abort"` the process aborts.
+    /// - the base URL is not a URL, or holds a user name, a password, a query or a fragment;
+    /// - the base URL is neither https nor http to a loopback address or to a host that
+    ///   [`allow_plain_http_to`](Self::allow_plain_http_to) names;
+    /// - the client ID cannot be sent in a header;
+    /// - the timeout is zero;
+    /// - the HTTP client cannot be built.
+    ///
+    /// With reqwest's feature `rustls-no-provider`, the client cannot be built until a rustls
+    /// `CryptoProvider` is installed for the process. reqwest panics in that case: the panic hook runs before
+    /// this method returns the error, and with `panic = "abort"` the process aborts.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), everbearer::Error> {
+    /// let api = everbearer::AuthApi::builder("https://api.example.com/v1").build()?;
+    /// assert!(everbearer::AuthApi::builder("http://api.example.com/v1").build().is_err());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn build(self) -> Result<AuthApi, Error> {
         self.plain_http.validate()?;
         // The error does not repeat the URL, which may hold a password.
@@ -165,7 +206,7 @@ fn config(text: &str) -> Error {
 }
 
 impl fmt::Debug for AuthApiBuilder {
-    /// Without the base URL, which is not checked yet and may hold a password.
+    /// Leaves out the base URL, which is not validated yet and may contain a password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AuthApiBuilder")
             .field("client_id", &self.client_id)

@@ -26,7 +26,8 @@ impl TokenIssuer for AuthApi {
         Ok(ExchangeResponse::from(response.into_token()?))
     }
 
-    /// If the token itself is the authority, the server's answer that it has expired means that it is gone.
+    /// Revokes the token by its ID. If the token itself is the authority, and the server responds that it has
+    /// expired, the revocation has succeeded.
     async fn revoke(
         &self,
         token: TokenRef<'_>,

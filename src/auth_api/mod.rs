@@ -1,4 +1,4 @@
-//! The wire: the contract's three operations over a reqwest client.
+//! The client of the auth server: the three operations of its contract, over a reqwest client.
 
 mod answer;
 mod bodies;
@@ -28,17 +28,18 @@ const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'_')
     .remove(b'~');
 
-/// The auth server, as a client sees it.
+/// Calls the auth server: issues, exchanges and revokes tokens.
 ///
-/// It follows no redirect, reads at most 1 MiB of an answer, and gives up on a call after
-/// [a time](AuthApiBuilder::timeout). Every answer that is not a success becomes an [`Error`] with
-/// the server's code; secrets that the server may echo are kept out of it.
+/// It follows no redirect, reads at most 1 MiB of a response, and fails a call after [a
+/// timeout](AuthApiBuilder::timeout). Every response that is not a success becomes an [`Error`] with the
+/// server's error code. The error leaves out secrets that the server repeats.
 ///
-/// An exchange or a revocation is repeated once if its connection breaks before an answer begins: the
-/// server may have closed a kept-alive connection. A request for a long-term token is sent once, since it
-/// may carry a one-time code or an assertion.
+/// An exchange or a revocation is repeated once if its connection breaks before a response begins, since the
+/// server may have closed an idle connection. A request for a long-term token is sent once, since it may
+/// contain a one-time code or an assertion.
 ///
-/// A clone shares the connections.
+/// `AuthApi` implements [`TokenIssuer`](crate::TokenIssuer), so a [`TokenProvider`](crate::TokenProvider) can
+/// be built with it. A clone shares the connections.
 ///
 /// # Examples
 ///
@@ -71,48 +72,105 @@ pub struct AuthApi {
 }
 
 impl AuthApi {
-    /// The auth server at this base URL, such as `https://api.example.com/v1`, with a client of
-    /// its own.
+    /// Returns a client of the auth server at this base URL, such as `https://api.example.com/v1`, with the
+    /// default settings of [`AuthApiBuilder`]. It makes no call.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`] if the URL is none, is neither https nor loopback http, or holds a
-    /// user name, a password, a query or a fragment; or if reqwest's feature `rustls-no-provider` is on
-    /// and no process-wide rustls `CryptoProvider` is installed, as
-    /// [`AuthApiBuilder::build`] describes.
+    /// As [`AuthApiBuilder::build`]: [`ErrorKind::Config`] if the base URL is not a URL, is neither https nor
+    /// http to a loopback address, or holds a user name, a password, a query or a fragment, or if the HTTP
+    /// client cannot be built.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), everbearer::Error> {
+    /// let api = everbearer::AuthApi::new("https://api.example.com/v1")?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn new(base_url: impl AsRef<str>) -> Result<Self, Error> {
         Self::builder(base_url).build()
     }
 
-    /// The auth server at this base URL, with options.
+    /// Returns a builder for a client of the auth server at this base URL.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), everbearer::Error> {
+    /// let api = everbearer::AuthApi::builder("https://api.example.com/v1")
+    ///     .client_id("client_abc123")
+    ///     .build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn builder(base_url: impl AsRef<str>) -> AuthApiBuilder {
         AuthApiBuilder::new(base_url.as_ref())
     }
 
     /// Returns the base URL without trailing slashes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), everbearer::Error> {
+    /// let api = everbearer::AuthApi::new("https://api.example.com/v1/")?;
+    /// assert_eq!(api.base_url(), "https://api.example.com/v1");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn base_url(&self) -> &str {
         self.base.as_str().trim_end_matches('/')
     }
 
-    /// The origin of the base URL.
+    /// Returns the origin of the base URL.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), everbearer::Error> {
+    /// let api = everbearer::AuthApi::new("https://api.example.com/v1")?;
+    /// assert_eq!(api.origin().to_string(), "https://api.example.com:443");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn origin(&self) -> &Origin {
         &self.origin
     }
 
-    /// Issues or rotates a long-term token: `POST /auth/tokens/long`.
+    /// Issues a long-term token: `POST /auth/tokens/long`.
     ///
-    /// `authorization` is for the one mechanism that needs it: a short-term token with the
-    /// `tokens:write` scope.
+    /// `authorization` is the short-term token with the scope `tokens:write` that authorizes the request, if
+    /// the request contains no secret, one-time code or assertion.
     ///
     /// # Errors
     ///
-    /// Any [`ErrorKind`] from [`Unreachable`](ErrorKind::Unreachable) to
-    /// [`Protocol`](ErrorKind::Protocol). After an error that is not an answer of the server, a
-    /// token may have been issued all the same.
+    /// Returns any [`ErrorKind`] from [`Unreachable`](ErrorKind::Unreachable) to
+    /// [`Protocol`](ErrorKind::Protocol). Unless the error is a refusal by the server, the server may have
+    /// issued a token whose response was lost.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future may lose a token that the server has issued.
+    /// If the future is dropped, a token that the server has issued may be lost.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use everbearer::testkit::AuthServer;
+    /// # use everbearer::{AuthApi, Secret};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = AuthServer::start().await?;
+    /// # let api = AuthApi::new(server.base_url())?;
+    /// use everbearer::models::{GrantType, LongTokenRequest};
+    ///
+    /// let mut request = LongTokenRequest::new(GrantType::ClientCredentials, server.client_id());
+    /// request.client_secret = Some(Secret::from(server.client_secret()));
+    /// let long = api.issue_long_term_token(&request, None).await?.into_token()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn issue_long_term_token(
         &self,
         request: &LongTokenRequest,
@@ -141,17 +199,39 @@ impl AuthApi {
         Ok(response)
     }
 
-    /// Exchanges a long-term token for a short-term one: `POST /auth/tokens/short`.
+    /// Exchanges a long-term token for a short-term token: `POST /auth/tokens/short`.
     ///
     /// # Errors
     ///
-    /// Any [`ErrorKind`] from [`Unreachable`](ErrorKind::Unreachable) to
+    /// Returns any [`ErrorKind`] from [`Unreachable`](ErrorKind::Unreachable) to
     /// [`Protocol`](ErrorKind::Protocol).
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future loses nothing but a short-term token that nobody knows and that ends
-    /// by itself.
+    /// If the future is dropped, a short-term token that the server has issued may be lost. It is valid until
+    /// it expires.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use everbearer::testkit::AuthServer;
+    /// # use everbearer::{AuthApi, Secret};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = AuthServer::start().await?;
+    /// # let api = AuthApi::new(server.base_url())?;
+    /// use everbearer::models::ShortTokenRequest;
+    /// # use everbearer::models::{GrantType, LongTokenRequest};
+    /// # let mut request = LongTokenRequest::new(GrantType::ClientCredentials, server.client_id());
+    /// # request.client_secret = Some(Secret::from(server.client_secret()));
+    /// # let long = api.issue_long_term_token(&request, None).await?.into_token()?;
+    ///
+    /// let request = ShortTokenRequest::scopes(["jobs:read"]);
+    /// let short = api.issue_short_term_token(&long, Some(&request)).await?.into_token()?;
+    /// assert_eq!(short.scopes(), ["jobs:read"]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn issue_short_term_token(
         &self,
         long_token: &LongTermToken,
@@ -177,21 +257,50 @@ impl AuthApi {
 
     /// Revokes a token by its ID: `POST /auth/tokens/{tokenId}/revoke`.
     ///
-    /// `authorization` is the token itself, or another token with the `tokens:revoke` scope. Any 2xx with
-    /// an empty body, or with JSON without a `code`, is a success. So is a 404 with the code `not_found`,
-    /// since the server no longer knows the token.
+    /// `authorization` is the token itself, or another token with the scope `tokens:revoke`.
+    ///
+    /// A 2xx response with an empty body, or with JSON that has no `code`, is a success. A 404 with the code
+    /// `not_found` is a success too, since the server no longer knows the token.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidToken`] if the ID is empty, `.` or `..`, which cannot stand in a path, holds
-    /// control characters, or is longer than 4 KiB. [`ErrorKind::InvalidRequest`] after a 404 with an empty
-    /// body: it is unknown whether the token is revoked. [`ErrorKind::Protocol`] after an answer that is not
-    /// the auth server's, such as the page of a captive portal. Otherwise any [`ErrorKind`] from
-    /// [`Unreachable`](ErrorKind::Unreachable) to [`InvalidRequest`](ErrorKind::InvalidRequest).
+    /// Returns
+    ///
+    /// - [`ErrorKind::InvalidToken`] if the ID is empty, `.` or `..`, which a URL path cannot contain,
+    ///   contains control characters, or is longer than 4 KiB;
+    /// - [`ErrorKind::InvalidRequest`] for a 404 with an empty body, which does not say whether the token is
+    ///   revoked;
+    /// - [`ErrorKind::Protocol`] for a response that the auth server did not send, such as the page of a
+    ///   captive portal;
+    /// - otherwise any [`ErrorKind`] from [`Unreachable`](ErrorKind::Unreachable) to
+    ///   [`InvalidRequest`](ErrorKind::InvalidRequest).
     ///
     /// # Cancel safety
     ///
-    /// Revoking is idempotent: after a dropped future, call it again.
+    /// If the future is dropped, the token may or may not be revoked. Call this method again: revoking is
+    /// idempotent.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use everbearer::testkit::AuthServer;
+    /// # use everbearer::{AuthApi, Secret};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = AuthServer::start().await?;
+    /// # let api = AuthApi::new(server.base_url())?;
+    /// # use everbearer::models::{GrantType, LongTokenRequest};
+    /// # let mut request = LongTokenRequest::new(GrantType::ClientCredentials, server.client_id());
+    /// # request.client_secret = Some(Secret::from(server.client_secret()));
+    /// # let long = api.issue_long_term_token(&request, None).await?.into_token()?;
+    /// let short = api.issue_short_term_token(&long, None).await?.into_token()?;
+    /// if let Some(id) = short.token_id() {
+    ///     api.revoke_token(id, &short).await?;
+    ///     assert!(!server.is_live(id));
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn revoke_token(
         &self,
         token_id: &str,

@@ -1,7 +1,7 @@
-//! What goes over the wire, under the names that the contract gives it.
+//! The requests and responses of [`AuthApi`](crate::AuthApi), with the names of the server's contract.
 //!
-//! Requests have no `Serialize`: they hold secrets, and only [`AuthApi`](crate::AuthApi) puts
-//! those on the wire.
+//! Requests implement no `Serialize`, since they hold secrets. Only [`AuthApi`](crate::AuthApi) serializes
+//! them.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -16,21 +16,37 @@ use crate::token::{
     Issued, LongTermToken, Scopes, ShortTermToken, TokenBuilder, duration_from_json, is_fit_to_show,
 };
 
-/// The `assertion_type` of a JWT that the client signed (RFC 7523, section 2.2).
+/// The `assertion_type` of a JWT that the client has signed (RFC 7523, section 2.2).
 pub const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
-/// How a client proves who it is when it asks for a long-term token.
+/// Selects how a client proves its identity in a request for a long-term token.
+///
+/// # Examples
+///
+/// ```
+/// use everbearer::models::{GrantType, LongTokenRequest};
+///
+/// let request = LongTokenRequest::new(GrantType::ClientCredentials, "client_abc123");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum GrantType {
-    /// A client secret or a one-time password.
+    /// A client secret or a one-time code.
     ClientCredentials,
-    /// A JWT signed with the client's private key.
+    /// A JWT that is signed with the client's private key.
     Assertion,
 }
 
 impl GrantType {
-    /// The value of `grant_type` on the wire.
+    /// Returns the value of the request's member `grant_type`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use everbearer::models::GrantType;
+    ///
+    /// assert_eq!(GrantType::ClientCredentials.as_str(), "client_credentials");
+    /// ```
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::ClientCredentials => "client_credentials",
@@ -39,31 +55,54 @@ impl GrantType {
     }
 }
 
-/// The request for a long-term token. Exactly one mechanism goes into it: a client secret, a
-/// one-time password, an assertion, or none of them where a short-term token authorizes the call.
+/// Requests a long-term token.
+///
+/// A request contains exactly one proof of the client's identity: a client secret, a one-time code or an
+/// assertion. It contains none if a short-term token authorizes the call.
+///
+/// # Examples
+///
+/// ```
+/// use everbearer::Secret;
+/// use everbearer::models::{GrantType, LongTokenRequest};
+///
+/// let mut request = LongTokenRequest::new(GrantType::ClientCredentials, "client_abc123");
+/// request.client_secret = Some(Secret::from("correct-horse"));
+/// request.ttl_seconds = Some(30 * 24 * 60 * 60);
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct LongTokenRequest {
-    /// How the client proves who it is.
+    /// How the client proves its identity.
     pub grant_type: GrantType,
-    /// Who the client is; no secret.
+    /// The ID of the client. It is not a secret.
     pub client_id: String,
-    /// With [`GrantType::ClientCredentials`].
+    /// The client secret, with [`GrantType::ClientCredentials`].
     pub client_secret: Option<Secret>,
-    /// With [`GrantType::ClientCredentials`]; the server accepts it once.
+    /// A one-time code, with [`GrantType::ClientCredentials`]. The server accepts each code once.
     pub otp_code: Option<Secret>,
-    /// With [`GrantType::Assertion`]: [`JWT_BEARER`].
+    /// [`JWT_BEARER`], with [`GrantType::Assertion`].
     pub assertion_type: Option<String>,
-    /// With [`GrantType::Assertion`]: a signed JWT.
+    /// A JWT that the client has signed, with [`GrantType::Assertion`].
     pub assertion: Option<Secret>,
-    /// What the token is to be good for; all that the client may have if absent.
+    /// The requested scopes; `None` requests all scopes that the client may have.
     pub scopes: Option<Vec<String>>,
-    /// The wished lifetime in seconds, 3,600 to 7,776,000 (1 hour to 90 days).
+    /// The requested lifetime in seconds, from 3,600 to 7,776,000 (1 hour to 90 days).
     pub ttl_seconds: Option<u64>,
 }
 
 impl LongTokenRequest {
-    /// A request with no mechanism in it yet.
+    /// Creates a request without a proof of the client's identity. Set the field of the proof before you send
+    /// the request.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use everbearer::models::{GrantType, LongTokenRequest};
+    ///
+    /// let request = LongTokenRequest::new(GrantType::ClientCredentials, "client_abc123");
+    /// assert!(request.client_secret.is_none());
+    /// ```
     pub fn new(grant_type: GrantType, client_id: impl Into<String>) -> Self {
         Self {
             grant_type,
@@ -78,19 +117,37 @@ impl LongTokenRequest {
     }
 }
 
-/// The request for a short-term token.
+/// Requests a short-term token.
+///
+/// # Examples
+///
+/// ```
+/// use everbearer::models::ShortTokenRequest;
+///
+/// let all_scopes = ShortTokenRequest::default();
+/// let narrower = ShortTokenRequest::scopes(["jobs:submit"]);
+/// ```
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct ShortTokenRequest {
-    /// The long-term token, only where the `Authorization` header cannot carry it: if it is set,
+    /// The long-term token, for servers that do not accept it in the `Authorization` header. If it is set,
     /// the call has no such header.
     pub long_token: Option<Secret>,
-    /// Narrows what the long-term token grants; all of it if absent.
+    /// The requested scopes; `None` requests all scopes of the long-term token.
     pub scopes: Option<Vec<String>>,
 }
 
 impl ShortTokenRequest {
-    /// A request for a token that is good for these scopes only.
+    /// Creates a request for a token that has these scopes only.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use everbearer::models::ShortTokenRequest;
+    ///
+    /// let request = ShortTokenRequest::scopes(["jobs:submit", "jobs:read"]);
+    /// assert_eq!(request.scopes.unwrap().len(), 2);
+    /// ```
     pub fn scopes<S: Into<String>>(scopes: impl IntoIterator<Item = S>) -> Self {
         Self {
             long_token: None,
@@ -99,17 +156,17 @@ impl ShortTokenRequest {
     }
 }
 
-/// The answer that brings a long-term token.
+/// The response that contains a long-term token.
 pub type LongTokenResponse = TokenResponse<LongTermToken>;
 
-/// The answer that brings a short-term token.
+/// The response that contains a short-term token.
 pub type ShortTokenResponse = TokenResponse<ShortTermToken>;
 
-/// The answer that brings a token of either tier.
+/// Contains a token and what the auth server states about it.
 ///
-/// Parsed leniently: `expires_in` may be a number in a string, `scopes` a space-separated string, and
-/// `token_id` a number. Any other field of another type counts as absent, except `token_type` and
-/// `access_token`.
+/// The parser is lenient: `expires_in` may be a string that contains a number, `scopes` may be one string
+/// with spaces between the scopes, and `token_id` may be a number. If any other member except `token_type`
+/// and `access_token` has an unexpected type, the parser ignores it.
 ///
 /// # Examples
 ///
@@ -127,26 +184,26 @@ pub type ShortTokenResponse = TokenResponse<ShortTermToken>;
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct TokenResponse<T> {
-    /// `Bearer`, in any case.
+    /// The type of the token: `Bearer`, in any case.
     pub token_type: String,
     /// The token.
     pub access_token: Secret,
-    /// `expires_in`: how long it lives.
+    /// The token's lifetime, from the member `expires_in`.
     pub expires_in: Option<Duration>,
-    /// `expires_at`: when it ends by the server's clock.
+    /// When the token expires by the server's clock, from the member `expires_at`.
     pub expires_at: Option<SystemTime>,
-    /// What it is good for.
+    /// The scopes of the token; empty if the server states none.
     pub scopes: Vec<String>,
-    /// Its ID; the `X-Token-Id` header stands in where the body has none.
+    /// The ID of the token, from the body, or else from the header `X-Token-Id`.
     pub token_id: Option<String>,
-    /// The server's clock when it answered: the `Date` header.
+    /// The time of the server's clock when it responded, from the header `Date`.
     pub server_time: Option<SystemTime>,
     tier: PhantomData<fn() -> T>,
 }
 
-/// The body of every answer that is not a success.
+/// Contains the body of a response that is not a success.
 ///
-/// Parsed leniently: only `code` must have the contract's type.
+/// The parser is lenient: only `code` must have the type that the contract states.
 ///
 /// # Examples
 ///
@@ -162,11 +219,11 @@ pub struct TokenResponse<T> {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct AuthError {
-    /// Such as `invalid_grant`; unknown codes are kept.
+    /// The error code, such as `invalid_grant`, including codes that the contract does not list.
     pub code: String,
-    /// A description for humans; empty if the member is not a string.
+    /// A description for humans; empty if the member is missing or is not a string.
     pub message: String,
-    /// Further information; `None` if the member is not an object.
+    /// Further information; `None` if the member is missing or is not an object.
     pub details: Option<Map<String, Value>>,
 }
 
@@ -257,12 +314,25 @@ fn not_a_string<E: serde::de::Error>(name: &str) -> E {
     reason = "the two token types are all that a response can bring"
 )]
 impl<T: From<Issued>> TokenResponse<T> {
-    /// The token with all that is known about it.
+    /// Converts the response into a token, together with what the server states about it.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Protocol`] if the token's type is not `Bearer`, or if the token is empty or
-    /// cannot stand in a header.
+    /// Returns [`ErrorKind::Protocol`] if the token's type is not `Bearer`, or if the token is empty or
+    /// cannot be sent in a header.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use everbearer::models::ShortTokenResponse;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let body = r#"{"token_type": "Bearer", "access_token": "a.b.c", "token_id": "tok_st_9f3d2c"}"#;
+    /// let response: ShortTokenResponse = serde_json::from_str(body)?;
+    /// assert_eq!(response.into_token()?.token_id(), Some("tok_st_9f3d2c"));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn into_token(self) -> Result<T, Error> {
         if !self.token_type.eq_ignore_ascii_case("Bearer") {
             return Err(Error::own(

@@ -1,4 +1,4 @@
-//! What became of each token.
+//! The report of a shutdown.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -12,39 +12,91 @@ use crate::token::TokenRef;
 /// The maximum number of tokens that `Display` shows.
 const MOST_SHOWN: usize = 10;
 
-/// What became of each token, as [`TokenProvider::shutdown`](crate::TokenProvider::shutdown)
-/// reports it.
+/// Lists the outcome for each token, as [`TokenProvider::shutdown`](crate::TokenProvider::shutdown) returns
+/// it. `Display` shows it on one line, for a log.
+///
+/// # Examples
+///
+/// ```
+/// # use everbearer::testkit::ScriptedIssuer;
+/// # use everbearer::{LongTermToken, TokenProvider};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), everbearer::Error> {
+/// # let issuer = ScriptedIssuer::new();
+/// # let provider = TokenProvider::builder(issuer, LongTermToken::new("secret")?).build()?;
+/// provider.ready().await?;
+/// let report = provider.shutdown().await;
+/// println!("{report}");
+/// assert_eq!(report.tokens.len(), 2);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ShutdownReport {
-    /// Every token that had not ended by itself, short-term ones first.
+    /// Every token that had not expired, short-term tokens first.
     pub tokens: Vec<TokenReport>,
     /// How long the shutdown took, from the first call.
     pub took: Duration,
 }
 
-/// What became of one token.
+/// States the outcome of the shutdown for one token.
+///
+/// # Examples
+///
+/// ```
+/// # use everbearer::testkit::ScriptedIssuer;
+/// # use everbearer::{LongTermToken, TokenProvider};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), everbearer::Error> {
+/// # let issuer = ScriptedIssuer::new();
+/// # let provider = TokenProvider::builder(issuer, LongTermToken::new("secret")?).build()?;
+/// provider.ready().await?;
+/// for token in &provider.shutdown().await.tokens {
+///     println!("{:?}: {:?}", token.token_id, token.outcome);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct TokenReport {
-    /// Its ID, if the server gave one.
+    /// The ID of the token, if the server stated one.
     pub token_id: Option<String>,
-    /// Which tier it belongs to.
+    /// Whether it is a short-term or a long-term token.
     pub kind: TokenKind,
-    /// Until when it lives at most if it was not revoked, by this machine's wall clock, if that
-    /// is known.
+    /// When the token expires at the latest if it was not revoked, by this machine's wall clock; `None` if
+    /// that is not known.
     pub ends_at: Option<SystemTime>,
-    /// What became of it.
+    /// Whether the token was revoked.
     pub outcome: RevocationOutcome,
 }
 
-/// The tier of a token.
+/// Distinguishes short-term and long-term tokens.
+///
+/// # Examples
+///
+/// ```
+/// # use everbearer::testkit::ScriptedIssuer;
+/// # use everbearer::{LongTermToken, TokenProvider};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), everbearer::Error> {
+/// # let issuer = ScriptedIssuer::new();
+/// # let provider = TokenProvider::builder(issuer, LongTermToken::new("secret")?).build()?;
+/// use everbearer::TokenKind;
+///
+/// provider.ready().await?;
+/// let report = provider.shutdown().await;
+/// assert_eq!(report.tokens[0].kind, TokenKind::ShortTerm);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TokenKind {
-    /// It goes on requests.
+    /// A token that is sent with requests.
     ShortTerm,
-    /// It is exchanged for the others.
+    /// A token that is exchanged for short-term tokens.
     LongTerm,
 }
 
@@ -71,24 +123,46 @@ pub(crate) fn shown_time(time: SystemTime) -> impl fmt::Display {
     second.unwrap_or(Timestamp::MAX)
 }
 
-/// What became of a token.
+/// States whether a shutdown revoked a token.
+///
+/// # Examples
+///
+/// ```
+/// # use everbearer::testkit::ScriptedIssuer;
+/// # use everbearer::{LongTermToken, TokenProvider};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), everbearer::Error> {
+/// # let issuer = ScriptedIssuer::new();
+/// # let provider = TokenProvider::builder(issuer, LongTermToken::new("secret")?).build()?;
+/// use everbearer::RevocationOutcome;
+///
+/// provider.ready().await?;
+/// for token in provider.shutdown().await.tokens {
+///     if let RevocationOutcome::NotRevoked(error) = token.outcome {
+///         println!("{:?} is still valid: {error}", token.token_id);
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum RevocationOutcome {
-    /// It is gone: the server has revoked it, or no longer knows it, or it has just expired.
+    /// The token is no longer valid: the server has revoked it, or does not know it, or it has expired
+    /// meanwhile.
     Revoked,
-    /// It may live on, for this reason.
+    /// The token may still be valid, for this reason.
     NotRevoked(Error),
-    /// The auth server does not say whether it still accepts the token; the error has the reason.
+    /// The auth server does not state whether it still accepts the token. The error has the reason.
     Unknown(Error),
-    /// The auth server cannot revoke tokens of this tier: the token is valid until it expires.
+    /// The auth server cannot revoke tokens of this kind. The token is valid until it expires.
     Unsupported,
-    /// It was to live on: the policy says so, or other clients use the same token.
+    /// The token was not to be revoked, by the policy or because other clients use the same token.
     Kept,
 }
 
-/// The report on one line, for a log: how many tokens were revoked, and which were not, with the causes of
-/// the error. Of more than ten tokens, the others are counted.
+/// Shows the report on one line, for a log: how many tokens were revoked, and which were not, with the causes of
+/// their errors. It lists at most ten tokens, and counts the others.
 impl fmt::Display for ShutdownReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = |is: fn(&RevocationOutcome) -> bool| {
@@ -130,12 +204,47 @@ impl fmt::Display for ShutdownReport {
 }
 
 impl ShutdownReport {
-    /// Whether every token that was to be revoked is revoked.
+    /// Returns whether every token that was to be revoked is revoked.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use everbearer::testkit::ScriptedIssuer;
+    /// # use everbearer::{LongTermToken, TokenProvider};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), everbearer::Error> {
+    /// # let issuer = ScriptedIssuer::new();
+    /// # let provider = TokenProvider::builder(issuer, LongTermToken::new("secret")?).build()?;
+    /// provider.ready().await?;
+    /// assert!(provider.shutdown().await.all_revoked());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn all_revoked(&self) -> bool {
         self.not_revoked().next().is_none()
     }
 
-    /// The tokens that were to be revoked and may live on.
+    /// Returns the tokens that were to be revoked and may still be valid.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use everbearer::testkit::ScriptedIssuer;
+    /// # use everbearer::{LongTermToken, TokenProvider};
+    /// use everbearer::Error;
+    /// use everbearer::testkit::Reply;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Error> {
+    /// # let issuer = ScriptedIssuer::new();
+    /// # let provider = TokenProvider::builder(issuer.clone(), LongTermToken::new("secret")?).build()?;
+    /// issuer.script_revocations([Reply::error(Error::terminal("not allowed"))]);
+    /// provider.ready().await?;
+    /// let report = provider.shutdown().await;
+    /// assert_eq!(report.not_revoked().count(), 1);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn not_revoked(&self) -> impl Iterator<Item = &TokenReport> {
         let is_done = |token: &&TokenReport| {
             matches!(

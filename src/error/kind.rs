@@ -1,57 +1,79 @@
-//! What kind of failure an error is.
+//! The kinds of error.
 
-/// What kind of failure an [`Error`](super::Error) is.
+/// Classifies an [`Error`](super::Error).
+///
+/// # Examples
+///
+/// ```
+/// use everbearer::{Error, ErrorKind};
+///
+/// let error = Error::new(ErrorKind::Timeout, "vault did not answer within 5 s");
+/// match error.kind() {
+///     ErrorKind::Denied => println!("replace the credential: {error}"),
+///     _ if error.is_retryable() => println!("will be retried: {error}"),
+///     _ => println!("failed: {error}"),
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// Something that was configured cannot work; the text says what, and what to do.
+    /// The configuration is invalid. The text says what is wrong and what to do.
     Config,
-    /// A token that cannot stand in a header, or that is not what it claims to be.
+    /// A token cannot be sent in a header, or its ID cannot be sent in a URL.
     InvalidToken,
     /// The auth server could not be reached, or the connection broke.
     Unreachable,
-    /// The auth server did not answer in time.
+    /// The auth server did not respond in time.
     Timeout,
-    /// The auth server asks for a pause (429).
+    /// The auth server requested a pause (429).
     RateLimited,
     /// The auth server failed (5xx).
     Server,
-    /// The auth server refuses the credential (401, 403, `invalid_grant` and its kin): trying
-    /// again with the same one is no use. Also what [`invalidate`](crate::TokenProvider::invalidate) says
-    /// of a token that was minted just now.
+    /// The auth server refused the credential (401, 403, `invalid_grant` and similar codes), so retrying with
+    /// the same credential does not help. [`invalidate`](crate::TokenProvider::invalidate) also returns it if
+    /// the refused token is too new to be replaced.
     Denied,
-    /// The auth server refuses the request as such (400 and other 4xx, with a code), or answers a
-    /// revocation with an empty 404.
+    /// The auth server refused the request (400 and other 4xx with a code), or responded to a revocation with
+    /// an empty 404.
     InvalidRequest,
-    /// The answer is not what the contract says: no JSON, an empty token, one already expired, a
-    /// refusal without a code. Something else may answer for the auth server.
+    /// The response breaks the contract: it is not JSON, its token is empty or has expired, or it is a
+    /// refusal without a code. Another server may have responded in place of the auth server.
     Protocol,
-    /// A [`TokenIssuer`](crate::TokenIssuer), a [signer](crate::AssertionSigner) or a callback of
-    /// the user's failed or panicked.
+    /// A [`TokenIssuer`](crate::TokenIssuer), an [`AssertionSigner`](crate::AssertionSigner) or a callback of
+    /// yours failed or panicked.
     Issuer,
-    /// The caller waited as long as the policy allows; its source is the last failure, if any.
+    /// The caller waited as long as [`RetryPolicy::wait_timeout`](crate::RetryPolicy::wait_timeout) or its
+    /// own limit allows. The source is the last failure, if there was one.
     WaitTimeout,
-    /// The file of a [`SecretSource`](crate::SecretSource) is missing, empty or unreadable, or another user can
-    /// replace it; the text names the path. The next attempt may succeed.
+    /// The file of a [`SecretSource`](crate::SecretSource) is missing, empty or unreadable, or another user
+    /// can replace it. The text names the path. The next attempt may succeed.
     Secret,
-    /// A [`TokenStore`](crate::TokenStore) cannot be read or written, or holds no whole record.
+    /// A [`TokenStore`](crate::TokenStore) cannot be read or written, or holds no complete record.
     Store,
-    /// Another process has changed what a [`TokenStore`](crate::TokenStore) holds.
+    /// Another process has changed the record in a [`TokenStore`](crate::TokenStore).
     Conflict,
-    /// As many sets of scopes have tokens as the policy allows.
+    /// As many scope sets have tokens as [`ScopePolicy::max_sets`](crate::ScopePolicy::max_sets) allows.
     TooManyScopeSets,
-    /// No token lives as long as the caller asks for.
+    /// The auth server issues no token that is valid for as long as the caller needs.
     LifetimeTooShort,
     /// The auth server returned the token in use again instead of a newer one.
     Unchanged,
-    /// The provider was shut down.
+    /// The provider has been shut down.
     ShutDown,
-    /// There is no tokio runtime to run on, or it is shutting down.
+    /// The call was made outside of a tokio runtime, or the runtime is shutting down.
     NoRuntime,
 }
 
 impl ErrorKind {
-    /// A stable name, for metrics and log fields.
+    /// Returns a stable name, for metrics and log fields.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use everbearer::ErrorKind;
+    ///
+    /// assert_eq!(ErrorKind::RateLimited.as_str(), "rate_limited");
+    /// ```
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Config => "config",

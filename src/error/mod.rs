@@ -1,4 +1,5 @@
-//! The one error type, cheap to clone: one failure reaches many waiters.
+//! The error type of the crate. Cloning it is cheap, since all callers that waited for one exchange get the
+//! same error.
 
 mod kind;
 mod withhold;
@@ -16,10 +17,10 @@ use crate::unwind::caught;
 /// The longest text of a user's error, in characters.
 const LONGEST_TEXT: usize = 16_384;
 
-/// Why no token is to be had, or why a call to the auth server failed.
+/// Describes why no token is available, or why a call to the auth server failed.
 ///
-/// Cloning it is a reference count: all callers that waited for one exchange are given the same
-/// failure. Its text and that of its [`source`](StdError::source)s hold no secret.
+/// All callers that waited for one exchange get clones of the same error; a clone increments a reference
+/// count. The text of the error and the texts of its [`source`](StdError::source)s contain no secret.
 ///
 /// # Examples
 ///
@@ -28,7 +29,7 @@ const LONGEST_TEXT: usize = 16_384;
 ///
 /// fn worth_a_retry(error: &Error) -> bool {
 ///     match error.kind() {
-///         ErrorKind::Denied => false, // the credential is no longer good: tell a person
+///         ErrorKind::Denied => false, // alert an operator: the credential must be replaced
 ///         _ => error.is_retryable(),
 ///     }
 /// }
@@ -63,9 +64,11 @@ impl Drop for Source {
 
 impl Error {
     /// Creates an error of any kind, for a [`TokenIssuer`](crate::TokenIssuer) or a
-    /// [`TokenStore`](crate::TokenStore) of your own. The kind decides what the provider does next
-    /// ([`is_retryable`](Self::is_retryable)). The text becomes one line of at most 16,384 characters; the provider
-    /// withholds it if it repeats a secret that the provider knows.
+    /// [`TokenStore`](crate::TokenStore) of your own.
+    ///
+    /// The kind decides what the provider does next ([`is_retryable`](Self::is_retryable)). The text becomes
+    /// one line of at most 16,384 characters. The provider withholds it if it repeats a secret that the
+    /// provider knows.
     ///
     /// # Examples
     ///
@@ -81,35 +84,71 @@ impl Error {
         Self::own(kind, "").with_message(on_one_line(&text.into(), LONGEST_TEXT))
     }
 
-    /// A failure of a user's own [`TokenIssuer`](crate::TokenIssuer) that may pass: the engine
-    /// backs off and tries again.
+    /// Creates a retryable error for a [`TokenIssuer`](crate::TokenIssuer) of your own, with the kind
+    /// [`ErrorKind::Issuer`]. The provider retries after a backoff.
     ///
     /// The provider may drop `source` while it holds a lock, so a destructor of `source` must not call the
     /// provider.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use everbearer::Error;
+    ///
+    /// let error = Error::transient(std::io::Error::other("no route to host"));
+    /// assert!(error.is_retryable());
+    /// ```
     pub fn transient(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self::new(ErrorKind::Issuer, "the token issuer failed").with_source(source)
     }
 
-    /// A failure of a user's own [`TokenIssuer`](crate::TokenIssuer) that will not pass by
-    /// itself: the engine stops trying until something changes.
+    /// Creates an error that is not retryable for a [`TokenIssuer`](crate::TokenIssuer) of your own, with the
+    /// kind [`ErrorKind::Denied`]. The provider pauses, as
+    /// [`RetryPolicy::terminal_backoff`](crate::RetryPolicy::terminal_backoff) describes.
     ///
     /// The provider may drop `source` while it holds a lock, so a destructor of `source` must not call the
     /// provider.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use everbearer::Error;
+    ///
+    /// let error = Error::terminal("the role does not exist").with_code("invalid_grant");
+    /// assert!(!error.is_retryable());
+    /// ```
     pub fn terminal(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self::new(ErrorKind::Denied, "the token issuer refuses").with_source(source)
     }
 
-    /// A failure of a user's own [`TokenStore`](crate::TokenStore): what it holds cannot be read or
-    /// written at the moment.
+    /// Creates an error for a [`TokenStore`](crate::TokenStore) of your own that cannot be read or written,
+    /// with the kind [`ErrorKind::Store`]. The provider tries again.
     ///
     /// The provider may drop `source` while it holds a lock, so a destructor of `source` must not call the
     /// provider.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use everbearer::{Error, ErrorKind};
+    ///
+    /// let error = Error::store(std::io::Error::other("the database is read-only"));
+    /// assert_eq!(error.kind(), ErrorKind::Store);
+    /// ```
     pub fn store(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self::new(ErrorKind::Store, "the token store failed").with_source(source)
     }
 
-    /// What a user's own [`TokenStore`](crate::TokenStore) says when another version is there than
-    /// the one that was to be replaced.
+    /// Creates the error that a [`TokenStore`](crate::TokenStore) of your own returns if it holds another
+    /// version than the one that was to be replaced, with the kind [`ErrorKind::Conflict`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use everbearer::{Error, ErrorKind};
+    ///
+    /// assert_eq!(Error::conflict().kind(), ErrorKind::Conflict);
+    /// ```
     pub fn conflict() -> Self {
         Self::new(
             ErrorKind::Conflict,
@@ -145,16 +184,24 @@ impl Error {
         None
     }
 
-    /// Says the server's error code, such as `invalid_token`. A provider that starts from a grant
-    /// obtains another long-term token after a [`terminal`](Self::terminal) failure with the code
-    /// `invalid_token`, `token_expired` or `invalid_grant`, or without a code.
+    /// Sets the server's error code, such as `invalid_token`.
+    ///
+    /// If a provider has a grant, it obtains another long-term token after a [`terminal`](Self::terminal)
+    /// error with the code `invalid_token`, `token_expired` or `invalid_grant`, or without a code.
+    ///
+    /// ```
+    /// use everbearer::Error;
+    ///
+    /// let error = Error::terminal("the refresh token was revoked").with_code("invalid_grant");
+    /// assert_eq!(error.code(), Some("invalid_grant"));
+    /// ```
     #[must_use]
     pub fn with_code(mut self, code: impl Into<String>) -> Self {
         Arc::make_mut(&mut self.inner).code = Some(code.into());
         self
     }
 
-    /// Adds the cause, which [`source`](StdError::source) returns.
+    /// Sets the cause, which [`source`](StdError::source) returns.
     ///
     /// The provider may drop `source` while it holds a lock, so a destructor of `source` must not call the
     /// provider.
@@ -172,7 +219,7 @@ impl Error {
         self
     }
 
-    /// Says the HTTP status of the auth server's answer.
+    /// Sets the HTTP status of the auth server's response.
     ///
     /// ```
     /// use everbearer::{Error, ErrorKind};
@@ -186,34 +233,89 @@ impl Error {
         self
     }
 
-    /// Says how long the server asks to wait.
+    /// Sets the pause that the server requested.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use everbearer::{Error, ErrorKind};
+    ///
+    /// let error = Error::new(ErrorKind::RateLimited, "too many requests")
+    ///     .with_retry_after(Duration::from_secs(20));
+    /// assert_eq!(error.retry_after(), Some(Duration::from_secs(20)));
+    /// ```
     #[must_use]
     pub fn with_retry_after(mut self, pause: Duration) -> Self {
         Arc::make_mut(&mut self.inner).retry_after = Some(pause);
         self
     }
 
-    /// What kind of failure this is.
+    /// Returns the kind of the error.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use everbearer::{Error, ErrorKind, LongTermToken};
+    ///
+    /// let error = LongTermToken::new("").unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::InvalidToken);
+    /// ```
     pub fn kind(&self) -> ErrorKind {
         self.inner.kind
     }
 
-    /// Whether the same call may succeed later without anyone changing anything.
+    /// Returns whether the same call may succeed later without a change of the configuration or the
+    /// credential.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use everbearer::{Error, ErrorKind};
+    ///
+    /// assert!(Error::new(ErrorKind::Server, "502 from the gateway").is_retryable());
+    /// assert!(!Error::new(ErrorKind::Denied, "unknown client").is_retryable());
+    /// ```
     pub fn is_retryable(&self) -> bool {
         self.inner.kind.is_retryable()
     }
 
-    /// How long the server asked to wait (`Retry-After`), counted from its answer.
+    /// Returns the pause that the server requested (`Retry-After`), counted from its response.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use everbearer::Error;
+    ///
+    /// let error = Error::transient("busy").with_retry_after(Duration::from_secs(3));
+    /// assert_eq!(error.retry_after(), Some(Duration::from_secs(3)));
+    /// ```
     pub fn retry_after(&self) -> Option<Duration> {
         self.inner.retry_after
     }
 
-    /// The auth server's error code, such as `invalid_grant`, known or not.
+    /// Returns the error code of the auth server's response, such as `invalid_grant`, including unknown
+    /// codes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use everbearer::Error;
+    ///
+    /// assert_eq!(Error::terminal("refused").with_code("invalid_grant").code(), Some("invalid_grant"));
+    /// ```
     pub fn code(&self) -> Option<&str> {
         self.inner.code.as_deref()
     }
 
-    /// The HTTP status of the auth server's answer.
+    /// Returns the HTTP status of the auth server's response.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use everbearer::Error;
+    ///
+    /// assert_eq!(Error::transient("bad gateway").with_status(502).status(), Some(502));
+    /// ```
     pub fn status(&self) -> Option<u16> {
         self.inner.status
     }

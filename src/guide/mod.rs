@@ -1,4 +1,4 @@
-//! The guide. These modules hold documentation only.
+//! Describes behavior that concerns several items. These modules contain documentation only.
 
 #[doc = include_str!("failures.md")]
 pub mod failures {}

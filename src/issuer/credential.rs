@@ -1,9 +1,9 @@
-//! What a provider starts from.
+//! The credential that a provider starts with.
 
 use super::grant::Grant;
 use crate::token::LongTermToken;
 
-/// What a provider starts from.
+/// Selects the credential that a provider starts with.
 ///
 /// # Examples
 ///
@@ -21,8 +21,9 @@ use crate::token::LongTermToken;
 pub enum Credential {
     /// A long-term token that was obtained elsewhere.
     LongTerm(LongTermToken),
-    /// A way to obtain a long-term token. The provider uses it at the start, and again when the server refuses
-    /// the token that it obtained ([`Error::with_code`](crate::Error::with_code) says what counts as a refusal).
+    /// A way to obtain a long-term token. The provider uses it at the start, and again when the server
+    /// refuses the token that it obtained ([`Error::with_code`](crate::Error::with_code) lists what counts as
+    /// a refusal).
     Grant(Grant),
     /// The long-term token in the [store](crate::TokenProviderBuilder::store).
     Stored,

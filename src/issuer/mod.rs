@@ -1,4 +1,4 @@
-//! The interface to an auth server, and what a provider starts from.
+//! The interface to an auth server, and the credential that a provider starts with.
 
 mod credential;
 mod grant;
@@ -15,17 +15,21 @@ pub use profile::{IssuerProfile, Needs};
 use crate::error::{Error, ErrorKind};
 use crate::token::{LongTermToken, ShortTermToken, TokenRef};
 
-/// An auth server: it issues and revokes tokens.
+/// Issues and revokes tokens: the interface between a provider and an auth server.
 ///
 /// `AuthApi` (feature `auth-api`) implements it for the contract's server. Implement it for a server with
 /// another protocol.
 ///
-/// The provider has at most one [`exchange`](Self::exchange) in flight for each scope set. It drops the future of
-/// a call that takes longer than [`RetryPolicy::exchange_timeout`]. A panic fails that one call.
+/// The provider has at most one [`exchange`](Self::exchange) in flight for each scope set. It drops the
+/// future of a call that takes longer than [`RetryPolicy::exchange_timeout`]. A panic fails only the call
+/// that panicked.
 ///
-/// The error decides what the provider does next: it backs off and retries after a
-/// [retryable](Error::is_retryable) error, and stops after another one until something changes.
-/// [`Error::transient`] and [`Error::terminal`] make the two kinds, and [`Error::new`] any other.
+/// The error decides what the provider does next: after a [retryable](Error::is_retryable) error it retries
+/// after a backoff, and after another error it pauses. [`Error::transient`] and [`Error::terminal`] create
+/// the two kinds, and [`Error::new`] creates any other.
+///
+/// An issuer must not wait for a token of the provider that it serves: such a call returns
+/// [`ErrorKind::Config`].
 ///
 /// [`RetryPolicy::exchange_timeout`]: crate::RetryPolicy::exchange_timeout
 ///
@@ -82,49 +86,105 @@ use crate::token::{LongTermToken, ShortTermToken, TokenRef};
 /// ```
 #[async_trait]
 pub trait TokenIssuer: Send + Sync + 'static {
-    /// Exchanges the long-term token for a short-term one with these scopes, or with all scopes of the long-term
-    /// token if there are none. `long_term` is `None` exactly if [`profile`](Self::profile) says
+    /// Exchanges the long-term token for a short-term token with these scopes, or with all scopes of the
+    /// long-term token if `scopes` is empty. `long_term` is `None` only if [`profile`](Self::profile) states
     /// [`Needs::Nothing`].
     ///
     /// # Errors
     ///
-    /// Why there is no token.
+    /// Returns why there is no token.
     ///
     /// # Cancel safety
     ///
-    /// The provider may drop the future at any await: after a timeout, or when its runtime shuts down.
+    /// The provider may drop the future at any await, after a timeout or when its runtime shuts down.
     async fn exchange(
         &self,
         long_term: Option<&LongTermToken>,
         scopes: &[String],
     ) -> Result<ExchangeResponse, Error>;
 
-    /// Revokes a token. The provider calls it for the tokens of an evicted scope set, for a long-term token that
-    /// was replaced, and at shutdown.
+    /// Revokes a token. The provider calls it for the tokens of an evicted scope set, for a long-term token
+    /// that was replaced, and at shutdown.
     ///
-    /// Without an `authority`, the token is revoked on its own authority, or on that of the client. If the server
+    /// Without an `authority`, the token itself or the client authorizes the revocation. If the server
     /// refuses that ([`ErrorKind::Denied`]), the provider calls once more with the long-term token as the
-    /// `authority`, and calls with that first for later tokens.
+    /// `authority`, and begins with that for later tokens.
     ///
     /// # Errors
     ///
-    /// Why the token may still be valid. At shutdown, the provider retries after a
+    /// Returns why the token may still be valid. At shutdown, the provider retries after a
     /// [retryable](Error::is_retryable) error until the deadline.
+    ///
+    /// # Cancel safety
+    ///
+    /// The provider may drop the future at any await: after a timeout, at the shutdown's deadline, or when its
+    /// runtime shuts down.
     async fn revoke(
         &self,
         token: TokenRef<'_>,
         authority: Option<TokenRef<'_>>,
     ) -> Result<Revoked, Error>;
 
-    /// Obtains a long-term token by a grant: at the start, for a rotation, or when the present one is refused.
+    /// Obtains a long-term token with a grant: at the start, for a rotation, or after the auth server has
+    /// refused the current token.
     ///
-    /// `authority` is there if the provider rotates by [`Grant::self_rotation`]: the short-term token that
-    /// authorizes the request. The provider may call again with the same one, after a failure or a crash that left
-    /// the answer unknown.
+    /// If the provider rotates with [`Grant::self_rotation`], `authority` is the short-term token that
+    /// authorizes the request. The provider may call again with the same one, after a failure or a crash that
+    /// lost the response.
     ///
     /// # Errors
     ///
-    /// Why there is no token. By default, [`ErrorKind::Config`]: the issuer takes no grants.
+    /// Returns why there is no token. The default implementation returns [`ErrorKind::Config`], since the
+    /// issuer accepts no grants.
+    ///
+    /// # Cancel safety
+    ///
+    /// The provider may drop the future at any await, after a timeout or when its runtime shuts down. A token
+    /// that the server has issued may then be lost.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use everbearer::{
+    ///     Error, ErrorKind, ExchangeResponse, Grant, LongTermToken, Proof, Revoked, ShortTermToken,
+    ///     TokenIssuer, TokenRef, async_trait,
+    /// };
+    ///
+    /// struct Vault;
+    ///
+    /// #[async_trait]
+    /// impl TokenIssuer for Vault {
+    ///     async fn obtain(
+    ///         &self,
+    ///         grant: &Grant,
+    ///         _authority: Option<&ShortTermToken>,
+    ///     ) -> Result<LongTermToken, Error> {
+    ///         let Proof::ClientSecret(secret) = grant.proof("https://vault.example.com").await? else {
+    ///             return Err(Error::new(ErrorKind::Config, "Vault needs a client secret"));
+    ///         };
+    ///         let answer = log_in(grant.client_id(), secret.expose()).await;
+    ///         LongTermToken::new(answer.map_err(Error::transient)?)
+    ///     }
+    /// #     async fn exchange(
+    /// #         &self,
+    /// #         _: Option<&LongTermToken>,
+    /// #         _: &[String],
+    /// #     ) -> Result<ExchangeResponse, Error> {
+    /// #         Ok(ExchangeResponse::from(ShortTermToken::builder("a.b.c").build()?))
+    /// #     }
+    /// #     async fn revoke(&self, _: TokenRef<'_>, _: Option<TokenRef<'_>>) -> Result<Revoked, Error> {
+    /// #         Ok(Revoked::Gone)
+    /// #     }
+    ///     // exchange and revoke as above
+    /// }
+    /// # async fn log_in(_: &str, _: &str) -> Result<String, std::io::Error> { Ok("s.1".to_owned()) }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Error> {
+    /// #     let grant = Grant::client_secret("client_abc123", "correct-horse");
+    /// #     assert_eq!(Vault.obtain(&grant, None).await?.expose(), "s.1");
+    /// #     Ok(())
+    /// # }
+    /// ```
     async fn obtain(
         &self,
         grant: &Grant,
@@ -137,27 +197,53 @@ pub trait TokenIssuer: Send + Sync + 'static {
         ))
     }
 
-    /// Returns what is fixed about this issuer. The provider calls it once, when it is built.
+    /// Returns the fixed properties of this issuer. The provider calls it once, when it is built. The default
+    /// implementation returns [`IssuerProfile::default`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use everbearer::testkit::ScriptedIssuer;
+    /// use everbearer::TokenIssuer;
+    ///
+    /// let profile = ScriptedIssuer::new().profile();
+    /// assert!(format!("{profile:?}").contains("ScriptedIssuer"));
+    /// ```
     fn profile(&self) -> IssuerProfile {
         IssuerProfile::default()
     }
 }
 
-/// What became of a token that an issuer was to revoke.
+/// States the result of a revocation, as a [`TokenIssuer`] returns it.
+///
+/// # Examples
+///
+/// ```
+/// use everbearer::Revoked;
+///
+/// // What an issuer may return for a status of RFC 7009.
+/// let outcome = |status: u16| match status {
+///     200 => Revoked::Gone,
+///     501 => Revoked::Unsupported,
+///     _ => Revoked::Unknown,
+/// };
+/// assert_eq!(outcome(200), Revoked::Gone);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Revoked {
-    /// The server no longer accepts the token: it was revoked now or before, or it has expired.
+    /// The server no longer accepts the token: it was revoked, now or before, or it has expired.
     Gone,
-    /// The server does not say whether it still accepts the token. The provider does not try again, and the
+    /// The server does not state whether it still accepts the token. The provider does not retry, and the
     /// shutdown report lists the token as [`Unknown`](crate::RevocationOutcome::Unknown).
     Unknown,
-    /// The server cannot revoke tokens of this tier. The provider does not ask again for such tokens, and the
+    /// The server cannot revoke tokens of this kind. The provider revokes no other such token, and the
     /// shutdown report lists them as [`Unsupported`](crate::RevocationOutcome::Unsupported).
     Unsupported,
 }
 
-/// What an exchange returned.
+/// Contains the result of an exchange: a short-term token, and the long-term token that replaces the
+/// exchanged one, if the server returned one.
 ///
 /// # Examples
 ///
@@ -177,8 +263,20 @@ pub struct ExchangeResponse {
 }
 
 impl ExchangeResponse {
-    /// Adds the long-term token that replaces the exchanged one. The provider stores it durably before it uses the
-    /// short-term token.
+    /// Adds the long-term token that replaces the exchanged one. The provider stores it durably before it
+    /// uses the short-term token.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use everbearer::{ExchangeResponse, LongTermToken, ShortTermToken};
+    ///
+    /// # fn main() -> Result<(), everbearer::Error> {
+    /// let short_term = ShortTermToken::builder("a.b.c").build()?;
+    /// let response = ExchangeResponse::from(short_term).replacing(LongTermToken::new("refresh-2")?);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn replacing(mut self, replacement: LongTermToken) -> Self {
         self.replacement = Some(replacement);

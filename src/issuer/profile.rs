@@ -1,8 +1,8 @@
-//! What is fixed about an issuer.
+//! The fixed properties of an issuer.
 
 use crate::origin::Origin;
 
-/// What an issuer's exchange needs.
+/// States what an issuer needs for an exchange.
 ///
 /// # Examples
 ///
@@ -14,23 +14,23 @@ use crate::origin::Origin;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Needs {
-    /// No long-term token: the issuer authenticates by itself, such as with OAuth client credentials
-    /// (RFC 6749, section 4.4). The provider starts from [`Credential::None`](crate::Credential::None).
+    /// No long-term token: the issuer authenticates by itself, such as with OAuth client credentials (RFC
+    /// 6749, section 4.4). The provider starts with [`Credential::None`](crate::Credential::None).
     Nothing,
-    /// A long-term token, which serves any number of exchanges.
+    /// A long-term token, which is valid for any number of exchanges.
     #[default]
     LongTerm,
-    /// A long-term token that an exchange may end, and
-    /// [replace](crate::ExchangeResponse::replacing), as OAuth servers that rotate refresh tokens do
-    /// (RFC 9700, section 4.14.2). The provider then makes one exchange at a time, over all scope sets and all
-    /// processes that share the store.
+    /// A long-term token that an exchange may invalidate and [replace](crate::ExchangeResponse::replacing),
+    /// as OAuth servers do that rotate refresh tokens (RFC 9700, section 4.14.2). The provider then makes one
+    /// exchange at a time, across all scope sets and all processes that share the store.
     ///
-    /// If the answer to such an exchange is lost, the token is lost with it, unless the server answers the same
-    /// request once more: configure [`recover_with`](crate::TokenProviderBuilder::recover_with).
+    /// If the response to such an exchange is lost, the new token is lost too, unless the server answers the
+    /// same request once more. Configure [`recover_with`](crate::TokenProviderBuilder::recover_with) for that
+    /// case.
     Replacing,
 }
 
-/// What is fixed about an issuer. The provider reads it once, when it is built.
+/// States the fixed properties of an issuer. The provider reads it once, when it is built.
 ///
 /// # Examples
 ///
@@ -51,8 +51,12 @@ pub struct IssuerProfile {
 }
 
 impl IssuerProfile {
-    /// Creates the profile of an issuer that exchanges a long-term token. The name stands in the `Debug` of the
-    /// provider.
+    /// Creates the profile of an issuer that exchanges a long-term token. The `Debug` output of the provider
+    /// shows the name.
+    ///
+    /// ```
+    /// let profile = everbearer::IssuerProfile::new("vault");
+    /// ```
     pub fn new(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -63,23 +67,41 @@ impl IssuerProfile {
     }
 
     /// Sets what an exchange needs. Default: [`Needs::LongTerm`].
+    ///
+    /// ```
+    /// use everbearer::{IssuerProfile, Needs};
+    ///
+    /// let profile = IssuerProfile::new("refresh tokens").needs(Needs::Replacing);
+    /// ```
     #[must_use]
     pub const fn needs(mut self, needs: Needs) -> Self {
         self.needs = needs;
         self
     }
 
-    /// Sets whether the server hands the same short-term token to all clients that ask. The provider then does
-    /// not revoke short-term tokens, since other clients use them. Default: false.
+    /// Sets whether the server returns the same short-term token to several clients. If it does, the provider
+    /// revokes no short-term tokens, since other clients use them. Default: false.
+    ///
+    /// ```
+    /// let profile = everbearer::IssuerProfile::new("vault").shares_tokens(true);
+    /// ```
     #[must_use]
     pub const fn shares_tokens(mut self, shares_tokens: bool) -> Self {
         self.shares_tokens = shares_tokens;
         self
     }
 
-    /// Sets the origin to which short-term tokens go unless
-    /// [`TokenProviderBuilder::origins`](crate::TokenProviderBuilder::origins) names others. Default: none, and
-    /// without any origin, no request is given a token.
+    /// Sets the origin to which short-term tokens may be sent, unless
+    /// [`TokenProviderBuilder::origins`](crate::TokenProviderBuilder::origins) sets others. Default: none.
+    /// Without an origin, the middleware adds the token to no request.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), everbearer::Error> {
+    /// let origin = "https://api.example.com".parse()?;
+    /// let profile = everbearer::IssuerProfile::new("vault").origin(origin);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn origin(mut self, origin: Origin) -> Self {
         self.origin = Some(origin);
@@ -88,7 +110,7 @@ impl IssuerProfile {
 }
 
 impl Default for IssuerProfile {
-    /// A profile with the name `custom`.
+    /// Returns a profile with the name `custom`.
     fn default() -> Self {
         Self::new("custom")
     }

@@ -1,4 +1,4 @@
-//! Thin adapters that put the token on requests.
+//! Adapters of HTTP clients, which add the token to requests.
 
 mod challenge;
 #[cfg(feature = "reqwest")]

@@ -1,4 +1,4 @@
-//! The same for a plain reqwest client: one call in the chain.
+//! The adapter of a plain reqwest client: one call in place of `send`.
 
 use std::future::Future;
 
@@ -27,38 +27,70 @@ use crate::provider::TokenProvider;
 /// # }
 /// ```
 pub trait RequestBuilderExt {
-    /// Sends the request with the provider's token, in place of
-    /// [`send`](RequestBuilder::send): to the provider's [origins](TokenProvider::origins) only,
-    /// keeping an `Authorization` header that is there already, and once more with a newer token
-    /// after a refusal if the body can be sent twice. It waits, holds refusals back and sends again as
+    /// Sends the request with the provider's token, in place of [`send`](RequestBuilder::send).
+    ///
+    /// It adds the token to requests to the provider's [origins](TokenProvider::origins) only, and keeps an
+    /// `Authorization` header that the request already has. After a refusal, it sends the request once more
+    /// with a newer token, if the body can be sent twice. It waits, delays refusals and resends as
     /// `BearerMiddleware` does.
     ///
-    /// A redirect back to the same URL cannot be seen from here. If a server answers a POST with such a
-    /// redirect, use a client that follows none, or the POST may be sent twice.
+    /// A redirect back to the same URL is not visible to this method. If a server answers a POST with such a
+    /// redirect, use a client that follows no redirects, since the POST may otherwise be sent twice.
     ///
     /// # Errors
     ///
-    /// [`SendError::Token`] if there is no token to be had; the request was not sent.
-    /// [`SendError::Request`] for everything that reqwest reports.
+    /// Returns [`SendError::Token`] if no token is available, in which case the request was not sent, and
+    /// [`SendError::Request`] for an error of reqwest.
     ///
     /// # Cancel safety
     ///
-    /// As reqwest's `send`: a dropped future drops the request. An exchange that it waited for
-    /// goes on.
+    /// As reqwest's `send`: dropping the future cancels the request. An exchange that it waits for continues.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use everbearer::testkit::AuthServer;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = AuthServer::start().await?;
+    /// use everbearer::{AuthApi, Grant, RequestBuilderExt, TokenProvider};
+    /// # let grant = Grant::client_secret(server.client_id(), server.client_secret());
+    /// # let provider = TokenProvider::builder(AuthApi::new(server.base_url())?, grant).build()?;
+    ///
+    /// let response = reqwest::Client::new().get(server.url("/jobs")).send_with(&provider).await?;
+    /// assert_eq!(response.status(), 200);
+    /// # Ok(())
+    /// # }
+    /// ```
     fn send_with(
         self,
         provider: &TokenProvider,
     ) -> impl Future<Output = Result<Response, SendError>> + Send;
 }
 
-/// Why a request got no answer.
+/// Describes why a request got no response.
+///
+/// # Examples
+///
+/// ```no_run
+/// use everbearer::{RequestBuilderExt, SendError, TokenProvider};
+///
+/// # async fn example(provider: &TokenProvider) {
+/// let request = reqwest::Client::new().get("https://api.example.com/v1/jobs");
+/// match request.send_with(provider).await {
+///     Ok(response) => println!("{}", response.status()),
+///     Err(SendError::Token(error)) => println!("not sent, since there is no token: {error}"),
+///     Err(error) => println!("{error}"),
+/// }
+/// # }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError {
-    /// There is no token to be had, so the request was not sent.
+    /// No token is available, so the request was not sent.
     #[error("{NOT_SENT}")]
     Token(#[source] Error),
-    /// What reqwest reports.
+    /// An error of reqwest.
     #[error(transparent)]
     Request(#[from] reqwest::Error),
 }

@@ -16,31 +16,31 @@ use crate::error::Error;
 use crate::observe;
 use crate::provider::TokenProvider;
 
-/// Puts the token of a [`TokenProvider`] on the requests of a reqwest-middleware client.
+/// Adds the token of a [`TokenProvider`] to the requests of a reqwest-middleware client.
 ///
-/// - Only requests to the provider's [origins](TokenProvider::origins) are given the token; others
-///   go out as they are, with one warning for each origin.
-/// - A request that has an `Authorization` header already keeps it. One that stands in the reqwest
-///   client's default headers cannot be seen from here, and gives way to the token.
-/// - After a refusal, which is a 401 or what
-///   [`refusal_statuses`](crate::TokenProviderBuilder::refusal_statuses) names, a request whose body can be
-///   sent twice is sent once more with a newer token: the one in use if it is newer, or else the one that
-///   an exchange brings. A refusal that names `insufficient_scope` is no reason for that.
-/// - A request is not sent again if the answer came from another URL than the one that was asked. A redirect
-///   back to the same URL cannot be seen from here: for a client that follows those, turn
-///   [`resend`](Self::resend) off.
-/// - The refusal of a request that cannot be sent again is held back until the newer token is there, for 5 s
-///   at most, so that the caller's next attempt uses that token.
+/// - It adds the token to requests to the provider's [origins](TokenProvider::origins) only. It sends other
+///   requests unchanged, and logs one warning for each of their origins.
+/// - A request keeps an `Authorization` header that it already has. A header among the default headers of the
+///   reqwest client is not visible to a middleware; the token replaces it.
+/// - A refusal is a 401, or a status that [`refusal_statuses`](crate::TokenProviderBuilder::refusal_statuses)
+///   lists. After a refusal, the middleware sends the request once more with a newer token, if its body can
+///   be sent twice. The newer token is the token in use, if that is newer, or the token of the next exchange.
+///   It does not resend a request after a refusal with `insufficient_scope`.
+/// - It does not resend a request whose response came from another URL than the requested one. A redirect
+///   back to the same URL is not visible to a middleware: if the client follows such redirects, disable
+///   [`resend`](Self::resend).
+/// - If a request cannot be sent again, the middleware delays the refusal until the newer token is available,
+///   for at most 5 s, so that the caller's next attempt uses that token.
 /// - If no token is available, the middleware returns an error without sending the request.
 ///   [`Error::find_in`] finds the cause.
-/// - A request's own timeout, or [`timeout`](Self::timeout), bounds all of it: waiting for a token, sending,
-///   waiting for a newer token and sending again.
+/// - The request's own timeout, or [`timeout`](Self::timeout), covers waiting for a token, sending, waiting
+///   for a newer token and resending.
 ///
-/// The client's proxy settings are its own: with a proxy, requests to a loopback address go there
-/// in the clear, unless the client is built with `no_proxy` or the environment excepts them.
+/// The client uses its own proxy settings: with a proxy, requests to a loopback address go through the proxy
+/// unencrypted, unless the client is built with `no_proxy` or the environment excludes the address.
 ///
-/// Place it behind middleware that retries, so that each retry is given the token of its time. For the crate
-/// reqwest-retry, this strategy tells which of our errors a retry may help:
+/// Place the middleware behind middleware that retries, so that each retry gets the token that is then in
+/// use. For the crate reqwest-retry, this strategy retries only errors of the provider that are retryable:
 ///
 /// ```
 /// use everbearer::Error;
@@ -90,7 +90,27 @@ pub struct BearerMiddleware {
 }
 
 impl TokenProvider {
-    /// A middleware that puts this provider's token on requests.
+    /// Returns a middleware that adds this provider's token to requests. If the provider has no
+    /// [origins](Self::origins), it logs a warning, since the middleware then adds the token to no request.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use everbearer::testkit::AuthServer;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = AuthServer::start().await?;
+    /// use everbearer::{AuthApi, Grant, TokenProvider};
+    /// # let grant = Grant::client_secret(server.client_id(), server.client_secret());
+    /// # let provider = TokenProvider::builder(AuthApi::new(server.base_url())?, grant).build()?;
+    ///
+    /// let client = reqwest_middleware::ClientBuilder::new(reqwest::Client::new())
+    ///     .with(provider.middleware())
+    ///     .build();
+    /// assert_eq!(client.get(server.url("/jobs")).send().await?.status(), 200);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn middleware(&self) -> BearerMiddleware {
         if self.origins().is_empty() {
             observe::log_no_origin(self.name());
@@ -104,21 +124,28 @@ impl TokenProvider {
 }
 
 impl BearerMiddleware {
-    /// Whether an `Authorization` header that the request has already is replaced.
-    /// Default: false.
+    /// Sets whether the token replaces an `Authorization` header that the request already has. Default:
+    /// false.
+    ///
+    /// ```
+    /// # fn example(provider: &everbearer::TokenProvider) {
+    /// let middleware = provider.middleware().overwrite(true);
+    /// # }
+    /// ```
     #[must_use]
     pub fn overwrite(mut self, overwrite: bool) -> Self {
         self.rules = self.rules.overwrite(overwrite);
         self
     }
 
-    /// Whether a request whose token was refused is sent once more with a newer one, if its body
-    /// can be sent twice. Without that the caller is given the refusal, which causes the exchange for a
-    /// newer token all the same. Default: true.
+    /// Sets whether the middleware resends a request once with a newer token after a refusal, if the body can
+    /// be sent twice. Default: true.
     ///
-    /// A request that may be sent again is copied first, as reqwest offers it: that is most of what
-    /// this middleware adds to a request.
-    /// [`send_with`](crate::RequestBuilderExt::send_with) always sends again.
+    /// If false, the caller gets the refusal. The refusal still causes an exchange for a newer token.
+    ///
+    /// The middleware copies each request that it may have to resend, with reqwest's `try_clone`. That copy
+    /// is most of what the middleware adds to the cost of a request.
+    /// [`send_with`](crate::RequestBuilderExt::send_with) always resends.
     ///
     /// ```
     /// # fn example(provider: &everbearer::TokenProvider) {
@@ -131,13 +158,15 @@ impl BearerMiddleware {
         self
     }
 
-    /// Sets the deadline for requests without a timeout of their own. It covers waiting for a token, sending,
-    /// waiting for a newer token after a refusal and sending again. It becomes the
-    /// [timeout of the request](reqwest::RequestBuilder::timeout), in place of the client's. Default: none.
+    /// Sets the deadline of requests that have no timeout of their own. Default: none.
+    ///
+    /// The deadline covers waiting for a token, sending, waiting for a newer token after a refusal and
+    /// resending. It becomes the [timeout of the request](reqwest::RequestBuilder::timeout), in place of the
+    /// client's.
     ///
     /// The client's timeout ([`ClientBuilder::timeout`](reqwest::ClientBuilder::timeout)) is not visible to a
-    /// middleware. It restarts each time the request is sent.
-    /// Without this setting, [`RetryPolicy::wait_timeout`](crate::RetryPolicy::wait_timeout) bounds each wait.
+    /// middleware, and restarts each time the request is sent. Without a deadline,
+    /// [`RetryPolicy::wait_timeout`](crate::RetryPolicy::wait_timeout) limits each wait for a token.
     ///
     /// ```
     /// # fn example(provider: &everbearer::TokenProvider) {
@@ -150,14 +179,23 @@ impl BearerMiddleware {
         self
     }
 
-    /// The origins whose requests this middleware gives the token, instead of the provider's: for
-    /// a client that is to send it to fewer of them, or to others.
+    /// Sets the origins to whose requests this middleware adds the token, in place of the provider's, for a
+    /// client that should send the token to fewer origins or to others.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if one is neither https nor http to a loopback address or to
-    /// a host that
+    /// Returns [`ErrorKind::Config`](crate::ErrorKind::Config) if an origin is neither https nor http to a
+    /// loopback address or to a host that
     /// [`TokenProviderBuilder::allow_plain_http_to`](crate::TokenProviderBuilder::allow_plain_http_to) names.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn example(provider: &everbearer::TokenProvider) -> Result<(), everbearer::Error> {
+    /// let middleware = provider.middleware().origins(["https://jobs.example.com"])?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn origins<S: AsRef<str>>(
         mut self,
         origins: impl IntoIterator<Item = S>,
@@ -169,8 +207,7 @@ impl BearerMiddleware {
 
 type Answer<'a> = Pin<Box<dyn Future<Output = reqwest_middleware::Result<Response>> + Send + 'a>>;
 
-/// Written out, for `async_trait` makes a future that holds the request twice; and a request that is
-/// none of ours costs no future.
+// Without `async_trait`, whose future holds the request twice. A request without a token costs no future.
 impl Middleware for BearerMiddleware {
     fn handle<'a, 'life1, 'life2, 'async_trait>(
         &'a self,

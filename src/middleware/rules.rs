@@ -1,4 +1,5 @@
-//! Which requests are given a token, whose header wins, and what happens after a refusal. For any HTTP client.
+//! The rules by which the token is added to requests, for any HTTP client: which requests get the token,
+//! which `Authorization` header takes precedence, and what happens after a refusal.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,13 +14,13 @@ use crate::error::Error;
 use crate::origin::Origin;
 use crate::provider::{RequestToken, TokenProvider};
 
-/// The rules of `BearerMiddleware`, for an adapter of another HTTP client: which requests are given the token, and
-/// what happens after a refusal. The types are those of the crate [`http`].
+/// Decides which requests get the token, and what happens after a refusal, for an adapter of another HTTP
+/// client. These are the rules of `BearerMiddleware`. The types are those of the crate [`http`].
 ///
-/// An adapter asks [`wants_token`](Self::wants_token) before it sends a request, waits for a
-/// [`token`](Self::token), and after an answer that [`is_refusal`](Self::is_refusal) sends the request once more with
-/// a [`newer_token`](Self::newer_token). It should read the refusal's body first, up to a limit, since that frees the
-/// connection.
+/// An adapter calls [`wants_token`](Self::wants_token) before it sends a request, and waits for a
+/// [`token`](Self::token). After a response for which [`is_refusal`](Self::is_refusal) returns true, it sends
+/// the request once more with a [`newer_token`](Self::newer_token). It should read the body of the refusal
+/// first, up to a limit, since that frees the connection.
 ///
 /// # Examples
 ///
@@ -116,7 +117,7 @@ impl fmt::Display for Target<'_> {
 }
 
 impl TokenProvider {
-    /// Returns the rules for an adapter of an HTTP client that this crate has no adapter for.
+    /// Returns the rules for an adapter of an HTTP client for which this crate has no adapter.
     ///
     /// ```
     /// # fn example(provider: &everbearer::TokenProvider) {
@@ -134,8 +135,8 @@ impl TokenProvider {
 }
 
 impl RequestRules {
-    /// Sets whether a request that has an `Authorization` header already is given the token all the same.
-    /// Default: false.
+    /// Sets whether the token replaces an `Authorization` header that the request already has. Default:
+    /// false.
     ///
     /// ```
     /// # fn example(provider: &everbearer::TokenProvider) {
@@ -148,11 +149,12 @@ impl RequestRules {
         self
     }
 
-    /// Sets the origins whose requests are given the token, in place of the provider's.
+    /// Sets the origins to whose requests the token is added, in place of the provider's.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`] if one is neither https nor http to a loopback address or to a host that
+    /// Returns [`ErrorKind::Config`](crate::ErrorKind::Config) if an origin is neither https nor http to a loopback address or to a
+    /// host that
     /// [`TokenProviderBuilder::allow_plain_http_to`](crate::TokenProviderBuilder::allow_plain_http_to) names.
     ///
     /// # Examples
@@ -174,23 +176,57 @@ impl RequestRules {
         Ok(self)
     }
 
-    /// Returns whether a request to this URI with these headers is given the token: if one of the origins covers
-    /// the URI, and the request has no `Authorization` header of its own and is not part of an exchange. The provider
-    /// logs each origin that is not covered once.
+    /// Returns whether a request to this URI with these headers gets the token.
+    ///
+    /// It does if an origin covers the URI, unless the request has its own `Authorization` header or is part
+    /// of an exchange of this provider. The provider logs each origin that is not covered once.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use everbearer::testkit::ScriptedIssuer;
+    /// # use everbearer::{LongTermToken, TokenProvider};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), everbearer::Error> {
+    /// # let builder = TokenProvider::builder(ScriptedIssuer::new(), LongTermToken::new("secret")?);
+    /// use http::{HeaderMap, Uri};
+    ///
+    /// let rules = builder.origins(["https://api.example.com"]).build()?.request_rules();
+    /// assert!(rules.wants_token(&Uri::from_static("https://api.example.com/jobs"), &HeaderMap::new()));
+    /// assert!(!rules.wants_token(&Uri::from_static("https://example.org/"), &HeaderMap::new()));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn wants_token(&self, uri: &Uri, headers: &HeaderMap) -> bool {
         matches!(self.want(Target::of(uri), headers), Want::Token(_))
     }
 
-    /// Returns a token for a request: at once if there is a good one, or else after the exchange that brings it.
-    /// `limit` bounds the wait: what is left of the request's own timeout.
+    /// Returns a token for a request, at once if there is a valid one, and otherwise after the exchange for
+    /// it. `limit` is what is left of the request's own timeout, and limits the wait.
     ///
     /// # Errors
     ///
-    /// As [`TokenProvider::token`]; and [`ErrorKind::WaitTimeout`] after `limit`.
+    /// As [`TokenProvider::token`]; and [`ErrorKind::WaitTimeout`](crate::ErrorKind::WaitTimeout) after `limit`.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future ends the wait and nothing else: the exchange goes on.
+    /// Dropping the future cancels this wait only: the exchange continues.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use everbearer::testkit::ScriptedIssuer;
+    /// # use everbearer::{LongTermToken, TokenProvider};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), everbearer::Error> {
+    /// # let issuer = ScriptedIssuer::new();
+    /// # let provider = TokenProvider::builder(issuer, LongTermToken::new("secret")?).build()?;
+    /// let rules = provider.request_rules();
+    /// let token = rules.token(None).await?;
+    /// assert_eq!(token.header(), "Bearer st-1");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn token(&self, limit: Option<Duration>) -> Result<RequestToken, Error> {
         match self.provider.token_at_once() {
             Some(token) => Ok(token),
@@ -198,13 +234,35 @@ impl RequestRules {
         }
     }
 
-    /// Returns whether an answer to a request with a token says that the server does not accept the token. `uri` is
-    /// the one that answered. If the client followed a redirect to another origin and removed the token, do not ask.
+    /// Returns whether a response to a request with a token is a refusal of the token.
     ///
-    /// A status of [`refusal_statuses`](crate::TokenProviderBuilder::refusal_statuses) is a refusal, as is
-    /// `error="invalid_token"` with a 401 or 403; `error="insufficient_scope"` is none (RFC 6750, section 3.1).
+    /// `uri` is the URI of the response. If the client followed a redirect to another origin and removed the
+    /// token, do not call this method.
     ///
-    /// For a URI that no origin covers it returns false; the provider logs the first 401 of each such origin.
+    /// A status that [`refusal_statuses`](crate::TokenProviderBuilder::refusal_statuses) lists is a refusal,
+    /// and so is a 401 or 403 with `error="invalid_token"`. A response with `error="insufficient_scope"` is
+    /// not a refusal (RFC 6750, section 3.1).
+    ///
+    /// For a URI that no origin covers, it returns false. The provider logs the first 401 from each such
+    /// origin.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use everbearer::testkit::ScriptedIssuer;
+    /// # use everbearer::{LongTermToken, TokenProvider};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), everbearer::Error> {
+    /// # let builder = TokenProvider::builder(ScriptedIssuer::new(), LongTermToken::new("secret")?);
+    /// use http::{HeaderMap, StatusCode, Uri};
+    ///
+    /// let rules = builder.origins(["https://api.example.com"]).build()?.request_rules();
+    /// let uri = Uri::from_static("https://api.example.com/jobs");
+    /// assert!(rules.is_refusal(&uri, StatusCode::UNAUTHORIZED, &HeaderMap::new()));
+    /// assert!(!rules.is_refusal(&uri, StatusCode::NOT_FOUND, &HeaderMap::new()));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn is_refusal(&self, uri: &Uri, status: StatusCode, headers: &HeaderMap) -> bool {
         let target = Target::of(uri);
         let is_covered = self.covering(target).is_some();
@@ -214,15 +272,32 @@ impl RequestRules {
         is_covered && self.refuses_token(status, headers)
     }
 
-    /// Reports that the server refused this token, and waits for a newer one, with which the request is to be sent
-    /// once more. `limit` bounds the wait: what is left of the request's own timeout.
+    /// Reports that the server refused this token, and returns a newer token for sending the request once
+    /// more. `limit` is what is left of the request's own timeout, and limits the wait.
     ///
-    /// Returns `None` if there is no newer token. Return the refusal to the caller then: it says more than the
-    /// provider's error.
+    /// It returns `None` if no newer token is available. In that case, return the refusal to the caller,
+    /// since it has more information than the provider's error.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future ends the wait and nothing else: the exchange goes on.
+    /// Dropping the future cancels this wait only: the exchange continues.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use everbearer::testkit::ScriptedIssuer;
+    /// # use everbearer::{LongTermToken, TokenProvider};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), everbearer::Error> {
+    /// # let issuer = ScriptedIssuer::new();
+    /// # let provider = TokenProvider::builder(issuer, LongTermToken::new("secret")?).build()?;
+    /// let rules = provider.request_rules();
+    /// let refused = rules.token(None).await?;
+    /// let newer = rules.newer_token(&refused, None).await.unwrap();
+    /// assert_eq!(newer.header(), "Bearer st-2");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn newer_token(
         &self,
         refused: &RequestToken,
@@ -238,13 +313,30 @@ impl RequestRules {
         newer
     }
 
-    /// Reports that the server refused this token, for a request that is not sent again, and waits until a newer
-    /// token is there, for 5 s or `limit` at most. Return the refusal after that, so that the caller's next attempt
-    /// uses the newer token.
+    /// Reports that the server refused this token, for a request that is not sent again. It waits for a newer
+    /// token, for at most 5 s or `limit`. Return the refusal to the caller after that, so that the caller's
+    /// next attempt uses the newer token.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future ends the wait and nothing else: the exchange goes on.
+    /// Dropping the future cancels this wait only: the exchange continues.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use everbearer::testkit::ScriptedIssuer;
+    /// # use everbearer::{LongTermToken, TokenProvider};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), everbearer::Error> {
+    /// # let issuer = ScriptedIssuer::new();
+    /// # let provider = TokenProvider::builder(issuer, LongTermToken::new("secret")?).build()?;
+    /// let rules = provider.request_rules();
+    /// let refused = rules.token(None).await?;
+    /// rules.report_refusal(&refused, None).await;
+    /// assert_eq!(rules.token(None).await?.header(), "Bearer st-2");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn report_refusal(&self, refused: &RequestToken, limit: Option<Duration>) {
         self.provider
             .newer_token(refused.carried, false, self.deadline(limit))

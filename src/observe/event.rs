@@ -1,4 +1,4 @@
-//! What happens to a provider, as values.
+//! The events of a provider, as values.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,87 +10,113 @@ use crate::error::Error;
 /// The target of each tracing event and span.
 pub(super) const TARGET: &str = "everbearer";
 
-/// Something that happened to a provider, in the order in which it happened.
+/// Describes something that happened to a provider. Events arrive in the order in which they happened.
 ///
-/// Each is also a tracing event with the target `everbearer`, as
-/// [`guide::observation`](crate::guide::observation) lists them. None holds a secret.
+/// Each event is also a tracing event with the target `everbearer`, which
+/// [`guide::observation`](crate::guide::observation) lists. No event contains a secret.
+///
+/// # Examples
+///
+/// ```
+/// # use everbearer::testkit::ScriptedIssuer;
+/// # use everbearer::{LongTermToken, TokenProvider};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), everbearer::Error> {
+/// # let issuer = ScriptedIssuer::new();
+/// # let provider = TokenProvider::builder(issuer, LongTermToken::new("secret")?).build()?;
+/// use everbearer::Event;
+///
+/// let mut events = provider.subscribe();
+/// provider.token().await?;
+/// provider.shutdown().await;
+/// drop(provider);
+/// while let Some(event) = events.next().await {
+///     match event {
+///         Event::Swapped { generation, .. } => println!("token {generation} is in use"),
+///         Event::ExchangeFailed { error, .. } => println!("exchange failed: {error}"),
+///         _ => {}
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event {
-    /// A long-term token was obtained by a grant.
+    /// The provider obtained a long-term token with a grant.
     #[non_exhaustive]
     LongTermObtained {
-        /// Its ID, if the server gave one.
+        /// The ID of the token, if the server stated one.
         token_id: Option<String>,
     },
     /// An exchange began.
     #[non_exhaustive]
     ExchangeBegan {
-        /// The scopes that are asked for; empty if all.
+        /// The requested scopes; empty if all are requested.
         scopes: Arc<[String]>,
         /// How many exchanges in a row have failed before this one.
         failures: u32,
     },
-    /// An exchange brought a token, which took the place of the one before.
+    /// An exchange returned a token, and the provider replaced the previous token with it.
     #[non_exhaustive]
     Swapped {
-        /// The scopes that were asked for; empty if all.
+        /// The requested scopes; empty if all were requested.
         scopes: Arc<[String]>,
-        /// Counts the tokens of this provider, of all its sets of scopes; the first is 1.
+        /// The number of the token among all tokens of this provider, over all its scope sets; the first is
+        /// 1.
         generation: u64,
-        /// The new token's ID, if the server gave one.
+        /// The ID of the new token, if the server stated one.
         token_id: Option<String>,
-        /// How long the new token lives, counted from when it was asked for.
+        /// The lifetime of the new token, counted from when the provider sent the request for it.
         life: Duration,
         /// How long the exchange took.
         took: Duration,
-        /// How much of its life the token before had left; `None` if there was none before.
+        /// The remaining lifetime of the previous token; `None` if there was none.
         previous_left: Option<Duration>,
     },
     /// An exchange returned the token in use again.
     #[non_exhaustive]
     Unchanged {
-        /// The scopes that were asked for; empty if all.
+        /// The requested scopes; empty if all were requested.
         scopes: Arc<[String]>,
-        /// The token's generation.
+        /// The generation of the token.
         generation: u64,
-        /// How much of its life is left, by the latest statement.
+        /// The remaining lifetime of the token, by the latest response.
         left: Duration,
         /// How long the exchange took.
         took: Duration,
     },
-    /// An exchange brought no token. The token in use, if it is still good, stays in use.
+    /// An exchange failed. The provider keeps using the current token while it is valid.
     #[non_exhaustive]
     ExchangeFailed {
-        /// The scopes that were asked for; empty if all.
+        /// The requested scopes; empty if all were requested.
         scopes: Arc<[String]>,
-        /// Why.
+        /// Why the exchange failed.
         error: Error,
-        /// How many exchanges in a row have failed, this one included.
+        /// How many exchanges in a row have failed, including this one.
         failures: u32,
-        /// Whether the one before failed in the same way.
+        /// Whether the previous exchange failed in the same way.
         repeats: bool,
-        /// In how long the next attempt begins by itself; `None` if only a caller in need of a
-        /// token brings it about.
+        /// In how long the provider retries; `None` if it retries only when a caller needs a token.
         retry_in: Option<Duration>,
     },
-    /// An exchange has failed, and there is no valid token: callers cannot be served until one succeeds. If the
-    /// scope set is retired or evicted, or the provider shuts down, no [`OutageEnded`](Self::OutageEnded)
-    /// follows.
+    /// An exchange has failed, and there is no valid token. Callers get errors until an exchange succeeds. If
+    /// the scope set is retired or evicted, or the provider is shut down, no
+    /// [`OutageEnded`](Self::OutageEnded) follows.
     #[non_exhaustive]
     OutageBegan {
-        /// The scopes that were asked for; empty if all.
+        /// The requested scopes; empty if all were requested.
         scopes: Arc<[String]>,
         /// Why the last exchange failed.
         error: Error,
         /// How many exchanges in a row have failed.
         failures: u32,
     },
-    /// One or more outages go on. The provider reports this 30 s after the first outage began, and then after
-    /// pauses that double, up to 1 h.
+    /// One or more outages continue. The provider reports this 30 s after the first outage began, and then
+    /// after pauses that double, up to 1 h.
     #[non_exhaustive]
     OutageContinues {
-        /// How many scope sets that are in use have no valid token.
+        /// How many scope sets in use have no valid token.
         scope_sets: usize,
         /// How long the longest outage has lasted.
         lasted: Duration,
@@ -100,101 +126,120 @@ pub enum Event {
     /// There is a valid token again.
     #[non_exhaustive]
     OutageEnded {
-        /// The scopes that were asked for; empty if all.
+        /// The requested scopes; empty if all were requested.
         scopes: Arc<[String]>,
-        /// How many exchanges it took, from the first one that failed to the one that returned the token.
+        /// How many exchanges were needed, from the first that failed to the one that returned the token.
         attempts: u64,
         /// How long the outage lasted.
         lasted: Duration,
     },
-    /// A resource server refused the token in use, and it is exchanged for another.
+    /// A resource server refused the token in use, and the provider exchanges the long-term token for a newer
+    /// one.
     #[non_exhaustive]
     Denied {
         /// The scopes of the token; empty if all.
         scopes: Arc<[String]>,
-        /// The generation that was refused.
+        /// The generation of the refused token.
         generation: u64,
     },
-    /// No caller has used a scope set for long: its tokens are no longer refreshed, and are
-    /// revoked.
+    /// The provider stopped refreshing a scope set that was idle, and revokes its tokens.
     #[non_exhaustive]
     ScopesRetired {
-        /// The set.
+        /// The scopes of the set.
         scopes: Arc<[String]>,
     },
-    /// There is another long-term token, by
-    /// [`TokenProvider::set_long_term_token`](crate::TokenProvider::set_long_term_token).
+    /// [`TokenProvider::set_long_term_token`](crate::TokenProvider::set_long_term_token) replaced the
+    /// long-term token.
     #[non_exhaustive]
     LongTermRenewed {
-        /// Its ID, if it is known.
+        /// The ID of the new token, if it is known.
         token_id: Option<String>,
     },
-    /// Another process has put another long-term token into the
-    /// [store](crate::TokenProviderBuilder::store), and it was taken up.
+    /// The provider loaded a long-term token that another process has written to the
+    /// [store](crate::TokenProviderBuilder::store).
     #[non_exhaustive]
     LongTermReloaded {
-        /// Its ID, if it is known.
+        /// The ID of the loaded token, if it is known.
         token_id: Option<String>,
     },
     /// A rotation of the long-term token began.
     RotationBegan,
-    /// The next long-term token is durably stored, was proven by an exchange, and is the one in
-    /// use from now on. The one before is revoked after
+    /// A rotation finished: the next long-term token is durably stored, an exchange has proven it, and it is
+    /// in use. The provider revokes the previous token after
     /// [`RotationPolicy::grace`](crate::RotationPolicy::grace).
     #[non_exhaustive]
     Rotated {
-        /// The new one's ID, if it is known.
+        /// The ID of the new token, if it is known.
         token_id: Option<String>,
-        /// The ID of the one before, if it is known.
+        /// The ID of the previous token, if it is known.
         previous_id: Option<String>,
     },
-    /// A rotation, or what else is to be done about the long-term token, failed; the one in use
-    /// stays in use.
+    /// A rotation failed, or another operation on the long-term token did, such as the revocation of the
+    /// previous one. The current token stays in use.
     #[non_exhaustive]
     RotationFailed {
-        /// Why.
+        /// Why the rotation failed.
         error: Error,
-        /// Whether the one before failed in the same way.
+        /// Whether the previous attempt failed in the same way.
         repeats: bool,
-        /// In how long it is tried again.
+        /// In how long the provider retries.
         retry_in: Option<Duration>,
     },
-    /// The store could not be read or written. What was read from it last stays in use, and what
-    /// is to be written is kept until it can be.
+    /// The store could not be read or written. The provider keeps using the record that it read last, and
+    /// keeps unwritten changes in memory until it can write them.
     #[non_exhaustive]
     StoreFailed {
-        /// Why.
+        /// Why the store failed.
         error: Error,
-        /// Whether the last attempt failed in the same way.
+        /// Whether the previous attempt failed in the same way.
         repeats: bool,
     },
-    /// The shutdown began: no exchange begins any more.
+    /// The shutdown began. The provider begins no more exchanges.
     #[non_exhaustive]
     ShutdownBegan {
-        /// How many short-term tokens are to be revoked.
+        /// How many short-term tokens the provider will revoke.
         tokens: usize,
     },
-    /// A token was revoked, or could not be and is not tried again.
+    /// The provider revoked a token, or failed to and does not retry.
     #[non_exhaustive]
     Revocation {
-        /// Its ID, if the server gave one.
+        /// The ID of the token, if the server stated one.
         token_id: Option<String>,
-        /// Why it may live on; `None` if it is gone.
+        /// Why the token may still be valid; `None` if it is revoked.
         error: Option<Error>,
     },
-    /// The shutdown's deadline passed before these revocations ended. The first 100 are reported one by one,
-    /// as [`Revocation`](Self::Revocation); this counts the others.
+    /// The shutdown's deadline passed before all revocations ended. The provider reports the first 100 of
+    /// them one by one, as [`Revocation`](Self::Revocation), and counts the others here.
     #[non_exhaustive]
     RevocationsUnfinished {
         /// How many tokens may still be valid.
         tokens: usize,
     },
-    /// The shutdown is over.
+    /// The shutdown has finished.
     ShutDown,
 }
 
-/// What happens to a provider from now on; see
-/// [`TokenProvider::subscribe`](crate::TokenProvider::subscribe).
+/// Receives the events of a provider, from the call of
+/// [`TokenProvider::subscribe`](crate::TokenProvider::subscribe) on.
+///
+/// # Examples
+///
+/// ```
+/// # use everbearer::testkit::ScriptedIssuer;
+/// # use everbearer::{LongTermToken, TokenProvider};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), everbearer::Error> {
+/// # let issuer = ScriptedIssuer::new();
+/// # let provider = TokenProvider::builder(issuer, LongTermToken::new("secret")?).build()?;
+/// use everbearer::Event;
+///
+/// let mut events = provider.subscribe();
+/// provider.token().await?;
+/// assert!(matches!(events.next().await, Some(Event::ExchangeBegan { .. })));
+/// assert!(matches!(events.next().await, Some(Event::Swapped { generation: 1, .. })));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Subscription {
     pub(super) receiver: broadcast::Receiver<Event>,
@@ -203,12 +248,31 @@ pub struct Subscription {
 }
 
 impl Subscription {
-    /// The next event; `None` once the provider is gone. A subscriber that falls more than
-    /// 256 behind misses the oldest ones.
+    /// Returns the next event, or `None` after the provider has been dropped. A subscriber that falls more
+    /// than 256 events behind misses the oldest ones.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future loses no event.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use everbearer::testkit::ScriptedIssuer;
+    /// # use everbearer::{LongTermToken, TokenProvider};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), everbearer::Error> {
+    /// # let issuer = ScriptedIssuer::new();
+    /// # let provider = TokenProvider::builder(issuer, LongTermToken::new("secret")?).build()?;
+    /// let mut events = provider.subscribe();
+    /// tokio::spawn(async move {
+    ///     while let Some(event) = events.next().await {
+    ///         println!("{event:?}");
+    ///     }
+    /// });
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn next(&mut self) -> Option<Event> {
         loop {
             match self.receiver.recv().await {

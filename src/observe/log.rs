@@ -35,7 +35,7 @@ pub(crate) fn log_assumed_life(provider: &str, life: Duration) {
             target: TARGET,
             provider,
             assumed_life_ms = millis(life),
-            "neither the answer nor the token says when the token ends"
+            "the token's expiry is not stated; assuming a default lifetime"
         );
     });
 }
@@ -47,8 +47,7 @@ pub(crate) fn log_doubtful_life(provider: &str, life: Duration) {
             target: TARGET,
             provider,
             assumed_life_ms = millis(life),
-            "the token has expired by the local clock, and nothing else states its end: it is used \
-             once"
+            "the token has expired by the local clock, and nothing else states its expiry; using it once"
         );
     });
 }
@@ -61,7 +60,7 @@ pub(crate) fn log_left_out(provider: &str, statement: &str, life: Option<Duratio
             provider,
             statement,
             life_ms = life.map(millis),
-            "ignored an implausible statement about the token's end"
+            "ignored an implausible statement about the token's expiry"
         );
     });
 }
@@ -176,7 +175,7 @@ fn emit(provider: &str, event: &Event) {
             life_ms = millis(*life),
             took_ms = millis(*took),
             previous_left_ms = previous_left.map(millis),
-            "swapped in a new token"
+            "published a new token"
         ),
         Event::Unchanged {
             scopes,
@@ -230,7 +229,7 @@ fn emit(provider: &str, event: &Event) {
             "a resource server refused the token"
         ),
         Event::ScopesRetired { scopes } => {
-            tracing::info!(target: TARGET, provider, ?scopes, "retired a set of scopes");
+            tracing::info!(target: TARGET, provider, ?scopes, "retired a scope set");
         }
         other => {
             log_outage(provider, other);
@@ -317,10 +316,10 @@ fn log_long_term(provider: &str, event: &Event) {
             tracing::info!(target: TARGET, provider, token_id, "obtained a long-term token");
         }
         Event::LongTermRenewed { token_id } => {
-            tracing::info!(target: TARGET, provider, token_id, "took another long-term token");
+            tracing::info!(target: TARGET, provider, token_id, "replaced the long-term token with the one that was set");
         }
         Event::LongTermReloaded { token_id } => {
-            tracing::info!(target: TARGET, provider, token_id, "took up another long-term token from the store");
+            tracing::info!(target: TARGET, provider, token_id, "loaded another long-term token from the store");
         }
         Event::RotationBegan => tracing::debug!(target: TARGET, provider, "rotation began"),
         Event::Rotated {

@@ -272,17 +272,17 @@ fn describe() {
     describe_histogram!(
         EXCHANGE_DURATION,
         Unit::Seconds,
-        "How long an exchange took, whatever came of it"
+        "Duration of an exchange, successful or not"
     );
     describe_gauge!(
         EXPIRY,
         Unit::Seconds,
-        "When the token in use ends, in Unix time; 0 without one"
+        "Expiry of the token in use, in Unix time; 0 without one"
     );
     describe_gauge!(
         EXPIRES_IN,
         Unit::Seconds,
-        "How much longer the token in use lives; 0 without one"
+        "Remaining lifetime of the token in use; 0 without one"
     );
     describe_gauge!(
         GENERATION,
@@ -293,7 +293,7 @@ fn describe() {
     describe_gauge!(
         BACKOFF,
         Unit::Seconds,
-        "Pause before the next attempt after a failure; 0 when all is well"
+        "Pause before the next attempt after a failure; 0 without a failure"
     );
     describe_counter!(OUTAGES, count, "Outages that have begun");
     describe_gauge!(
@@ -311,7 +311,7 @@ fn describe() {
     describe_gauge!(
         LONG_TERM_EXPIRY,
         Unit::Seconds,
-        "When the long-term token ends, in Unix time; NaN if nobody knows"
+        "Expiry of the long-term token, in Unix time; NaN if it is not known"
     );
     describe_counter!(ROTATIONS, count, "Rotations that have ended");
     describe_counter!(REVOCATIONS, count, "Revocations that have ended");

@@ -1,8 +1,8 @@
-//! When to refresh, how to go on when refreshing fails, how to stop: plain data.
+//! Policies: when to refresh, how to retry, when to rotate, how to shut down. They are plain data.
 //!
-//! Each policy is built from its default by methods that replace one value. Values that make no
-//! sense are refused by [`TokenProviderBuilder::build`](crate::TokenProviderBuilder::build), all
-//! in one place, with an error that names the value.
+//! Each policy starts with its default, and each method replaces one value.
+//! [`TokenProviderBuilder::build`](crate::TokenProviderBuilder::build) validates all values, and its error
+//! names the invalid one.
 
 mod limits;
 mod refresh;

@@ -1,14 +1,14 @@
-//! When a short-term token is replaced.
+//! When a short-term token is refreshed.
 
 use std::time::Duration;
 
 use super::limits::{at_most, positive, within};
 
-/// When a short-term token is replaced.
+/// Sets when a provider refreshes a short-term token.
 ///
-/// All of it scales with the token's life, so that one policy suits a life of five seconds and a
-/// life of a day. The *usable* life is the token's life less the [margin](Self::expiry_margin); the
-/// refresh begins after a [fraction](Self::fraction) of the usable life.
+/// All times scale with the token's lifetime, so that one policy fits a lifetime of five seconds and a
+/// lifetime of a day. The *usable* lifetime is the lifetime less the [margin](Self::expiry_margin). The
+/// refresh begins after a [fraction](Self::fraction) of the usable lifetime.
 ///
 /// # Examples
 ///
@@ -16,7 +16,7 @@ use super::limits::{at_most, positive, within};
 /// use std::time::Duration;
 /// use everbearer::RefreshPolicy;
 ///
-/// // Refresh after about half the life, and never use the last 20 seconds.
+/// // Refresh after about half the lifetime, and never use the last 20 seconds.
 /// let policy = RefreshPolicy::default()
 ///     .fraction(0.5)
 ///     .expiry_margin(Duration::from_secs(20));
@@ -34,8 +34,8 @@ pub struct RefreshPolicy {
 }
 
 impl Default for RefreshPolicy {
-    /// Refresh at 75 % of the usable life, give or take 5 %; a margin of 5 s; 5 minutes of life
-    /// for a token without a stated end; 10 s between refreshes that a 401 asks for.
+    /// Returns a policy that refreshes after 75 % of the usable lifetime, with a jitter of 5 %, a margin of 5 s, a
+    /// lifetime of 5 minutes where none is stated, and 10 s between refreshes that 401s cause.
     fn default() -> Self {
         Self {
             fraction: 0.75,
@@ -51,8 +51,12 @@ impl Default for RefreshPolicy {
 }
 
 impl RefreshPolicy {
-    /// The share of the usable life after which the refresh begins: above 0, below 1.
-    /// Default: 0.75.
+    /// Sets the fraction of the usable lifetime after which the refresh begins, from 0.01 to 0.99. Default:
+    /// 0.75.
+    ///
+    /// ```
+    /// let policy = everbearer::RefreshPolicy::default().fraction(0.5);
+    /// ```
     #[must_use]
     pub const fn fraction(mut self, fraction: f64) -> Self {
         self.fraction = fraction;
@@ -60,68 +64,109 @@ impl RefreshPolicy {
         self
     }
 
-    /// How far the refresh may be moved to either side, as a share of the usable life: 0 to 0.25.
-    /// It is drawn once for each token, so that a fleet that started together does not refresh
-    /// together. Default: 0.05.
+    /// Sets how far the refresh may be moved in either direction, as a fraction of the usable lifetime, from
+    /// 0 to 0.25. Default: 0.05.
+    ///
+    /// The provider draws the jitter once for each token, so that processes that start together do not
+    /// refresh at the same time.
+    ///
+    /// ```
+    /// let policy = everbearer::RefreshPolicy::default().jitter(0.1);
+    /// ```
     #[must_use]
     pub const fn jitter(mut self, jitter: f64) -> Self {
         self.jitter = jitter;
         self
     }
 
-    /// Refresh this long before the usable life ends, instead of after a fraction of it. At most
-    /// half of the usable life is taken, so that a short life does not mean one refresh after
-    /// the other.
+    /// Sets how long before the end of the usable lifetime the refresh begins, in place of a
+    /// [fraction](Self::fraction). Default: none.
+    ///
+    /// The provider uses at most half of the usable lifetime, so that a short lifetime does not cause one
+    /// refresh right after another.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// let policy = everbearer::RefreshPolicy::default().refresh_before(Duration::from_secs(60));
+    /// ```
     #[must_use]
     pub const fn refresh_before(mut self, lead: Duration) -> Self {
         self.refresh_before = Some(lead);
         self
     }
 
-    /// How long before its end a token counts as expired: room for the way to the server, and for
-    /// servers that count in whole seconds. At most a quarter of the life is taken.
-    /// Default: 5 s.
+    /// Sets how long before its expiry a token counts as expired. Default: 5 s.
+    ///
+    /// The margin covers the time that a request needs to reach the server, and servers that count in whole
+    /// seconds. The provider uses at most a quarter of the lifetime.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// let policy = everbearer::RefreshPolicy::default().expiry_margin(Duration::from_secs(20));
+    /// ```
     #[must_use]
     pub const fn expiry_margin(mut self, margin: Duration) -> Self {
         self.expiry_margin = margin;
         self
     }
 
-    /// The life that a token is given when neither the server's answer nor the token states one.
-    /// Default: 5 minutes.
+    /// Sets the lifetime that the provider assumes for a token if neither the response nor the token states
+    /// one. Default: 5 minutes.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// let policy = everbearer::RefreshPolicy::default().default_lifetime(Duration::from_secs(60));
+    /// ```
     #[must_use]
     pub const fn default_lifetime(mut self, life: Duration) -> Self {
         self.default_lifetime = life;
         self
     }
 
-    /// The least time between two refreshes that a 401 from a resource server asks for. It keeps
-    /// a resource server that refuses every token from turning each request into an exchange; while
-    /// exchanges fail, the delays of [`RetryPolicy`](crate::RetryPolicy) do.
+    /// Sets the minimum time between two refreshes that 401s of a resource server cause. Default: 10 s.
     ///
-    /// While the token is good, this is also the least delay before the driver retries a failed refresh
-    /// that a 401 or a caller asked for. At most a quarter of the current token's life is taken.
-    /// Default: 10 s.
+    /// The interval prevents that a resource server that refuses every token causes an exchange for each
+    /// request. While exchanges fail, the delays of [`RetryPolicy`](crate::RetryPolicy) do.
+    ///
+    /// While the token is valid, the interval is also the minimum delay before the driver retries a failed
+    /// refresh that a 401 or a caller requested. The provider uses at most a quarter of the current token's
+    /// lifetime.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// let policy = everbearer::RefreshPolicy::default().min_reject_interval(Duration::from_secs(30));
+    /// ```
     #[must_use]
     pub const fn min_reject_interval(mut self, pause: Duration) -> Self {
         self.min_reject_interval = pause;
         self
     }
 
-    /// Sets how long a new token is held back while the previous one is good, for resource servers that
-    /// learn of new tokens with a delay. Default: 0.
+    /// Sets how long the provider keeps a new token back while the previous one is valid, for resource
+    /// servers that learn of new tokens with a delay. Default: 0.
     ///
-    /// A first token, and a token that a 401 or a caller asked for, is used at once. A token whose `nbf`
-    /// lies ahead is held back until then even without this setting, for a minute at most.
+    /// The provider uses a first token at once, and also a token that a 401 or a caller requested. It keeps a
+    /// token with an `nbf` in the future back until then, for at most a minute, even without this setting.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// let policy = everbearer::RefreshPolicy::default().settling_time(Duration::from_secs(2));
+    /// ```
     #[must_use]
     pub const fn settling_time(mut self, time: Duration) -> Self {
         self.settling_time = time;
         self
     }
 
-    /// Exchanges only when someone asks: the first time for the first caller, later for the first
-    /// caller after the refresh became due, who is served the token in use. Default: false, which
-    /// refreshes whether or not anyone asks.
+    /// Sets whether the provider exchanges only when a caller needs a token. Default: false, so that it
+    /// refreshes with or without callers.
+    ///
+    /// If true, the first caller causes the first exchange. After a refresh has become due, the next caller
+    /// causes it, and gets the token in use.
+    ///
+    /// ```
+    /// let policy = everbearer::RefreshPolicy::default().lazy(true);
+    /// ```
     #[must_use]
     pub const fn lazy(mut self, lazy: bool) -> Self {
         self.lazy = lazy;

@@ -1,10 +1,10 @@
-//! How to go on when an exchange fails.
+//! How a provider retries failed exchanges, and its timeouts.
 
 use std::time::Duration;
 
 use super::limits::{at_most, positive};
 
-/// How to go on when an exchange fails, and how long anything may take.
+/// Sets how a provider retries failed exchanges, and the timeouts of exchanges and callers.
 ///
 /// # Examples
 ///
@@ -28,9 +28,8 @@ pub struct RetryPolicy {
 }
 
 impl Default for RetryPolicy {
-    /// Delays from 1 s doubling up to 60 s; a `Retry-After` of up to 5 minutes; 30 s of pause
-    /// after a terminal error; 30 s for one exchange; 30 s of waiting for a caller; no patience
-    /// with failures at the start.
+    /// Returns a policy with delays that double from 1 s to 60 s, a `Retry-After` of up to 5 minutes, a pause of 30 s
+    /// after a terminal error, and timeouts of 30 s for an exchange, 30 s for a caller and 0 s for `ready`.
     fn default() -> Self {
         Self {
             first_delay: Duration::from_secs(1),
@@ -45,10 +44,18 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// The upper bound of the delay after the first failure, and the bound that later ones double
-    /// up to. Each delay is drawn between a tenth of its bound and the bound. While a good token
-    /// is there, delays are cut so that several attempts fit into the rest of its life.
-    /// Default: 1 s and 60 s.
+    /// Sets the upper bound of the delay after the first failure, and the highest upper bound. Default: 1 s
+    /// and 60 s.
+    ///
+    /// The upper bound doubles with each failure in a row. Each delay is drawn between a tenth of its upper
+    /// bound and the upper bound. While there is a valid token, the provider shortens delays so that several
+    /// attempts happen before the token expires.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// let policy = everbearer::RetryPolicy::default()
+    ///     .backoff(Duration::from_millis(200), Duration::from_secs(30));
+    /// ```
     #[must_use]
     pub const fn backoff(mut self, first: Duration, longest: Duration) -> Self {
         self.first_delay = first;
@@ -56,45 +63,73 @@ impl RetryPolicy {
         self
     }
 
-    /// The longest `Retry-After` that is obeyed; a longer one is cut to this. While a good token
-    /// is there, it is also cut so that one attempt falls before the token's end.
-    /// Default: 5 minutes.
+    /// Sets the longest `Retry-After` that the provider obeys; it shortens a longer one to this. Default: 5
+    /// minutes.
+    ///
+    /// While there is a valid token, the provider also shortens the pause so that one attempt happens before
+    /// the token expires.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// let policy = everbearer::RetryPolicy::default().max_retry_after(Duration::from_secs(60));
+    /// ```
     #[must_use]
     pub const fn max_retry_after(mut self, longest: Duration) -> Self {
         self.max_retry_after = longest;
         self
     }
 
-    /// How long a terminal error (the server refuses the credential) is handed to callers without
-    /// asking the server again. After this pause, a caller in need of a token causes one more
-    /// attempt; while there is still a good token, one more is made without anybody asking.
-    /// A `Retry-After` with the error lengthens the pause, up to
-    /// [`max_retry_after`](Self::max_retry_after). Default: 30 s.
+    /// Sets for how long the provider returns a terminal error, by which the server refuses the credential,
+    /// to callers without asking the server again. Default: 30 s.
+    ///
+    /// After this pause, the next caller that needs a token causes one attempt. While there is a valid token,
+    /// the driver makes one attempt without a caller. A `Retry-After` with the error lengthens the pause, up
+    /// to [`max_retry_after`](Self::max_retry_after).
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// let policy = everbearer::RetryPolicy::default().terminal_backoff(Duration::from_secs(10));
+    /// ```
     #[must_use]
     pub const fn terminal_backoff(mut self, pause: Duration) -> Self {
         self.terminal_backoff = pause;
         self
     }
 
-    /// How long one exchange may take, from its beginning to its decoded answer, before it is
-    /// given up and counts as failed. Default: 30 s.
+    /// Sets the timeout of one exchange, including obtaining a long-term token. After it, the exchange has
+    /// failed. Default: 30 s.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// let policy = everbearer::RetryPolicy::default().exchange_timeout(Duration::from_secs(10));
+    /// ```
     #[must_use]
     pub const fn exchange_timeout(mut self, timeout: Duration) -> Self {
         self.exchange_timeout = timeout;
         self
     }
 
-    /// How long a caller waits for a token before it is given an error. The exchange that it
-    /// waited for goes on. Default: 30 s.
+    /// Sets how long a caller waits for a token before it gets an error. The exchange that it waits for
+    /// continues. Default: 30 s.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// let policy = everbearer::RetryPolicy::default().wait_timeout(Duration::from_secs(5));
+    /// ```
     #[must_use]
     pub const fn wait_timeout(mut self, timeout: Duration) -> Self {
         self.wait_timeout = timeout;
         self
     }
 
-    /// For how long after a first failure [`TokenProvider::ready`](crate::TokenProvider::ready)
-    /// goes on waiting for the first token, while exchanges fail in a way that may pass.
-    /// Default: 0, which fails with the first failure.
+    /// Sets for how long after a first failure [`TokenProvider::ready`](crate::TokenProvider::ready) waits
+    /// for the first token, while exchanges fail with retryable errors. Default: 0, so that `ready` returns
+    /// the first failure.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// let policy = everbearer::RetryPolicy::default().ready_timeout(Duration::from_secs(60));
+    /// ```
     #[must_use]
     pub const fn ready_timeout(mut self, timeout: Duration) -> Self {
         self.ready_timeout = timeout;

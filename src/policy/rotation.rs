@@ -1,4 +1,4 @@
-//! When a long-term token is replaced.
+//! When a long-term token is rotated.
 
 use std::time::Duration;
 
@@ -6,10 +6,11 @@ use super::limits::{at_most, positive, within};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// When the long-term token is rotated, and for how long the one before lives on.
+/// Sets when a provider rotates the long-term token, and for how long it keeps the previous one.
 ///
-/// It is rotated by time only if its end is known and there is a way to obtain the next one: a
-/// grant. Otherwise [`TokenProvider::rotate`](crate::TokenProvider::rotate) does it on demand.
+/// The provider rotates the token by time only if its expiry is known and there is a
+/// [grant](crate::TokenProviderBuilder::rotate_with) that obtains the next one. Otherwise it rotates the
+/// token only when [`TokenProvider::rotate`](crate::TokenProvider::rotate) is called.
 ///
 /// # Examples
 ///
@@ -19,7 +20,7 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 ///
 /// const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 ///
-/// // Of 30 days: after half of them, in any case when 10 are left.
+/// // Of 30 days: after half of them, and at the latest when 10 are left.
 /// let policy = RotationPolicy::default()
 ///     .fraction(0.5)
 ///     .before_end(10 * DAY);
@@ -36,8 +37,8 @@ pub struct RotationPolicy {
 }
 
 impl Default for RotationPolicy {
-    /// After two thirds of the life, give or take 5 %, at the latest 7 days before the end; 5
-    /// minutes of grace; delays from 1 minute up to 1 hour after failures.
+    /// Returns a policy that rotates after 66 % of the lifetime, with a jitter of 5 %, and at the latest 7 days before
+    /// the expiry, with a grace of 5 minutes and delays that double from 1 minute to 1 hour after failures.
     fn default() -> Self {
         Self {
             fraction: 0.66,
@@ -52,47 +53,80 @@ impl Default for RotationPolicy {
 }
 
 impl RotationPolicy {
-    /// The share of the life after which the rotation begins: above 0, below 1. Default: 0.66.
+    /// Sets the fraction of the lifetime after which the rotation begins, from 0.01 to 0.99. Default: 0.66.
+    ///
+    /// ```
+    /// let policy = everbearer::RotationPolicy::default().fraction(0.5);
+    /// ```
     #[must_use]
     pub const fn fraction(mut self, fraction: f64) -> Self {
         self.fraction = fraction;
         self
     }
 
-    /// How far the rotation may be moved, as a share of the life: 0 to 0.25. It is drawn once for
-    /// each token, so that a fleet that was set up together does not rotate together.
-    /// Default: 0.05.
+    /// Sets how far the rotation may be moved, as a fraction of the lifetime, from 0 to 0.25. Default: 0.05.
+    ///
+    /// The provider draws the jitter once for each token, so that processes that were set up together do not
+    /// rotate at the same time.
+    ///
+    /// ```
+    /// let policy = everbearer::RotationPolicy::default().jitter(0.1);
+    /// ```
     #[must_use]
     pub const fn jitter(mut self, jitter: f64) -> Self {
         self.jitter = jitter;
         self
     }
 
-    /// The rotation begins at the latest this long before the end, whatever the fraction: time for
-    /// a person to see that it fails. At most half of the life is taken. Default: 7 days.
+    /// Sets how long before the expiry the rotation begins at the latest, so that an operator has time to
+    /// repair a rotation that fails. Default: 7 days.
+    ///
+    /// The provider uses at most half of the lifetime.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+    /// let policy = everbearer::RotationPolicy::default().before_end(10 * DAY);
+    /// ```
     #[must_use]
     pub const fn before_end(mut self, lead: Duration) -> Self {
         self.before_end = lead;
         self
     }
 
-    /// Never rotates by time, only by [`TokenProvider::rotate`](crate::TokenProvider::rotate).
+    /// Disables rotation by time. The provider then rotates the token only when
+    /// [`TokenProvider::rotate`](crate::TokenProvider::rotate) is called.
+    ///
+    /// ```
+    /// let policy = everbearer::RotationPolicy::default().manual();
+    /// ```
     #[must_use]
     pub const fn manual(mut self) -> Self {
         self.is_manual = true;
         self
     }
 
-    /// How long the superseded token is kept before it is revoked, so that exchanges under way
-    /// and other processes that share the store can follow. Default: 5 minutes.
+    /// Sets how long the provider waits before it revokes the replaced token, so that exchanges in flight can
+    /// finish and other processes that share the store can load the new token. Default: 5 minutes.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// let policy = everbearer::RotationPolicy::default().grace(Duration::from_secs(60));
+    /// ```
     #[must_use]
     pub const fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self
     }
 
-    /// The upper bound of the delay after the first failure of a rotation, and the bound that
-    /// later ones double up to. Default: 1 minute and 1 hour.
+    /// Sets the upper bound of the delay after the first failed rotation, and the highest upper bound. The
+    /// upper bound doubles with each failure in a row. Default: 1 minute and 1 hour.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// let policy = everbearer::RotationPolicy::default()
+    ///     .backoff(Duration::from_secs(30), Duration::from_secs(600));
+    /// ```
     #[must_use]
     pub const fn backoff(mut self, first: Duration, longest: Duration) -> Self {
         self.first_delay = first;

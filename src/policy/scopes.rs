@@ -1,10 +1,10 @@
-//! How many sets of scopes are kept.
+//! How many scope sets a provider keeps tokens for.
 
 use std::time::Duration;
 
 use super::limits::positive;
 
-/// How many narrower sets of scopes a provider keeps tokens for, and for how long.
+/// Sets how many scope sets a provider keeps tokens for, and for how long.
 ///
 /// See [`TokenProvider::scoped`](crate::TokenProvider::scoped).
 ///
@@ -25,7 +25,7 @@ pub struct ScopePolicy {
 }
 
 impl Default for ScopePolicy {
-    /// At most 64 sets, each retired when no caller has used it for 10 minutes.
+    /// Returns a policy with at most 64 scope sets, each of which is retired after it has been idle for 10 minutes.
     fn default() -> Self {
         Self {
             max_sets: 64,
@@ -35,25 +35,33 @@ impl Default for ScopePolicy {
 }
 
 impl ScopePolicy {
-    /// Sets how many scope sets beside the provider's own may have tokens at the same time. Default: 64.
+    /// Sets how many scope sets may have tokens at the same time, besides the provider's own. Default: 64.
     ///
-    /// One more scope set evicts the one that has been idle longest, for 30 s at least. The tokens of the
-    /// evicted set are revoked 30 s later, except those that another set uses. If every set is in use, or in
-    /// a pause that the server requested, the caller gets
+    /// If a caller uses one more scope set, the provider evicts the set that has been idle longest, for at
+    /// least 30 s. It revokes the tokens of the evicted set 30 s later, except those that another set uses.
+    /// If every set is in use, or in a pause that the server requested, the caller gets
     /// [`ErrorKind::TooManyScopeSets`](crate::ErrorKind::TooManyScopeSets).
+    ///
+    /// ```
+    /// let policy = everbearer::ScopePolicy::default().max_sets(8);
+    /// ```
     #[must_use]
     pub const fn max_sets(mut self, max_sets: usize) -> Self {
         self.max_sets = max_sets;
         self
     }
 
-    /// Sets how long a scope set may be idle before the provider stops refreshing it and revokes its
-    /// tokens, except those that another set uses. The next use begins anew. The provider knows the last use
-    /// to the second. Default: 10 minutes.
+    /// Sets how long a scope set may be idle before the provider stops refreshing it and revokes its tokens,
+    /// except those that another set uses. The next use causes an exchange. Default: 10 minutes.
     ///
-    /// A scope set is in use while a caller waits for its token, while its exchange is in flight, and for
-    /// as long as a caller has asked for with
+    /// The provider records the last use to the second. A scope set is in use while a caller waits for its
+    /// token, while its exchange is in flight, and for as long as a caller has requested with
     /// [`TokenProvider::token_valid_for`](crate::TokenProvider::token_valid_for).
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// let policy = everbearer::ScopePolicy::default().idle_timeout(Duration::from_secs(60));
+    /// ```
     #[must_use]
     pub const fn idle_timeout(mut self, idle_timeout: Duration) -> Self {
         self.idle_timeout = idle_timeout;

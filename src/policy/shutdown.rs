@@ -1,10 +1,11 @@
-//! How a shutdown goes about its work.
+//! How a provider shuts down.
 
 use std::time::Duration;
 
 use super::limits::positive;
 
-/// How [`TokenProvider::shutdown`](crate::TokenProvider::shutdown) goes about its work.
+/// Sets which tokens [`TokenProvider::shutdown`](crate::TokenProvider::shutdown) revokes, and how long it may
+/// take.
 ///
 /// # Examples
 ///
@@ -12,7 +13,7 @@ use super::limits::positive;
 /// use std::time::Duration;
 /// use everbearer::ShutdownPolicy;
 ///
-/// // A daemon that its supervisor kills after 10 seconds, with a long-term token of its own.
+/// // For a daemon that its supervisor kills after 10 seconds, and that has its own long-term token.
 /// let policy = ShutdownPolicy::default()
 ///     .deadline(Duration::from_secs(8))
 ///     .revoke_long_term(true);
@@ -25,7 +26,7 @@ pub struct ShutdownPolicy {
 }
 
 impl Default for ShutdownPolicy {
-    /// A deadline of 5 s; short-term tokens are revoked, the long-term token is not.
+    /// Returns a policy with a deadline of 5 s that revokes short-term tokens and keeps the long-term token.
     fn default() -> Self {
         Self {
             deadline: Duration::from_secs(5),
@@ -36,24 +37,39 @@ impl Default for ShutdownPolicy {
 }
 
 impl ShutdownPolicy {
-    /// How long the whole shutdown may take, counted from the first call. Default: 5 s.
+    /// Sets how long the shutdown may take, counted from the first call. Default: 5 s.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// let policy = everbearer::ShutdownPolicy::default().deadline(Duration::from_secs(8));
+    /// ```
     #[must_use]
     pub const fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
         self
     }
 
-    /// Whether the short-term tokens that still live are revoked, superseded ones too.
-    /// Default: true.
+    /// Sets whether the shutdown revokes the short-term tokens that have not expired, including those that
+    /// newer ones have replaced. Default: true.
+    ///
+    /// ```
+    /// let policy = everbearer::ShutdownPolicy::default().revoke_short_term(false);
+    /// ```
     #[must_use]
     pub const fn revoke_short_term(mut self, revoke: bool) -> Self {
         self.revoke_short_term = revoke;
         self
     }
 
-    /// Whether the long-term token is revoked as well, after the short-term ones. Whoever starts
-    /// the daemon again then needs another one, and so does everybody who shares the store: what it
-    /// holds no longer works. Default: false.
+    /// Sets whether the shutdown also revokes the long-term token, after the short-term tokens. Default:
+    /// false.
+    ///
+    /// If true, the next start needs another long-term token, and so do all other processes that share the
+    /// store, since the stored token is then revoked.
+    ///
+    /// ```
+    /// let policy = everbearer::ShutdownPolicy::default().revoke_long_term(true);
+    /// ```
     #[must_use]
     pub const fn revoke_long_term(mut self, revoke: bool) -> Self {
         self.revoke_long_term = revoke;

@@ -1,4 +1,4 @@
-//! How a [`TokenProvider`] is configured.
+//! Builds a [`TokenProvider`].
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,7 +19,25 @@ use crate::policy::{
 };
 use crate::store::{MemoryStore, TokenStore};
 
-/// Configures a [`TokenProvider`]. Everything has a default.
+/// Builds a [`TokenProvider`]. Every setting has a default. [`TokenProvider::builder`] creates it.
+///
+/// # Examples
+///
+/// ```
+/// # use everbearer::testkit::ScriptedIssuer;
+/// use std::time::Duration;
+/// use everbearer::{LongTermToken, RetryPolicy, TokenProvider};
+///
+/// # fn main() -> Result<(), everbearer::Error> {
+/// # let issuer = ScriptedIssuer::new();
+/// let provider = TokenProvider::builder(issuer, LongTermToken::new("secret")?)
+///     .name("jobs")
+///     .origins(["https://jobs.example.com"])
+///     .retry_policy(RetryPolicy::default().wait_timeout(Duration::from_secs(5)))
+///     .build()?;
+/// # Ok(())
+/// # }
+/// ```
 #[must_use]
 pub struct TokenProviderBuilder {
     name: String,
@@ -58,26 +76,49 @@ impl TokenProviderBuilder {
         }
     }
 
-    /// Tells this provider apart from others of the same process: in its `Debug`, and as the label
-    /// `provider` of its [metrics](crate::guide::observation). Default: `default`.
+    /// Sets the name that distinguishes this provider from others of the same process: in its `Debug` output,
+    /// in its logs, and as the label `provider` of its [metrics](crate::guide::observation). Default:
+    /// `default`.
+    ///
+    /// ```
+    /// # use everbearer::testkit::ScriptedIssuer;
+    /// # use everbearer::{LongTermToken, TokenProvider};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), everbearer::Error> {
+    /// # let builder = TokenProvider::builder(ScriptedIssuer::new(), LongTermToken::new("secret")?);
+    /// let provider = builder.name("jobs").build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
         self
     }
 
-    /// What the short-term tokens are to be good for. Default: all that the long-term token
-    /// grants.
+    /// Sets the scopes to request for the short-term tokens. Default: all scopes of the long-term token.
+    ///
+    /// ```
+    /// # use everbearer::testkit::ScriptedIssuer;
+    /// # use everbearer::{LongTermToken, TokenProvider};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), everbearer::Error> {
+    /// # let builder = TokenProvider::builder(ScriptedIssuer::new(), LongTermToken::new("secret")?);
+    /// let provider = builder.scopes(["jobs:read", "jobs:submit"]).build()?;
+    /// assert_eq!(provider.token().await?.scopes(), ["jobs:read", "jobs:submit"]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn scopes<S: Into<String>>(mut self, scopes: impl IntoIterator<Item = S>) -> Self {
         self.scopes = scopes.into_iter().map(Into::into).collect();
         self
     }
 
-    /// The origins (scheme, host and port; a path is ignored) to which the token may go, instead
-    /// of the issuer's own. Requests to other origins go out without it.
+    /// Sets the origins (scheme, host and port; a path is ignored) to which the token may be sent, in place
+    /// of the issuer's origin. Requests to other origins are sent without the token.
     ///
     /// # Examples
     ///
-    /// ```no_run
+    /// ```
     /// # use everbearer::{AuthApi, Grant, TokenProvider};
     /// # fn main() -> Result<(), everbearer::Error> {
     /// let api = AuthApi::new("https://auth.example.com/v1")?;
@@ -92,11 +133,12 @@ impl TokenProviderBuilder {
         self
     }
 
-    /// Allows [`origins`](Self::origins) with plain http to this host, such as `jobs.internal` in a service mesh
-    /// or a compose network: the token is sent there unencrypted. The host must be named in full and in lower
-    /// case, without a port. Building the provider logs a warning for each origin that makes use of this.
+    /// Allows [`origins`](Self::origins) with plain http to this host, such as `jobs.internal` in a service
+    /// mesh or a compose network. The token is then sent unencrypted. Name the host in full and in lower
+    /// case, without a port. [`build`](Self::build) logs a warning for each origin that needs this
+    /// permission.
     ///
-    /// This says nothing about the auth server, and an auth server on plain http is no origin of the token by
+    /// It does not allow an auth server on plain http, and such a server is no origin of the token by
     /// default: see [`AuthApiBuilder::allow_plain_http_to`](crate::AuthApiBuilder::allow_plain_http_to).
     ///
     /// ```
@@ -111,12 +153,14 @@ impl TokenProviderBuilder {
         self
     }
 
-    /// Where the long-term token survives a restart. What it holds goes before the token or the
-    /// grant that the provider was built with: those are for an empty store, and for when the
-    /// server refuses the stored token.
+    /// Sets the store that keeps the long-term token, so that it survives a restart. Default: a
+    /// [`MemoryStore`](crate::MemoryStore) of this provider.
     ///
-    /// Providers that share a store share the token: it is rotated once, and what another process
-    /// writes is taken up at once.
+    /// A stored token takes precedence over the token or the grant that the provider is built with. The
+    /// provider uses those if the store is empty, or if the server refuses the stored token.
+    ///
+    /// Providers that share a store share the token: one of them rotates it, and the others load what it has
+    /// written.
     ///
     /// # Examples
     ///
@@ -141,12 +185,14 @@ impl TokenProviderBuilder {
         self
     }
 
-    /// The statuses by which a resource server or its gateway refuses a token, in place of 401. The
-    /// middleware and [`send_with`](crate::RequestBuilderExt::send_with) then refresh the token and send the
-    /// request again. A 401 or 403 with `error="invalid_token"` (RFC 6750, section 3.1) always counts, and
-    /// `error="insufficient_scope"` never does.
+    /// Sets the statuses, from 400 to 499, with which a resource server or its gateway refuses a token.
+    /// Default: 401.
     ///
-    /// A 403 that means "not allowed" causes an exchange, too, at most one in
+    /// After such a status, the middleware and [`send_with`](crate::RequestBuilderExt::send_with) refresh the
+    /// token and resend the request. A 401 or 403 with `error="invalid_token"` (RFC 6750, section 3.1) is
+    /// always a refusal, and a response with `error="insufficient_scope"` never is.
+    ///
+    /// If you list 403, a 403 that means "not allowed" causes an exchange too, at most one in
     /// [`RefreshPolicy::min_reject_interval`].
     ///
     /// ```
@@ -159,58 +205,154 @@ impl TokenProviderBuilder {
         self
     }
 
-    /// How the next long-term token is obtained when it is to be rotated. Default: by the grant
-    /// of [`recover_with`](Self::recover_with); where that is a
-    /// [short-term token](Grant::bootstrap_token) lent for the start, by
-    /// [the provider's own](Grant::self_rotation).
+    /// Sets the grant that obtains the next long-term token in a rotation. Default: the grant of
+    /// [`recover_with`](Self::recover_with), or [`Grant::self_rotation`] if that grant is a
+    /// [`Grant::bootstrap_token`].
+    ///
+    /// ```
+    /// # use everbearer::testkit::ScriptedIssuer;
+    /// # use everbearer::{LongTermToken, TokenProvider};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), everbearer::Error> {
+    /// # let builder = TokenProvider::builder(ScriptedIssuer::new(), LongTermToken::new("secret")?);
+    /// use everbearer::Grant;
+    ///
+    /// let provider = builder.rotate_with(Grant::self_rotation("client_abc123")).build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn rotate_with(mut self, grant: Grant) -> Self {
         self.rotate_with = Some(grant);
         self
     }
 
-    /// How another long-term token is obtained when there is none, or when the server refuses the
-    /// one in use. Default: by the grant that the provider was built with, if it was built with
-    /// one; else by that of [`rotate_with`](Self::rotate_with), if it can obtain a first one.
+    /// Sets the grant that obtains another long-term token if there is none, or if the server refuses the
+    /// current one. Default: the grant that the provider is built with; without one, the grant of
+    /// [`rotate_with`](Self::rotate_with), unless that is [`Grant::self_rotation`].
+    ///
+    /// ```
+    /// # use everbearer::testkit::ScriptedIssuer;
+    /// # use everbearer::{LongTermToken, TokenProvider};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), everbearer::Error> {
+    /// # let builder = TokenProvider::builder(ScriptedIssuer::new(), LongTermToken::new("secret")?);
+    /// use everbearer::{Grant, SecretSource};
+    ///
+    /// let secret = SecretSource::file("/run/secrets/client-secret");
+    /// let provider = builder.recover_with(Grant::client_secret("client_abc123", secret)).build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn recover_with(mut self, grant: Grant) -> Self {
         self.recover_with = Some(grant);
         self
     }
 
-    /// When the long-term token is rotated.
+    /// Sets when the long-term token is rotated.
+    ///
+    /// ```
+    /// # use everbearer::testkit::ScriptedIssuer;
+    /// # use everbearer::{LongTermToken, TokenProvider};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), everbearer::Error> {
+    /// # let builder = TokenProvider::builder(ScriptedIssuer::new(), LongTermToken::new("secret")?);
+    /// use everbearer::RotationPolicy;
+    ///
+    /// let provider = builder.rotation_policy(RotationPolicy::default().manual()).build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn rotation_policy(mut self, policy: RotationPolicy) -> Self {
         self.policies.rotation = policy;
         self
     }
 
-    /// When a token is replaced.
+    /// Sets when a short-term token is refreshed.
+    ///
+    /// ```
+    /// # use everbearer::testkit::ScriptedIssuer;
+    /// # use everbearer::{LongTermToken, TokenProvider};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), everbearer::Error> {
+    /// # let builder = TokenProvider::builder(ScriptedIssuer::new(), LongTermToken::new("secret")?);
+    /// use everbearer::RefreshPolicy;
+    ///
+    /// let provider = builder.refresh_policy(RefreshPolicy::default().fraction(0.5)).build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn refresh_policy(mut self, policy: RefreshPolicy) -> Self {
         self.policies.refresh = policy;
         self
     }
 
-    /// How to go on when an exchange fails, and how long anything may take.
+    /// Sets how failed exchanges are retried, and the timeouts of exchanges and callers.
+    ///
+    /// ```
+    /// # use everbearer::testkit::ScriptedIssuer;
+    /// # use everbearer::{LongTermToken, TokenProvider};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), everbearer::Error> {
+    /// # let builder = TokenProvider::builder(ScriptedIssuer::new(), LongTermToken::new("secret")?);
+    /// use std::time::Duration;
+    /// use everbearer::RetryPolicy;
+    ///
+    /// let policy = RetryPolicy::default().wait_timeout(Duration::from_secs(5));
+    /// let provider = builder.retry_policy(policy).build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn retry_policy(mut self, policy: RetryPolicy) -> Self {
         self.policies.retry = policy;
         self
     }
 
-    /// How many narrower sets of scopes are kept, and for how long.
+    /// Sets how many [scope sets](TokenProvider::scoped) may have tokens, and for how long an idle set keeps
+    /// them.
+    ///
+    /// ```
+    /// # use everbearer::testkit::ScriptedIssuer;
+    /// # use everbearer::{LongTermToken, TokenProvider};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), everbearer::Error> {
+    /// # let builder = TokenProvider::builder(ScriptedIssuer::new(), LongTermToken::new("secret")?);
+    /// use everbearer::ScopePolicy;
+    ///
+    /// let provider = builder.scope_policy(ScopePolicy::default().max_sets(8)).build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn scope_policy(mut self, policy: ScopePolicy) -> Self {
         self.policies.scopes = policy;
         self
     }
 
-    /// How the shutdown goes about its work.
+    /// Sets which tokens [`TokenProvider::shutdown`] revokes, and how long it may take.
+    ///
+    /// ```
+    /// # use everbearer::testkit::ScriptedIssuer;
+    /// # use everbearer::{LongTermToken, TokenProvider};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), everbearer::Error> {
+    /// # let builder = TokenProvider::builder(ScriptedIssuer::new(), LongTermToken::new("secret")?);
+    /// use everbearer::ShutdownPolicy;
+    ///
+    /// let provider = builder
+    ///     .shutdown_policy(ShutdownPolicy::default().revoke_long_term(true))
+    ///     .build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn shutdown_policy(mut self, policy: ShutdownPolicy) -> Self {
         self.shutdown = policy;
         self
     }
 
-    /// Another clock than the machine's, for tests.
+    /// Sets the clock. Default: [`SystemClock`](crate::SystemClock).
     ///
-    /// A test that pauses tokio's time needs one that follows tokio's timers, such as
-    /// `testkit::ManualClock`. With the system clock, paused timers fire at once while the clock stands still,
-    /// so the driver uses a full core.
+    /// A test that pauses tokio's time needs a clock that follows tokio's timers, such as
+    /// `testkit::ManualClock`. With the system clock, paused timers fire at once while the clock stands
+    /// still, so the driver uses a full core.
     ///
     /// ```
     /// # use everbearer::testkit::ScriptedIssuer;
@@ -230,19 +372,47 @@ impl TokenProviderBuilder {
         self
     }
 
-    /// Makes the jitter the same in every run, for tests. Default: another one each time.
+    /// Sets the seed of the jitter, so that a test gets the same jitter in every run. Default: a random seed.
+    ///
+    /// ```
+    /// # use everbearer::testkit::ScriptedIssuer;
+    /// # use everbearer::{LongTermToken, TokenProvider};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), everbearer::Error> {
+    /// # let builder = TokenProvider::builder(ScriptedIssuer::new(), LongTermToken::new("secret")?);
+    /// let provider = builder.jitter_seed(7).build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn jitter_seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
         self
     }
 
-    /// The provider. Within a tokio runtime, the first exchange begins at once; outside of one,
-    /// with the first call that needs a token.
+    /// Builds the provider.
+    ///
+    /// Within a tokio runtime, the first exchange begins at once, unless the provider is
+    /// [lazy](crate::RefreshPolicy::lazy). Outside of a runtime, it begins with the first call that needs a
+    /// token.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`] if a policy, a grant or an origin makes no sense; the text says which
-    /// and why.
+    /// Returns [`ErrorKind::Config`] if a policy, a grant, an origin or a refusal status is invalid, or if
+    /// the issuer and the credential do not match. The text says which setting is invalid and why.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use everbearer::testkit::ScriptedIssuer;
+    /// # use everbearer::{LongTermToken, TokenProvider};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), everbearer::Error> {
+    /// # let builder = TokenProvider::builder(ScriptedIssuer::new(), LongTermToken::new("secret")?);
+    /// let provider = builder.build()?;
+    /// assert_eq!(provider.token().await?.expose(), "st-1");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn build(self) -> Result<TokenProvider, Error> {
         let policies = &self.policies;
         policies
@@ -389,8 +559,8 @@ fn allowed(
 }
 
 impl fmt::Debug for TokenProviderBuilder {
-    /// Without the issuer, the store and the clock, whose `Debug` is a user's, and without the origins and hosts,
-    /// which are not checked yet and may hold a password.
+    /// Leaves out the issuer, the store and the clock, whose `Debug` is user code, and the origins and hosts, which
+    /// are not validated yet and may contain a password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TokenProviderBuilder")
             .field("name", &self.name)

@@ -1,4 +1,4 @@
-//! What the adapters of HTTP clients ask of a provider, beyond what users do.
+//! What adapters of HTTP clients need from a provider.
 
 use std::fmt;
 use std::sync::Arc;
@@ -132,7 +132,7 @@ impl TokenProvider {
     }
 }
 
-/// The token that a request carries, for [`RequestRules`](crate::RequestRules).
+/// Contains the token of one request, for [`RequestRules`](crate::RequestRules).
 ///
 /// # Examples
 ///
@@ -156,6 +156,22 @@ pub(crate) struct Carried(Generation);
 
 impl RequestToken {
     /// Returns the value for an `Authorization` header, marked sensitive.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use everbearer::testkit::ScriptedIssuer;
+    /// # use everbearer::{LongTermToken, TokenProvider};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), everbearer::Error> {
+    /// # let issuer = ScriptedIssuer::new();
+    /// # let provider = TokenProvider::builder(issuer, LongTermToken::new("secret")?).build()?;
+    /// let token = provider.request_rules().token(None).await?;
+    /// assert_eq!(token.header(), "Bearer st-1");
+    /// assert!(token.header().is_sensitive());
+    /// # Ok(())
+    /// # }
+    /// ```
     #[inline]
     pub const fn header(&self) -> &HeaderValue {
         &self.header

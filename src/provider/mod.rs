@@ -1,4 +1,4 @@
-//! The provider, as users hold it.
+//! [`TokenProvider`], which callers hold, and its builder.
 
 mod builder;
 mod for_middleware;
@@ -25,20 +25,20 @@ use crate::observe::{Status, Subscription};
 use crate::origin::Origin;
 use crate::token::{LongTermToken, ShortTermToken};
 
-/// Keeps a short-term token fresh, and gives it out.
+/// Keeps a short-term token fresh, and returns it to callers.
 ///
-/// One task behind it exchanges the long-term token ahead of each expiry; callers take what is
-/// there without a lock, and wait only where there is no usable token. However many wait, one
-/// exchange is under way. A clone is another handle to the same thing.
+/// A background task, the driver, exchanges the long-term token before each short-term token expires. Callers
+/// get the token in use without a lock, and wait only if there is no valid token. For each scope set, at most
+/// one exchange is in flight, however many callers wait. A clone is another handle to the same provider.
 ///
-/// The task runs on the tokio runtime on which [`build`](TokenProviderBuilder::build), or else the
-/// first caller in need of it, was called; if that runtime goes away, the next caller starts it
-/// again on its own. Runtimes need their time driver enabled, as `enable_all` does, and have to be
-/// driven: on a current-thread runtime that nobody runs, the task stands still, and callers on
-/// other runtimes wait for it.
+/// The driver runs on the tokio runtime on which [`build`](TokenProviderBuilder::build) was called, or else
+/// on the runtime of the first caller that needs a token. If that runtime is shut down, the next caller
+/// starts the driver on its own runtime. Runtimes need the time driver, which `enable_all` enables. A
+/// current-thread runtime must be polled: while it is not, the driver does not run, and callers on other
+/// runtimes wait.
 ///
-/// Call [`shutdown`](Self::shutdown) at the end. When the last handle, scoped ones and middleware
-/// included, is dropped without that, the task ends, and the tokens live on until they expire.
+/// Call [`shutdown`](Self::shutdown) at the end. If the last handle, including scoped ones and middleware, is
+/// dropped without it, the driver ends, and the tokens stay valid until they expire.
 ///
 /// # Examples
 ///
@@ -86,8 +86,21 @@ impl Drop for StopOnDrop {
 type Waiting<'a> = Pin<Box<dyn Future<Output = Result<HeaderValue, Error>> + Send + 'a>>;
 
 impl TokenProvider {
-    /// A provider that takes its tokens from this issuer, starting from a
-    /// [`LongTermToken`] or a [`Grant`](crate::Grant).
+    /// Returns a builder for a provider that gets its tokens from this issuer, starting with a
+    /// [`LongTermToken`], a [`Grant`](crate::Grant) or another [`Credential`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use everbearer::testkit::ScriptedIssuer;
+    /// use everbearer::{LongTermToken, TokenProvider};
+    ///
+    /// # fn main() -> Result<(), everbearer::Error> {
+    /// # let issuer = ScriptedIssuer::new();
+    /// let provider = TokenProvider::builder(issuer, LongTermToken::new("lt_0d51e9bd2f6449cf")?).build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn builder(
         issuer: impl TokenIssuer,
         credential: impl Into<Credential>,
@@ -95,19 +108,39 @@ impl TokenProvider {
         TokenProviderBuilder::new(Arc::new(issuer), credential.into())
     }
 
-    /// A good token: at once if there is one, else after the exchange that brings it.
+    /// Returns a valid token, at once if there is one, and otherwise after the exchange for it.
     ///
     /// # Errors
     ///
-    /// Why there is none: the failure of the exchange that this call waited for, a failure shortly
-    /// before if the next attempt is far, [`ErrorKind::WaitTimeout`] after
-    /// [`RetryPolicy::wait_timeout`](crate::RetryPolicy::wait_timeout), [`ErrorKind::ShutDown`],
-    /// [`ErrorKind::TooManyScopeSets`] from a scoped provider, or [`ErrorKind::NoRuntime`] outside
-    /// of tokio.
+    /// Returns why there is no token:
+    ///
+    /// - the error of the exchange that this call waited for, or of an earlier exchange, if the auth server
+    ///   refuses the credential or the next attempt begins after
+    ///   [`RetryPolicy::wait_timeout`](crate::RetryPolicy::wait_timeout);
+    /// - [`ErrorKind::WaitTimeout`] after that timeout;
+    /// - [`ErrorKind::ShutDown`] after [`shutdown`](Self::shutdown);
+    /// - [`ErrorKind::TooManyScopeSets`] from a [scoped](Self::scoped) provider;
+    /// - [`ErrorKind::NoRuntime`] outside of a tokio runtime;
+    /// - [`ErrorKind::Config`] if the provider's own issuer or store calls this method.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future ends the waiting and nothing else: the exchange goes on.
+    /// Dropping the future cancels this wait only: the exchange continues.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use everbearer::testkit::ScriptedIssuer;
+    /// # use everbearer::{LongTermToken, TokenProvider};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), everbearer::Error> {
+    /// # let issuer = ScriptedIssuer::new();
+    /// # let provider = TokenProvider::builder(issuer, LongTermToken::new("secret")?).build()?;
+    /// let token = provider.token().await?;
+    /// assert_eq!(token.expose(), "st-1");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn token(&self) -> Result<ShortTermToken, Error> {
         let take = |published: &Published| published.token.clone();
         match self.at_once(|it| Some(take(it)), || None) {
@@ -116,20 +149,38 @@ impl TokenProvider {
         }
     }
 
-    /// Returns a token that may go on requests for at least `min_remaining`, for a caller with a long
-    /// upload ahead. If the token in use is good for less, one exchange is made for a newer token, at most
-    /// one in a quarter of the token's life. So calls with a `min_remaining` just below the life of a new
+    /// Returns a token that may be sent with requests for at least `min_remaining`, for a caller that begins
+    /// a long upload.
+    ///
+    /// If the token in use is valid for less, the provider makes one exchange for a newer token, at most once
+    /// in a quarter of the token's lifetime. So calls with a `min_remaining` just below the lifetime of a new
     /// token do not cause an exchange each.
     ///
     /// # Errors
     ///
-    /// As [`token`](Self::token); and [`ErrorKind::LifetimeTooShort`] if the token in use is good for less
-    /// and an exchange would not help: it was good for less when it arrived, the last exchange for this
-    /// reason is less than a quarter of its life ago, or the auth server returns the same token again.
+    /// As [`token`](Self::token); and [`ErrorKind::LifetimeTooShort`] if the token in use is valid for less
+    /// and an exchange would not help: it was valid for less when it arrived, the last exchange for this
+    /// reason is less than a quarter of its lifetime ago, or the auth server returns the same token again.
     ///
     /// # Cancel safety
     ///
     /// As [`token`](Self::token).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use everbearer::testkit::ScriptedIssuer;
+    /// # use everbearer::{LongTermToken, TokenProvider};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), everbearer::Error> {
+    /// # let issuer = ScriptedIssuer::new();
+    /// # let provider = TokenProvider::builder(issuer, LongTermToken::new("secret")?).build()?;
+    /// use std::time::Duration;
+    ///
+    /// let token = provider.token_valid_for(Duration::from_secs(600)).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn token_valid_for(&self, min_remaining: Duration) -> Result<ShortTermToken, Error> {
         let take = |published: &Published| (published.token.clone(), published.window);
         let lasts = |window: Window, now| window.usable_until.since(now) >= min_remaining;
@@ -161,8 +212,8 @@ impl TokenProvider {
         ))
     }
 
-    /// The value for an `Authorization` header, marked sensitive; otherwise as
-    /// [`token`](Self::token). This is the way with the least cost for each request.
+    /// Returns a valid token as the value of an `Authorization` header, marked sensitive. It waits as
+    /// [`token`](Self::token) does, and is the cheapest way to get a token for each request.
     ///
     /// # Errors
     ///
@@ -199,24 +250,55 @@ impl TokenProvider {
         })
     }
 
-    /// The token in use, if there is a good one at this moment. Never waits, and does not count as
-    /// a use of a [set of scopes](Self::scoped).
+    /// Returns the token in use, or `None` if there is no valid token. It never waits, and does not count as
+    /// a use of a [scope set](Self::scoped).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use everbearer::testkit::ScriptedIssuer;
+    /// # use everbearer::{LongTermToken, TokenProvider};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), everbearer::Error> {
+    /// # let issuer = ScriptedIssuer::new();
+    /// # let provider = TokenProvider::builder(issuer, LongTermToken::new("secret")?).build()?;
+    /// assert!(provider.current().is_none());
+    /// provider.ready().await?;
+    /// assert!(provider.current().is_some());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn current(&self) -> Option<ShortTermToken> {
         let now = self.shared.outside.time.now()?;
         let published = self.set.current.good(now, Generation(0))?;
         Some(published.token.clone())
     }
 
-    /// Waits until there is a first token, as a daemon does before it says that it has started.
+    /// Waits for the first token, for a daemon that reports that it has started.
     ///
     /// # Errors
     ///
-    /// As [`token`](Self::token), if that error will not pass, or when exchanges have failed for
+    /// As [`token`](Self::token), after an error that is not retryable, or after exchanges have failed for
     /// [`RetryPolicy::ready_timeout`](crate::RetryPolicy::ready_timeout).
     ///
     /// # Cancel safety
     ///
     /// As [`token`](Self::token).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use everbearer::testkit::ScriptedIssuer;
+    /// # use everbearer::{LongTermToken, TokenProvider};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), everbearer::Error> {
+    /// # let issuer = ScriptedIssuer::new();
+    /// # let provider = TokenProvider::builder(issuer, LongTermToken::new("secret")?).build()?;
+    /// provider.ready().await?;
+    /// println!("the service has started");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn ready(&self) -> Result<(), Error> {
         let Err(mut error) = self.token().await else {
             return Ok(());
@@ -240,20 +322,36 @@ impl TokenProvider {
         }
     }
 
-    /// Returns a token that is newer than the one in use, even if that one is good. If an exchange is in
-    /// flight, its token is returned. If the auth server returns the token in use again, so does this
-    /// method.
+    /// Returns a token that is newer than the one in use, even if that one is valid. If an exchange is in
+    /// flight, it returns the token of that exchange. If the auth server returns the token in use again, so
+    /// does this method.
     ///
-    /// Call this when a virtual machine resumes from a pause or a snapshot: the clock by which the
-    /// token's life is counted may have stood still.
+    /// Call this method when a virtual machine resumes from a pause or a snapshot, since the clock that
+    /// counts the token's lifetime may have stopped meanwhile.
     ///
     /// # Errors
     ///
-    /// As [`token`](Self::token). The present token stays in use.
+    /// As [`token`](Self::token). The current token stays in use.
     ///
     /// # Cancel safety
     ///
     /// As [`token`](Self::token).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use everbearer::testkit::ScriptedIssuer;
+    /// # use everbearer::{LongTermToken, TokenProvider};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), everbearer::Error> {
+    /// # let issuer = ScriptedIssuer::new();
+    /// # let provider = TokenProvider::builder(issuer, LongTermToken::new("secret")?).build()?;
+    /// let token = provider.token().await?;
+    /// let newer = provider.refresh().await?;
+    /// assert_ne!(newer.expose(), token.expose());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn refresh(&self) -> Result<ShortTermToken, Error> {
         let present = self.set.current.load();
         let present = present.map_or(Generation(0), |published| published.window.generation);
@@ -263,22 +361,40 @@ impl TokenProvider {
         }
     }
 
-    /// Says that a resource server refused this token with a 401, and returns one to try instead.
+    /// Reports that a resource server refused this token with a 401, and returns a token to try instead. The
+    /// middleware calls this for you.
     ///
-    /// If the token is no longer the one in use, the one in use is returned and nothing is
-    /// exchanged. Otherwise one exchange is made, however many callers report the same token.
-    /// The middleware does this by itself.
+    /// If the token is no longer in use, this method returns the token in use without an exchange. Otherwise
+    /// the provider makes one exchange, however many callers report the same token.
     ///
     /// # Errors
     ///
-    /// As [`token`](Self::token); [`ErrorKind::Denied`] if a refresh that a 401 asked for was
-    /// so recent ([`RefreshPolicy::min_reject_interval`](crate::RefreshPolicy::min_reject_interval)) that
-    /// another one is no use; and [`ErrorKind::Unchanged`] if the auth server returns the same token
-    /// again.
+    /// As [`token`](Self::token), and
+    ///
+    /// - [`ErrorKind::Denied`] if the previous refresh because of a 401 is less than
+    ///   [`RefreshPolicy::min_reject_interval`](crate::RefreshPolicy::min_reject_interval) ago;
+    /// - [`ErrorKind::Unchanged`] if the auth server returns the same token again.
     ///
     /// # Cancel safety
     ///
     /// As [`token`](Self::token).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use everbearer::testkit::ScriptedIssuer;
+    /// # use everbearer::{LongTermToken, TokenProvider};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), everbearer::Error> {
+    /// # let issuer = ScriptedIssuer::new();
+    /// # let provider = TokenProvider::builder(issuer, LongTermToken::new("secret")?).build()?;
+    /// let token = provider.token().await?;
+    /// // A resource server responded with 401 to a request with this token.
+    /// let newer = provider.invalidate(&token).await?;
+    /// assert_ne!(newer.expose(), token.expose());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn invalidate(&self, token: &ShortTermToken) -> Result<ShortTermToken, Error> {
         let in_use = self.set.current.load();
         let in_use = in_use.filter(|it| it.token.reads_like(token));
@@ -295,14 +411,13 @@ impl TokenProvider {
         self.newer_than(refused, |it| it.token.clone()).await
     }
 
-    /// A provider of tokens that are good for these scopes only. It shares the long-term token,
-    /// the task, the origins and the shutdown with this one; its tokens and its exchanges are its
-    /// own.
+    /// Returns a provider of tokens that have these scopes only: a scope set. It shares the long-term token,
+    /// the driver, the origins and the shutdown with this provider, and has its own tokens and exchanges.
     ///
-    /// The order of the scopes and how often one is named make no difference: the same set is the
-    /// same tokens, from wherever it is asked for. No scopes mean those of the provider that was
-    /// built. The first exchange is made when somebody asks for a token; a set that nobody uses
-    /// is dropped, and its tokens are revoked, as [`ScopePolicy`](crate::ScopePolicy) says.
+    /// Order and repetition of the scopes do not matter: providers with equal scopes share one scope set.
+    /// Without scopes, it returns the scope set of the provider that was built. The first exchange begins
+    /// when a caller needs a token. [`ScopePolicy`](crate::ScopePolicy) sets when an idle scope set is
+    /// retired and its tokens are revoked.
     ///
     /// # Examples
     ///
@@ -337,47 +452,84 @@ impl TokenProvider {
         }
     }
 
-    /// Takes another long-term token, such as one that a person brought after the server had
-    /// refused the one before. Exchanges from now on are made with it; a refusal of the one before
-    /// is forgotten, and callers in need of a token have it tried at once. It is written into the
-    /// store behind the caller's back; [`Event::StoreFailed`] says if that fails. An issuer that needs no
-    /// long-term token ([`Needs::Nothing`](crate::Needs::Nothing)) ignores it.
+    /// Replaces the long-term token, such as with one that an operator supplied after the auth server had
+    /// refused the previous one.
+    ///
+    /// The provider makes all further exchanges with the new token. It forgets the refusal of the previous
+    /// one, and exchanges the new token at once if a caller needs a token. It writes the token to the store
+    /// in the background, and reports a failure as [`Event::StoreFailed`](crate::Event::StoreFailed). If the issuer needs no long-term
+    /// token ([`Needs::Nothing`](crate::Needs::Nothing)), the call has no effect.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use everbearer::testkit::ScriptedIssuer;
+    /// # use everbearer::{LongTermToken, TokenProvider};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), everbearer::Error> {
+    /// # let issuer = ScriptedIssuer::new();
+    /// # let provider = TokenProvider::builder(issuer, LongTermToken::new("secret")?).build()?;
+    /// provider.set_long_term_token(LongTermToken::new("lt_7b2e6c10a1f34d58")?);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn set_long_term_token(&self, long_term: LongTermToken) {
         engine::set_long_term_token(&self.shared, long_term);
     }
 
-    /// Reads the [store](TokenProviderBuilder::store) now, and takes up what somebody else has put
-    /// there, as a daemon does on SIGHUP. A store that [tells of
-    /// changes](crate::TokenStore::changed) needs nobody to ask for it.
+    /// Reads the [store](TokenProviderBuilder::store) now, and uses a token that another process has written,
+    /// for a daemon that reloads on SIGHUP. If the store [reports changes](crate::TokenStore::changed), the
+    /// provider reloads without this call.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Store`] if it cannot be read; what was read last stays in use. As
-    /// [`rotate`](Self::rotate), [`ErrorKind::WaitTimeout`], [`ErrorKind::ShutDown`] and
-    /// [`ErrorKind::NoRuntime`].
+    /// Returns [`ErrorKind::Store`] if the store cannot be read; the record that was read last stays in use.
+    /// Returns [`ErrorKind::WaitTimeout`], [`ErrorKind::ShutDown`], [`ErrorKind::NoRuntime`] and
+    /// [`ErrorKind::Config`] as [`rotate`](Self::rotate) does.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future leaves all as it was, or as the store has it.
+    /// If the future is dropped, the provider uses either the previous record or the stored one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use everbearer::testkit::ScriptedIssuer;
+    /// # use everbearer::{LongTermToken, TokenProvider};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), everbearer::Error> {
+    /// # let builder = TokenProvider::builder(ScriptedIssuer::new(), LongTermToken::new("secret")?);
+    /// use everbearer::{MemoryStore, Record, TokenStore};
+    ///
+    /// let store = MemoryStore::new();
+    /// store.store(&Record::from(LongTermToken::new("lt_0d51e9bd2f6449cf")?), None).await?;
+    /// let provider = builder.store(store).build()?;
+    /// provider.reload().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn reload(&self) -> Result<(), Error> {
         engine::for_reload(&self.shared).await
     }
 
-    /// Rotates the long-term token now: returns when the next one is durably stored, was proven by
-    /// an exchange, and has taken the other's place. If another one comes into use meanwhile, because
-    /// another process has rotated it or somebody has handed one in, that will do.
+    /// Rotates the long-term token now. It returns when the next token is durably stored, an exchange has
+    /// proven it, and it is in use. It also returns if another token comes into use meanwhile, because
+    /// another process has rotated it or [`set_long_term_token`](Self::set_long_term_token) was called.
     ///
     /// # Errors
     ///
-    /// Why it failed; the token in use stays in use then, and the rotation is tried again as
-    /// [`RotationPolicy`](crate::RotationPolicy) says. [`ErrorKind::Config`] if there is no grant
-    /// to obtain the next one with, [`ErrorKind::WaitTimeout`] after
-    /// [`RetryPolicy::wait_timeout`](crate::RetryPolicy::wait_timeout), [`ErrorKind::ShutDown`],
-    /// or [`ErrorKind::NoRuntime`] outside of tokio.
+    /// Returns why the rotation failed. The current token stays in use, and the provider retries as
+    /// [`RotationPolicy`](crate::RotationPolicy) states. In particular, it returns
+    ///
+    /// - [`ErrorKind::Config`] if there is no grant that obtains the next token, or if the provider's own
+    ///   issuer or store calls this method;
+    /// - [`ErrorKind::WaitTimeout`] after [`RetryPolicy::wait_timeout`](crate::RetryPolicy::wait_timeout);
+    /// - [`ErrorKind::ShutDown`] after [`shutdown`](Self::shutdown);
+    /// - [`ErrorKind::NoRuntime`] outside of a tokio runtime.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future ends the waiting and nothing else: the rotation goes on.
+    /// Dropping the future cancels this wait only: the rotation continues.
     ///
     /// # Examples
     ///
@@ -401,37 +553,106 @@ impl TokenProvider {
         engine::for_rotation(&self.shared).await
     }
 
-    /// How the provider is at this moment, for a health check.
+    /// Returns the state of this scope set at this moment, for a health check. It never waits.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use everbearer::testkit::ScriptedIssuer;
+    /// # use everbearer::{LongTermToken, TokenProvider};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), everbearer::Error> {
+    /// # let issuer = ScriptedIssuer::new();
+    /// # let provider = TokenProvider::builder(issuer, LongTermToken::new("secret")?).build()?;
+    /// use everbearer::State;
+    ///
+    /// provider.ready().await?;
+    /// assert_eq!(provider.status().state, State::Fresh);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn status(&self) -> Status {
         engine::status_of(&self.shared, &self.set)
     }
 
-    /// What happens from now on, to this provider and to all its sets of scopes.
+    /// Returns a receiver of the events from now on, of this provider and of all its scope sets.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use everbearer::testkit::ScriptedIssuer;
+    /// # use everbearer::{LongTermToken, TokenProvider};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), everbearer::Error> {
+    /// # let issuer = ScriptedIssuer::new();
+    /// # let provider = TokenProvider::builder(issuer, LongTermToken::new("secret")?).build()?;
+    /// use everbearer::Event;
+    ///
+    /// let mut events = provider.subscribe();
+    /// provider.token().await?;
+    /// assert!(matches!(events.next().await, Some(Event::ExchangeBegan { .. })));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn subscribe(&self) -> Subscription {
         let engine = self.shared.engine(); // under which tokens are published
         self.shared.observers.subscribe(engine.generations_in_use())
     }
 
-    /// Stops refreshing, revokes every live short-term token that was minted here, then the
-    /// long-term token if the policy says so, and says what became of each. A long-term token that
-    /// was obtained here and that the [store](TokenProviderBuilder::store) could not be made to
-    /// take is revoked in any case: nobody will know of it.
+    /// Stops refreshing, revokes the tokens that the provider obtained, and reports the outcome for each
+    /// token.
     ///
-    /// It ends within [`ShutdownPolicy::deadline`](crate::ShutdownPolicy::deadline) of the first
-    /// call, whatever the server does. However often and from wherever it is called, there is one
-    /// shutdown and one report. Callers that wait for a token, and all later ones, are given
-    /// [`ErrorKind::ShutDown`]. Outside of tokio, or on a runtime that is going away, it revokes
-    /// nothing and says so of each token; a call on another runtime goes on from there.
+    /// The shutdown revokes every short-term token that has not expired, and the long-term token if
+    /// [`ShutdownPolicy::revoke_long_term`](crate::ShutdownPolicy::revoke_long_term) is set. It also revokes
+    /// a long-term token that the provider obtained and could not write to the
+    /// [store](TokenProviderBuilder::store), since no later process will know that token.
+    ///
+    /// It ends within [`ShutdownPolicy::deadline`](crate::ShutdownPolicy::deadline) of the first call,
+    /// whatever the auth server does. All calls return the report of the same shutdown. Callers that wait for
+    /// a token, and all later callers, get [`ErrorKind::ShutDown`].
+    ///
+    /// Outside of a tokio runtime, or on a runtime that is shutting down, it revokes nothing, and reports
+    /// that for each token. A later call on another runtime continues the shutdown.
     ///
     /// # Cancel safety
     ///
-    /// Once polled, the shutdown goes on when the future is dropped, and also when the last handle
-    /// is; a later call returns the report.
+    /// After the first poll, the shutdown continues if the future is dropped, and also if the last handle is
+    /// dropped. A later call returns the report.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use everbearer::testkit::ScriptedIssuer;
+    /// # use everbearer::{LongTermToken, TokenProvider};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), everbearer::Error> {
+    /// # let issuer = ScriptedIssuer::new();
+    /// # let provider = TokenProvider::builder(issuer, LongTermToken::new("secret")?).build()?;
+    /// provider.ready().await?;
+    /// let report = provider.shutdown().await;
+    /// assert!(report.all_revoked());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn shutdown(&self) -> ShutdownReport {
         engine::shut_down(&self.shared).await
     }
 
-    /// The origins to which the token may go.
+    /// Returns the origins to which the token may be sent.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use everbearer::testkit::ScriptedIssuer;
+    /// # use everbearer::{LongTermToken, TokenProvider};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), everbearer::Error> {
+    /// # let builder = TokenProvider::builder(ScriptedIssuer::new(), LongTermToken::new("secret")?);
+    /// let provider = builder.origins(["https://jobs.example.com"]).build()?;
+    /// assert_eq!(provider.origins()[0].to_string(), "https://jobs.example.com:443");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn origins(&self) -> &[Origin] {
         &self.shared.settings.origins
     }
@@ -461,7 +682,7 @@ impl TokenProvider {
 }
 
 impl fmt::Debug for TokenProvider {
-    /// The issuer is shown by the name of its profile.
+    /// Shows the issuer by the name of its profile.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let status = self.status();
         f.debug_struct("TokenProvider")

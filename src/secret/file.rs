@@ -24,6 +24,10 @@ pub(crate) struct Content {
 /// replace. The buffer is zeroized when it is dropped, and does not move while it is filled.
 ///
 /// It blocks the thread for one read of a small file. What could block for longer, such as a FIFO, is refused.
+#[cfg_attr(
+    not(unix),
+    expect(unused_variables, reason = "the checks are for unix")
+)]
 pub(crate) fn read(path: &Path, longest: usize, checked: bool) -> Result<Content, Unread> {
     #[cfg(unix)]
     if checked {

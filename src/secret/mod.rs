@@ -1,4 +1,4 @@
-//! Secrets: kept in one buffer, zeroized when the last owner goes, never printed.
+//! Secrets: each is kept in one buffer, is zeroized when its last owner drops it, and is never printed.
 
 pub(crate) mod file;
 #[cfg(unix)]
@@ -19,10 +19,10 @@ use crate::error::{Error, ErrorKind};
 
 const SCHEME: &str = "Bearer ";
 
-/// A client secret, a one-time password, an assertion: text that must not be seen.
+/// Holds a client secret, a one-time code or an assertion: text that must not be logged.
 ///
-/// `Debug` hides it, there is neither `Display` nor `PartialEq` nor `Serialize`, and its memory
-/// is zeroized when it is dropped.
+/// `Debug` does not show the text, and there is no `Display`, `PartialEq` or `Serialize`. The memory is
+/// zeroized when the secret is dropped.
 ///
 /// # Examples
 ///
@@ -37,7 +37,13 @@ const SCHEME: &str = "Bearer ";
 pub struct Secret(Zeroizing<String>);
 
 impl Secret {
-    /// Returns the text itself. Do not log or persist the returned value.
+    /// Returns the text. Do not log or persist the returned value.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert_eq!(everbearer::Secret::from("correct-horse").expose(), "correct-horse");
+    /// ```
     pub fn expose(&self) -> &str {
         &self.0
     }

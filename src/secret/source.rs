@@ -1,4 +1,4 @@
-//! Where a secret comes from, each time that it is needed.
+//! Sources of secrets, which are read each time a secret is needed.
 
 use std::fmt;
 use std::future::Future;
@@ -18,19 +18,17 @@ use crate::text::without_line_breaks;
 /// The longest file that is read, in bytes.
 const LONGEST_FILE: usize = 64 * 1024;
 
-/// Where a secret comes from: a value, an environment variable, a file, or a callback.
+/// Reads a secret from a value, an environment variable, a file or a callback.
 ///
-/// A byte order mark at the start and line breaks at the end are left out, wherever the secret comes from.
-///
-/// All but the value are asked anew each time that the secret is needed, so a secret that was
-/// replaced is in use from the next time on. What was read is zeroized after its use.
+/// Every source but a value is read each time the secret is needed, so that the provider uses a replaced
+/// secret from the next time on. The text is zeroized after its use. A byte order mark at the start and line
+/// breaks at the end are removed.
 ///
 /// After the auth server has refused a secret, the provider reads the file or variable again at once, and
-/// then every 30 seconds. It tries a changed value without waiting for a caller. It does not retry the
-/// same value by itself, so that retries lock no account. Callbacks are not called again for this.
+/// then every 30 seconds. It tries a changed value without waiting for a caller. It does not retry the same
+/// value by itself, so that retries lock no account. It does not call a callback again for this.
 ///
-/// Text is a source too: whoever takes a `SecretSource` takes a `&str`, a `String` or a
-/// [`Secret`].
+/// Functions that take an `impl Into<SecretSource>` also accept a `&str`, a `String` or a [`Secret`].
 ///
 /// # Examples
 ///
@@ -99,32 +97,50 @@ impl From<Kind> for SecretSource {
 }
 
 impl SecretSource {
-    /// The environment variable of this name.
+    /// Reads the secret from the environment variable of this name.
     ///
-    /// If it is missing, empty or not UTF-8 when the secret is needed, that is an
+    /// If the variable is missing, empty or not UTF-8 when the secret is needed, the attempt fails with
     /// [`ErrorKind::Config`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use everbearer::{Grant, SecretSource};
+    ///
+    /// let grant = Grant::client_secret("client_abc123", SecretSource::env("CLIENT_SECRET"));
+    /// ```
     pub fn env(name: impl Into<String>) -> Self {
         Self::from(Kind::Env(name.into()))
     }
 
-    /// The file at this path: at most 64 KiB of UTF-8.
+    /// Reads the secret from the file at this path, which holds at most 64 KiB of UTF-8.
     ///
-    /// On unix, a file that another user can replace is an [`ErrorKind::Secret`]:
+    /// The file is read on the calling thread, so it should be on a local file system. If it is missing,
+    /// empty or unreadable when the secret is needed, the attempt fails with [`ErrorKind::Secret`], which is
+    /// retryable, since another process may be about to write the file. If it is longer, not UTF-8 or not a
+    /// regular file, the attempt fails with [`ErrorKind::Config`].
+    ///
+    /// On Unix, the attempt also fails with [`ErrorKind::Secret`] if another user can replace the file:
     ///
     /// - if neither the user of this process nor root owns the file, or a directory or symlink on its path;
     /// - if other users can write to the file;
-    /// - if other users can write to a directory on its path, and it is not sticky.
+    /// - if other users can write to a directory on its path, and the directory is not sticky.
     ///
-    /// Two groups are trusted: one with the owner's number, which is the owner's private group, and that of a
-    /// directory with the set-group-ID bit, as Kubernetes sets it for an `fsGroup`, if this process is in that
-    /// group. A Kubernetes secret fits these rules. An `emptyDir` does
-    /// not, since all users can write to it. A file that other users can read is read, with one
-    /// warning in the log.
+    /// Two groups are trusted: a group with the number of the owner, which is the owner's private group, and
+    /// the group of a directory with the set-group-ID bit, if this process is in that group. Kubernetes sets
+    /// that bit for an `fsGroup`. A Kubernetes secret satisfies these rules. An `emptyDir` does not, since
+    /// all users can write to it.
     ///
-    /// A file that is missing, empty or unreadable when the secret is needed is an
-    /// [`ErrorKind::Secret`], which is retryable: another process may be about to write the file. A file
-    /// that is longer, not UTF-8 or not a regular file is an [`ErrorKind::Config`]. The file is read on
-    /// the calling thread, so it should be local.
+    /// If other users can read the file, the provider reads it and logs one warning.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use everbearer::{Grant, SecretSource};
+    ///
+    /// let secret = SecretSource::file("/run/secrets/client-secret");
+    /// let grant = Grant::client_secret("client_abc123", secret);
+    /// ```
     pub fn file(path: impl Into<PathBuf>) -> Self {
         Self::from(Kind::File {
             path: path.into(),
@@ -132,8 +148,14 @@ impl SecretSource {
         })
     }
 
-    /// Skips the checks of owners and modes: for file systems without modes, as under WSL, and for files of
-    /// another user who is trusted. Does nothing for other sources.
+    /// Disables the checks of owners and modes, for file systems without modes, such as under WSL, and for
+    /// files of another user that you trust. It has no effect on other sources than files.
+    ///
+    /// ```
+    /// use everbearer::SecretSource;
+    ///
+    /// let secret = SecretSource::file("/mnt/c/secrets/client-secret").skip_permission_checks();
+    /// ```
     #[must_use]
     pub fn skip_permission_checks(mut self) -> Self {
         if let Kind::File { checked, .. } = &mut self.kind {
@@ -142,13 +164,13 @@ impl SecretSource {
         self
     }
 
-    /// Whatever this brings: from a vault, from a prompt.
+    /// Calls this callback for the secret, such as to read it from a vault or a prompt.
     ///
-    /// Its error is passed on as it is, and decides what the engine does: after
-    /// [`Error::transient`] it backs off and asks again, after [`Error::terminal`] it stops. An
-    /// empty secret counts as transient. The time that it takes counts towards
-    /// [`RetryPolicy::exchange_timeout`](crate::RetryPolicy::exchange_timeout), at which its
-    /// future is dropped.
+    /// The callback's error decides what the provider does next: after [`Error::transient`] it retries after
+    /// a backoff, and after [`Error::terminal`] it pauses. An empty secret counts as a transient error. The
+    /// duration of the callback counts towards
+    /// [`RetryPolicy::exchange_timeout`](crate::RetryPolicy::exchange_timeout), after which the provider
+    /// drops the callback's future.
     ///
     /// # Examples
     ///

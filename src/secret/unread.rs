@@ -12,6 +12,7 @@ pub(crate) enum Unread {
     /// The file holds something else than a secret.
     Unsuitable(String),
     /// Another user can replace the file.
+    #[cfg_attr(not(unix), expect(dead_code, reason = "the checks are for unix"))]
     Replaceable(String),
     /// The file changed while it was read.
     Changing,

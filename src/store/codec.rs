@@ -11,7 +11,20 @@ use crate::text::without_line_breaks;
 use crate::token::LongTermToken;
 
 impl Record {
-    /// The record as JSON: what [`decode`](Self::decode) reads. It holds the secrets in clear.
+    /// Returns the record as JSON, which [`decode`](Self::decode) reads. The text contains the tokens
+    /// unencrypted.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use everbearer::{LongTermToken, Record};
+    ///
+    /// # fn main() -> Result<(), everbearer::Error> {
+    /// let record = Record::from(LongTermToken::new("lt_0d51e9bd2f6449cf")?);
+    /// assert!(record.encode().expose().contains("\"format\": 1"));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn encode(&self) -> Secret {
         let wire = Wire::from(self);
         // Room for all of it at once: a buffer that grows leaves copies behind.
@@ -22,14 +35,26 @@ impl Record {
         Secret::from(String::from_utf8(std::mem::take(&mut *text)).unwrap_or_default())
     }
 
-    /// Reads what [`encode`](Self::encode) wrote; or a text that is nothing but a token, with or
-    /// without white space around it, as agents write it.
+    /// Reads the text of [`encode`](Self::encode), or a text that is only a token, as agents write it, with
+    /// or without white space around it.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Store`](crate::ErrorKind::Store) if the text is empty, is no whole record, or
-    /// was written by a version of this crate that writes another format. The error quotes nothing
-    /// of the text.
+    /// Returns [`ErrorKind::Store`](crate::ErrorKind::Store) if the text is empty, is not a complete record,
+    /// or has a format of another version of this crate. The error quotes nothing of the text.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use everbearer::Record;
+    ///
+    /// # fn main() -> Result<(), everbearer::Error> {
+    /// let record = Record::decode("lt_0d51e9bd2f6449cf\n")?;
+    /// assert_eq!(record.current().expose(), "lt_0d51e9bd2f6449cf");
+    /// assert!(Record::decode("").is_err());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn decode(text: &str) -> Result<Self, Error> {
         let text = without_line_breaks(text).trim();
         if text.is_empty() {

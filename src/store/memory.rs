@@ -1,4 +1,4 @@
-//! A store for the life of the process.
+//! A store in memory.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -8,10 +8,24 @@ use tokio::sync::watch;
 use super::{Lease, Record, Stored, TokenStore, Version};
 use crate::error::Error;
 
-/// Keeps the record in memory: for providers of one process that share a long-term token, and for
-/// tests. A clone is another handle to the same record.
+/// Keeps the record in memory, for providers of one process that share a long-term token, and for tests. A
+/// clone is another handle to the same record.
 ///
-/// A provider that was given no store has one of these to itself.
+/// A provider without a store uses a `MemoryStore` of its own.
+///
+/// # Examples
+///
+/// ```
+/// use everbearer::{LongTermToken, MemoryStore, Record, TokenStore};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), everbearer::Error> {
+/// let store = MemoryStore::new();
+/// store.store(&Record::from(LongTermToken::new("lt_0d51e9bd2f6449cf")?), None).await?;
+/// assert!(store.clone().load().await?.is_some());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct MemoryStore {
     kept: Arc<Mutex<Kept>>,
@@ -27,7 +41,19 @@ struct Kept {
 }
 
 impl MemoryStore {
-    /// An empty store.
+    /// Creates an empty store.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use everbearer::{MemoryStore, TokenStore};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), everbearer::Error> {
+    /// assert!(MemoryStore::new().load().await?.is_none());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn new() -> Self {
         let (sender, receiver) = watch::channel(0);
         Self {

@@ -1,4 +1,4 @@
-//! Where a long-term token survives a restart: one record, replaced as a whole.
+//! Stores, which keep the long-term token over a restart: one record, replaced as a whole.
 
 mod codec;
 #[cfg(all(unix, feature = "file-store"))]
@@ -22,27 +22,71 @@ pub(crate) use record::{Dated, Retiring};
 
 use crate::error::Error;
 
-/// Keeps one [`Record`]: the long-term token, and how far its rotation has come.
+/// Keeps one [`Record`]: the long-term token and the progress of its rotation.
 ///
-/// [`MemoryStore`] keeps it for the life of the process, `FileStore` in a file. Implement it for
-/// a database or a secret manager: [`Record::encode`] and [`Record::decode`] turn a record into
+/// [`MemoryStore`] keeps the record while the process runs, and `FileStore` keeps it in a file. Implement the
+/// trait for a database or a secret manager: [`Record::encode`] and [`Record::decode`] convert a record to
 /// text and back.
 ///
-/// Whoever shares a store shares the long-term token: it is rotated once, by whoever has the
-/// [lease](Self::lease), and the others take up what was stored.
+/// Providers that share a store share the long-term token. Only the provider that holds the
+/// [lease](Self::lease) rotates it, and the others load the token that it has stored.
+///
+/// A store must not wait for a token of the provider that uses it: such a call returns
+/// [`ErrorKind::Config`](crate::ErrorKind::Config).
 ///
 /// # Examples
 ///
-/// ```
-/// use everbearer::{LongTermToken, MemoryStore, Record, TokenStore};
+/// A store in a database, in a table with one row that has a revision:
 ///
+/// ```
+/// use everbearer::{Error, Record, Stored, TokenStore, Version, async_trait};
+///
+/// struct DatabaseStore {
+///     row: Row,
+/// }
+///
+/// #[async_trait]
+/// impl TokenStore for DatabaseStore {
+///     async fn load(&self) -> Result<Option<Stored>, Error> {
+///         let Some((text, revision)) = self.row.select().await.map_err(Error::store)? else {
+///             return Ok(None);
+///         };
+///         Ok(Some(Stored::new(Record::decode(&text)?, Version::new(revision))))
+///     }
+///
+///     async fn store(&self, record: &Record, expected: Option<&Version>) -> Result<Version, Error> {
+///         let text = record.encode();
+///         // UPDATE ... SET record = $1, revision = revision + 1 WHERE revision = $2
+///         let updated = self.row.update(text.expose(), expected.map(Version::as_str)).await;
+///         let revision = updated.map_err(Error::store)?;
+///         revision.map(Version::new).ok_or_else(Error::conflict)
+///     }
+/// }
+/// # #[derive(Default)]
+/// # struct Row(std::sync::Mutex<Option<(String, u64)>>);
+/// # impl Row {
+/// #     async fn select(&self) -> Result<Option<(String, String)>, std::io::Error> {
+/// #         let row = self.0.lock().unwrap().clone();
+/// #         Ok(row.map(|(text, revision)| (text, revision.to_string())))
+/// #     }
+/// #     async fn update(&self, text: &str, at: Option<&str>) -> Result<Option<String>, std::io::Error> {
+/// #         let mut row = self.0.lock().unwrap();
+/// #         let present = row.as_ref().map(|(_, revision)| revision.to_string());
+/// #         if present.as_deref() != at { return Ok(None); }
+/// #         let next = row.as_ref().map_or(1, |(_, revision)| revision + 1);
+/// #         *row = Some((text.to_owned(), next));
+/// #         Ok(Some(next.to_string()))
+/// #     }
+/// # }
+///
+/// # use everbearer::LongTermToken;
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), everbearer::Error> {
-/// let store = MemoryStore::new();
+/// # let store = DatabaseStore { row: Row::default() };
 /// let record = Record::from(LongTermToken::new("lt_0d51e9bd2f6449cf")?);
 /// let version = store.store(&record, None).await?;
 ///
-/// // Whoever saw an older version than the one that is there overwrites nothing.
+/// // A writer that has an old version overwrites nothing.
 /// assert!(store.store(&record, None).await.is_err());
 /// store.store(&record, Some(&version)).await?;
 /// # Ok(())
@@ -50,94 +94,222 @@ use crate::error::Error;
 /// ```
 #[async_trait]
 pub trait TokenStore: Send + Sync + 'static {
-    /// What is kept, or `None` if nothing was stored yet.
+    /// Returns the stored record, or `None` if nothing was stored yet.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Store`](crate::ErrorKind::Store) if it cannot be read, or holds no whole
-    /// record. The provider keeps what it has, and tries again.
+    /// Returns [`ErrorKind::Store`](crate::ErrorKind::Store) if the record cannot be read or is not complete.
+    /// The provider keeps the record that it has, and tries again.
+    ///
+    /// # Cancel safety
+    ///
+    /// The provider may drop the future at any await, after a timeout or when its runtime shuts down.
     async fn load(&self) -> Result<Option<Stored>, Error>;
 
-    /// Puts this record in the place of the one of the `expected` version, or of nothing. When it
-    /// returns, the record survives a loss of power, as far as the store can promise that.
+    /// Replaces the record of the `expected` version, or writes the first record if `expected` is `None`, and
+    /// returns the new version. When it returns, the record must survive a loss of power, as far as the store
+    /// can guarantee that.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) if another version is there: nothing
-    /// was written. [`ErrorKind::Store`](crate::ErrorKind::Store) if it cannot be written; what
-    /// was there before must still be whole then.
+    /// Returns [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) without writing anything if the store
+    /// holds another version ([`Error::conflict`] creates that error), and
+    /// [`ErrorKind::Store`](crate::ErrorKind::Store) if the record cannot be written, in which case the
+    /// previous record must still be complete.
     ///
     /// # Cancel safety
     ///
-    /// When the future is dropped, either the old or the new record is there.
+    /// If the future is dropped, the store must hold either the old or the new record.
     async fn store(&self, record: &Record, expected: Option<&Version>) -> Result<Version, Error>;
 
-    /// Waits until what is kept may have changed by another hand. It may return too often, but
-    /// should not return for a write of this store's own.
+    /// Waits until another process may have changed the record. It may return too often, but should not
+    /// return after a write of this store itself.
     ///
-    /// The default never returns: the provider then looks when the auth server refuses its token.
+    /// The default implementation never returns. The provider then reads the store only when the auth server
+    /// refuses its token, or when [`TokenProvider::reload`](crate::TokenProvider::reload) is called.
     ///
     /// # Cancel safety
     ///
-    /// A change that comes while nobody waits is told to the next who does.
+    /// If the record changes while no call waits, the next call must return.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use everbearer::{LongTermToken, MemoryStore, Record, TokenStore};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), everbearer::Error> {
+    /// let store = MemoryStore::new();
+    /// let other = store.clone();
+    /// other.store(&Record::from(LongTermToken::new("lt_0d51e9bd2f6449cf")?), None).await?;
+    /// store.changed().await;
+    /// assert!(store.load().await?.is_some());
+    /// # Ok(())
+    /// # }
+    /// ```
     async fn changed(&self) {
         std::future::pending::<()>().await;
     }
 
-    /// The right to rotate what is kept, or `None` if somebody else has it at this moment. It
-    /// must come back by itself when its holder dies.
+    /// Returns the lease, which is the right to rotate the token, or `None` if another process holds it. The
+    /// store must take the lease back when its holder dies.
     ///
-    /// The default gives it to everybody, which is right where nobody shares the store.
+    /// The default implementation always returns a lease, which is correct if no other process uses the
+    /// store.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Store`](crate::ErrorKind::Store) if that cannot be found out.
+    /// Returns [`ErrorKind::Store`](crate::ErrorKind::Store) if the store cannot tell whether the lease is
+    /// free.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, the lease must become free again.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use everbearer::{MemoryStore, TokenStore};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), everbearer::Error> {
+    /// let store = MemoryStore::new();
+    /// let lease = store.lease().await?;
+    /// assert!(lease.is_some());
+    /// assert!(store.clone().lease().await?.is_none());
+    /// drop(lease);
+    /// assert!(store.lease().await?.is_some());
+    /// # Ok(())
+    /// # }
+    /// ```
     async fn lease(&self) -> Result<Option<Lease>, Error> {
         Ok(Some(Lease::new(())))
     }
 }
 
-/// A record as it was loaded.
+/// Contains a record as it was loaded, and its version.
+///
+/// # Examples
+///
+/// ```
+/// use everbearer::{LongTermToken, Record, Stored, Version};
+///
+/// # fn main() -> Result<(), everbearer::Error> {
+/// let record = Record::from(LongTermToken::new("lt_0d51e9bd2f6449cf")?);
+/// let stored = Stored::new(record, Version::new("7"));
+/// assert_eq!(stored.version.as_str(), "7");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Stored {
-    /// What is kept.
+    /// The stored record.
     pub record: Record,
-    /// Which version of it this is.
+    /// The version of the record.
     pub version: Version,
 }
 
 impl Stored {
-    /// This record, in this version.
+    /// Creates a loaded record from a record and its version.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use everbearer::{LongTermToken, Record, Stored, Version};
+    ///
+    /// # fn main() -> Result<(), everbearer::Error> {
+    /// let record = Record::from(LongTermToken::new("lt_0d51e9bd2f6449cf")?);
+    /// let stored = Stored::new(record, Version::new("7"));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub const fn new(record: Record, version: Version) -> Self {
         Self { record, version }
     }
 }
 
-/// Tells one version of what is kept from all others: a counter, a revision, a hash. No secret.
+/// Identifies one version of a stored record: a counter, a revision or a hash. It is not a secret.
+///
+/// # Examples
+///
+/// ```
+/// use everbearer::Version;
+///
+/// assert_ne!(Version::new("7"), Version::new("8"));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Version(String);
 
 impl Version {
-    /// The version of this name.
+    /// Creates a version with this name.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use everbearer::Version;
+    ///
+    /// let version = Version::new("7");
+    /// ```
     pub fn new(name: impl Into<String>) -> Self {
         Self(name.into())
     }
 
-    /// Its name.
+    /// Returns the name of the version.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use everbearer::Version;
+    ///
+    /// assert_eq!(Version::new("7").as_str(), "7");
+    /// ```
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// The right to rotate, held until it is dropped.
+/// Grants the right to rotate the token of a store, until it is dropped.
+///
+/// # Examples
+///
+/// ```
+/// use everbearer::{MemoryStore, TokenStore};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), everbearer::Error> {
+/// let store = MemoryStore::new();
+/// if let Some(lease) = store.lease().await? {
+///     // Rotate the token.
+///     drop(lease);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "a lease that is dropped is given back"]
 pub struct Lease {
     _guard: Box<dyn Any + Send + Sync>,
 }
 
 impl Lease {
-    /// A lease that is given back by dropping this guard.
+    /// Creates a lease that is released when this guard is dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use everbearer::Lease;
+    ///
+    /// struct Unlock;
+    ///
+    /// impl Drop for Unlock {
+    ///     fn drop(&mut self) {
+    ///         println!("the lease is free");
+    ///     }
+    /// }
+    ///
+    /// let lease = Lease::new(Unlock);
+    /// drop(lease);
+    /// ```
     pub fn new(guard: impl Any + Send + Sync) -> Self {
         Self {
             _guard: Box::new(guard),

@@ -1,16 +1,15 @@
-//! What is kept of a long-term token.
+//! The record that a store keeps of a long-term token.
 
 use std::time::SystemTime;
 
 use crate::token::{LongTermToken, ShortTermToken};
 
-/// A long-term token, and how far its rotation has come: what a [`TokenStore`](super::TokenStore)
+/// Contains a long-term token and the progress of its rotation, which a [`TokenStore`](super::TokenStore)
 /// keeps.
 ///
-/// It is also the journal of a rotation. Whatever a crash leaves behind, the next start goes on
-/// from here: before a new token is asked for, the record says with what; once it is there, it is
-/// written down beside the current one; when an exchange has proven it, it takes the other's
-/// place, and the other is kept until it is revoked.
+/// The record is the journal of a rotation: the provider writes each step before it begins the next one, so
+/// that the next start after a crash continues the rotation. [`guide::rotation`](crate::guide::rotation)
+/// lists the steps.
 ///
 /// # Examples
 ///
@@ -55,7 +54,19 @@ pub(crate) struct Retiring {
 }
 
 impl Record {
-    /// The long-term token in use.
+    /// Returns the long-term token in use.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use everbearer::{LongTermToken, Record};
+    ///
+    /// # fn main() -> Result<(), everbearer::Error> {
+    /// let record = Record::from(LongTermToken::new("lt_0d51e9bd2f6449cf")?);
+    /// assert_eq!(record.current().expose(), "lt_0d51e9bd2f6449cf");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub const fn current(&self) -> &LongTermToken {
         &self.current.token
     }
@@ -90,7 +101,7 @@ impl Record {
     }
 }
 
-/// A token of which nothing is known but what it says itself.
+/// Creates the record of a token, with the dates that the token states.
 impl From<LongTermToken> for Record {
     fn from(token: LongTermToken) -> Self {
         Self::new(Dated {

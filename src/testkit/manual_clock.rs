@@ -8,11 +8,10 @@ use crate::clock::{Clock, Moment, timer_now};
 /// 2026-01-01T00:00:00Z, where the wall clock of every [`ManualClock`] begins.
 const WALL_ORIGIN: Duration = Duration::from_secs(1_767_225_600);
 
-/// A clock that follows tokio's timers, which a test can pause, and that can do what no timer
-/// does: go on while the machine sleeps, and step.
+/// Follows tokio's timers, which a test can pause, and can be suspended and stepped.
 ///
-/// In a test with `#[tokio::test(start_paused = true)]`, time passes only while the test waits,
-/// and then at once. A clone is another handle to the same clock.
+/// In a test with `#[tokio::test(start_paused = true)]`, time passes only while the test waits, and then at
+/// once. A clone is another handle to the same clock.
 ///
 /// # Examples
 ///
@@ -21,10 +20,8 @@ const WALL_ORIGIN: Duration = Duration::from_secs(1_767_225_600);
 /// use everbearer::testkit::{ManualClock, ScriptedIssuer};
 /// use everbearer::{LongTermToken, TokenProvider};
 ///
-/// # fn main() -> Result<(), everbearer::Error> {
-/// # let runtime = tokio::runtime::Builder::new_current_thread()
-/// #     .enable_all().start_paused(true).build().unwrap();
-/// # runtime.block_on(async {
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), everbearer::Error> {
 /// let clock = ManualClock::new();
 /// let issuer = ScriptedIssuer::new();
 /// let provider = TokenProvider::builder(issuer.clone(), LongTermToken::new("secret")?)
@@ -33,9 +30,9 @@ const WALL_ORIGIN: Duration = Duration::from_secs(1_767_225_600);
 ///
 /// provider.token().await?;
 /// clock.advance(Duration::from_secs(24 * 60 * 60)).await;
-/// assert!(provider.current().is_some(), "refreshed all day, with nobody asking");
+/// assert!(provider.current().is_some(), "the provider refreshes without callers");
 /// assert!(issuer.exchanges() > 90);
-/// # Ok(()) })
+/// # Ok(())
 /// # }
 /// ```
 #[derive(Clone, Debug)]
@@ -53,7 +50,21 @@ struct Moved {
 }
 
 impl ManualClock {
-    /// A clock that begins now. Make it within the runtime whose timers it is to follow.
+    /// Creates a clock that begins now. Call it within the runtime whose timers the clock should follow.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use everbearer::Clock;
+    /// use everbearer::testkit::ManualClock;
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// let clock = ManualClock::new();
+    /// let start = clock.now();
+    /// # assert_eq!(start, clock.now());
+    /// # }
+    /// ```
     #[allow(
         clippy::new_without_default,
         reason = "it depends on the runtime that it is made in"
@@ -65,23 +76,92 @@ impl ManualClock {
         }
     }
 
-    /// Lets this much time pass. With paused timers that takes no time, and everything that is due
-    /// in between happens in its order.
+    /// Waits until this much time has passed. With paused timers, that takes no time, and everything that is
+    /// due meanwhile happens in order.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, only the time until then has passed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use everbearer::Clock;
+    /// use everbearer::testkit::ManualClock;
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// let clock = ManualClock::new();
+    /// let start = clock.now();
+    /// clock.advance(Duration::from_secs(60)).await;
+    /// assert!(clock.now().since(start) >= Duration::from_secs(60));
+    /// # }
+    /// ```
     pub async fn advance(&self, duration: Duration) {
         tokio::time::sleep(duration).await;
     }
 
-    /// The machine sleeps for this long: the clock and the wall go on, timers do not.
+    /// Simulates that the machine was suspended for this long: this clock and its wall time advance, and
+    /// tokio's timers do not.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use everbearer::Clock;
+    /// use everbearer::testkit::ManualClock;
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// let clock = ManualClock::new();
+    /// let start = clock.now();
+    /// clock.suspend(Duration::from_secs(60));
+    /// assert_eq!(clock.now().since(start), Duration::from_secs(60));
+    /// # }
+    /// ```
     pub fn suspend(&self, duration: Duration) {
         self.moved().slept += duration;
     }
 
-    /// Someone sets the wall clock forward.
+    /// Sets the wall time forward.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use everbearer::Clock;
+    /// use everbearer::testkit::ManualClock;
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// let clock = ManualClock::new();
+    /// let before = clock.wall();
+    /// clock.step_wall_forward(Duration::from_secs(60));
+    /// assert_eq!(clock.wall(), before + Duration::from_secs(60));
+    /// # }
+    /// ```
     pub fn step_wall_forward(&self, by: Duration) {
         self.moved().wall_ahead += by;
     }
 
-    /// Someone sets the wall clock back.
+    /// Sets the wall time back.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use everbearer::Clock;
+    /// use everbearer::testkit::ManualClock;
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// let clock = ManualClock::new();
+    /// let before = clock.wall();
+    /// clock.step_wall_back(Duration::from_secs(60));
+    /// assert_eq!(clock.wall(), before - Duration::from_secs(60));
+    /// # }
+    /// ```
     pub fn step_wall_back(&self, by: Duration) {
         self.moved().wall_behind += by;
     }

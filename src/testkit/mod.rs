@@ -1,16 +1,38 @@
-//! Doubles for tests: this crate's own and yours. Behind the feature `testkit`.
+//! Test doubles for this crate and for yours; needs the feature `testkit`.
 //!
-//! - [`AuthServer`] is the server side of the Auth API over real HTTP, for tests that should go
-//!   through sockets, headers and JSON as production does.
-//! - [`ScriptedIssuer`] is an issuer in memory that does what a test says, and [`ManualClock`] a
-//!   clock that a test moves: together with tokio's paused timers they let a year pass in a
+//! - [`AuthServer`] is an auth server that serves HTTP, for tests of sockets, headers and JSON.
+//! - [`ScriptedIssuer`] is an issuer in memory that follows a script.
+//! - [`ManualClock`] is a clock that a test moves. With tokio's paused timers, a year passes in a
 //!   millisecond.
 //!
-//! A provider in a test with paused timers needs a [`ManualClock`]: the machine's clock does not run
-//! ahead with them.
+//! A provider in a test with paused timers needs a [`ManualClock`], since the clock of the machine does not
+//! run ahead with the timers.
 //!
-//! Use the first on the real clock and the other two on a paused one. Not both in one test:
-//! paused time runs ahead while a request is on its way, and every timeout fires.
+//! Use [`AuthServer`] on the real clock, and the other two on a paused one. Do not combine them in one test:
+//! paused timers run ahead while a request is in flight, and every timeout fires.
+//!
+//! # Examples
+//!
+//! ```
+//! use std::time::Duration;
+//! use everbearer::testkit::{ManualClock, ScriptedIssuer};
+//! use everbearer::{LongTermToken, TokenProvider};
+//!
+//! // In a test with `#[tokio::test(start_paused = true)]`.
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() -> Result<(), everbearer::Error> {
+//! let clock = ManualClock::new();
+//! let issuer = ScriptedIssuer::new();
+//! let provider = TokenProvider::builder(issuer.clone(), LongTermToken::new("secret")?)
+//!     .clock(clock.clone())
+//!     .build()?;
+//!
+//! provider.ready().await?;
+//! clock.advance(Duration::from_secs(60 * 60)).await;
+//! assert!(issuer.exchanges() > 3);
+//! # Ok(())
+//! # }
+//! ```
 
 mod auth_server;
 mod manual_clock;

@@ -1,4 +1,4 @@
-//! An issuer in memory that does what a test says.
+//! An issuer in memory that follows a script.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -11,18 +11,17 @@ use crate::error::Error;
 use crate::issuer::{ExchangeResponse, Grant, IssuerProfile, Needs, Revoked, TokenIssuer};
 use crate::token::{LongTermToken, ShortTermToken, TokenBuilder, TokenRef};
 
-/// An issuer without a network: it answers exchanges and revocations as a script says, and
-/// remembers what it was asked.
+/// Issues and revokes tokens without a network: it answers calls as its script says, and records them.
 ///
-/// Short-term tokens are opaque, `st-1`, `st-2` and so on, which is also their ID, unless
-/// [`Reply::from_fn`] makes another one; long-term ones are `lt-1`, `lt-2` and so on. A clone is
+/// Its short-term tokens are opaque: `st-1`, `st-2` and so on, which are also their IDs, unless
+/// [`Reply::from_fn`] makes another token. Its long-term tokens are `lt-1`, `lt-2` and so on. A clone is
 /// another handle to the same issuer.
 ///
 /// # Examples
 ///
 /// ```
 /// use std::time::Duration;
-/// use everbearer::testkit::{Reply, ManualClock, ScriptedIssuer};
+/// use everbearer::testkit::{ManualClock, Reply, ScriptedIssuer};
 /// use everbearer::{Error, LongTermToken, TokenProvider};
 ///
 /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
@@ -47,7 +46,24 @@ pub struct ScriptedIssuer {
     short_term: Arc<Mutex<ShortTerm>>,
 }
 
-/// How a [`ScriptedIssuer`] answers one call.
+/// Determines how a [`ScriptedIssuer`] answers one call.
+///
+/// # Examples
+///
+/// ```
+/// # use everbearer::testkit::{Reply, ScriptedIssuer};
+/// # use everbearer::{Error, LongTermToken, TokenProvider};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Error> {
+/// # let issuer = ScriptedIssuer::new();
+/// # let provider = TokenProvider::builder(issuer.clone(), LongTermToken::new("secret")?).build()?;
+/// use std::time::Duration;
+///
+/// issuer.script([Reply::token(Duration::from_secs(60)).after(Duration::from_millis(5))]);
+/// assert_eq!(provider.token().await?.token_id(), Some("st-1"));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Reply {
     latency: Duration,
@@ -106,26 +122,60 @@ struct State {
 }
 
 impl Reply {
-    /// A token that lives this long.
-    pub const fn token(life: Duration) -> Self {
-        Self::with(Outcome::Token { life: Some(life) })
-    }
-
-    /// A token whose end nobody states.
-    pub const fn token_without_end() -> Self {
-        Self::with(Outcome::Token { life: None })
-    }
-
-    /// Answers with a token that `make` returns, such as a JWT or a token whose end is stated as a date.
-    ///
-    /// The closure is called when the answer is due. Its argument is the name that the issuer would
-    /// give to its next token, such as `st-2`. The number in the name is used up unless the closure
-    /// fails or its token has the same text as the last short-term token that the issuer handed out.
+    /// Returns a reply with a token of this lifetime.
     ///
     /// # Examples
     ///
     /// ```
-    /// use everbearer::testkit::{Reply, ManualClock, ScriptedIssuer};
+    /// # use everbearer::testkit::{Reply, ScriptedIssuer};
+    /// # use everbearer::{Error, LongTermToken, TokenProvider};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Error> {
+    /// # let issuer = ScriptedIssuer::new();
+    /// # let provider = TokenProvider::builder(issuer.clone(), LongTermToken::new("secret")?).build()?;
+    /// use std::time::Duration;
+    ///
+    /// issuer.script([Reply::token(Duration::from_secs(60))]);
+    /// provider.ready().await?;
+    /// assert!(provider.status().usable_for <= Duration::from_secs(60));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub const fn token(life: Duration) -> Self {
+        Self::with(Outcome::Token { life: Some(life) })
+    }
+
+    /// Returns a reply with a token whose expiry is not stated.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use everbearer::testkit::{Reply, ScriptedIssuer};
+    /// # use everbearer::{Error, LongTermToken, TokenProvider};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Error> {
+    /// # let issuer = ScriptedIssuer::new();
+    /// # let provider = TokenProvider::builder(issuer.clone(), LongTermToken::new("secret")?).build()?;
+    /// issuer.script([Reply::token_without_end()]);
+    /// assert_eq!(provider.token().await?.expires_at(), None);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub const fn token_without_end() -> Self {
+        Self::with(Outcome::Token { life: None })
+    }
+
+    /// Returns a reply with the token that `make` returns, such as a JWT or a token whose expiry is stated as
+    /// a date.
+    ///
+    /// The closure is called when the reply is due. Its argument is the name that the issuer would give to
+    /// its next token, such as `st-2`. The issuer uses the number in the name for one token, unless the
+    /// closure fails or returns a token with the text of the issuer's last short-term token.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use everbearer::testkit::{ManualClock, Reply, ScriptedIssuer};
     /// use everbearer::{Clock, LongTermToken, ShortTermToken, TokenProvider};
     /// # use std::time::Duration;
     ///
@@ -157,32 +207,122 @@ impl Reply {
         Self::with(Outcome::FromFn(FromFn(Arc::new(make))))
     }
 
-    /// This failure; [`Error::transient`] and [`Error::terminal`] make the two kinds.
+    /// Returns a reply with this error, such as [`Error::transient`] or [`Error::terminal`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use everbearer::testkit::{Reply, ScriptedIssuer};
+    /// # use everbearer::{Error, LongTermToken, TokenProvider};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Error> {
+    /// # let issuer = ScriptedIssuer::new();
+    /// # let provider = TokenProvider::builder(issuer.clone(), LongTermToken::new("secret")?).build()?;
+    /// issuer.script([Reply::error(Error::transient("down for a moment"))]);
+    /// assert!(provider.token().await.unwrap_err().is_retryable());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub const fn error(error: Error) -> Self {
         Self::with(Outcome::Error(error))
     }
 
-    /// Success, for a revocation.
+    /// Returns a reply to a revocation that states that the token is revoked.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use everbearer::testkit::{Reply, ScriptedIssuer};
+    /// # use everbearer::{Error, LongTermToken, TokenProvider};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Error> {
+    /// # let issuer = ScriptedIssuer::new();
+    /// # let provider = TokenProvider::builder(issuer.clone(), LongTermToken::new("secret")?).build()?;
+    /// issuer.script_revocations([Reply::done()]);
+    /// provider.ready().await?;
+    /// provider.shutdown().await;
+    /// assert_eq!(issuer.revoked(), ["st-1"]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub const fn done() -> Self {
         Self::revoked(Revoked::Gone)
     }
 
-    /// An answer to a revocation.
+    /// Returns a reply to a revocation with this result.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use everbearer::testkit::{Reply, ScriptedIssuer};
+    /// # use everbearer::{Error, LongTermToken, TokenProvider};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Error> {
+    /// # let issuer = ScriptedIssuer::new();
+    /// # let provider = TokenProvider::builder(issuer.clone(), LongTermToken::new("secret")?).build()?;
+    /// use everbearer::Revoked;
+    ///
+    /// issuer.script_revocations([Reply::revoked(Revoked::Unsupported)]);
+    /// provider.ready().await?;
+    /// assert!(!provider.shutdown().await.all_revoked());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub const fn revoked(revoked: Revoked) -> Self {
         Self::with(Outcome::Revoked(revoked))
     }
 
-    /// No answer, ever.
+    /// Returns a reply that never arrives.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use everbearer::testkit::{Reply, ScriptedIssuer};
+    /// # use everbearer::{Error, LongTermToken, TokenProvider};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Error> {
+    /// # let issuer = ScriptedIssuer::new();
+    /// # let provider = TokenProvider::builder(issuer.clone(), LongTermToken::new("secret")?).build()?;
+    /// use std::time::Duration;
+    ///
+    /// issuer.script([Reply::hang()]);
+    /// let wait = tokio::time::timeout(Duration::from_millis(10), provider.token());
+    /// assert!(wait.await.is_err());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub const fn hang() -> Self {
         Self::with(Outcome::Hang)
     }
 
-    /// A panic.
+    /// Returns a reply by which the call panics.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use everbearer::testkit::{Reply, ScriptedIssuer};
+    /// # use everbearer::{Error, LongTermToken, TokenProvider};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Error> {
+    /// # let issuer = ScriptedIssuer::new();
+    /// # let provider = TokenProvider::builder(issuer.clone(), LongTermToken::new("secret")?).build()?;
+    /// issuer.script([Reply::panic()]);
+    /// assert!(provider.token().await.is_err());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub const fn panic() -> Self {
         Self::with(Outcome::Panic)
     }
 
-    /// The same answer, this much later.
+    /// Returns the same reply, delayed by this latency.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use everbearer::testkit::Reply;
+    ///
+    /// let reply = Reply::token(Duration::from_secs(900)).after(Duration::from_millis(20));
+    /// ```
     #[must_use]
     pub const fn after(mut self, latency: Duration) -> Self {
         self.latency = latency;
@@ -198,8 +338,17 @@ impl Reply {
 }
 
 impl ScriptedIssuer {
-    /// An issuer that answers every exchange at once with a token that lives for 15 minutes, and
-    /// grants every revocation.
+    /// Creates an issuer that answers every exchange at once with a token of 15 minutes, and every revocation
+    /// with a success.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use everbearer::testkit::ScriptedIssuer;
+    ///
+    /// let issuer = ScriptedIssuer::new();
+    /// assert_eq!(issuer.exchanges(), 0);
+    /// ```
     #[allow(
         clippy::new_without_default,
         reason = "a default issuer says nothing to a reader of a test"
@@ -228,29 +377,103 @@ impl ScriptedIssuer {
         }
     }
 
-    /// Answers the next exchanges like this, one each, behind what is scripted already.
+    /// Appends replies to the script of exchanges, one for each exchange.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use everbearer::testkit::{Reply, ScriptedIssuer};
+    /// # use everbearer::{Error, LongTermToken, TokenProvider};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Error> {
+    /// # let issuer = ScriptedIssuer::new();
+    /// # let provider = TokenProvider::builder(issuer.clone(), LongTermToken::new("secret")?).build()?;
+    /// use std::time::Duration;
+    ///
+    /// issuer.script([
+    ///     Reply::error(Error::transient("down for a moment")),
+    ///     Reply::token(Duration::from_secs(60)),
+    /// ]);
+    /// assert!(provider.token().await.is_err());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn script(&self, answers: impl IntoIterator<Item = Reply>) {
         self.state().exchanges.extend(answers);
     }
 
-    /// Answers every exchange like this that is not scripted.
+    /// Sets the reply to every exchange after the script has ended.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use everbearer::testkit::{Reply, ScriptedIssuer};
+    /// # use everbearer::{Error, LongTermToken, TokenProvider};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Error> {
+    /// # let issuer = ScriptedIssuer::new();
+    /// # let provider = TokenProvider::builder(issuer.clone(), LongTermToken::new("secret")?).build()?;
+    /// use std::time::Duration;
+    ///
+    /// issuer.default_reply(Reply::token(Duration::from_secs(60)));
+    /// provider.ready().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn default_reply(&self, answer: Reply) {
         self.state().default_reply = answer;
     }
 
-    /// Answers the next revocations like this, one each, behind what is scripted already. An error that is not
-    /// retryable refuses the token for good, on whatever authority.
+    /// Appends replies to the script of revocations, one for each revocation. After an error that is not
+    /// retryable, the issuer refuses all further revocations of the same token, with any authority.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use everbearer::testkit::{Reply, ScriptedIssuer};
+    /// # use everbearer::{Error, LongTermToken, TokenProvider};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Error> {
+    /// # let issuer = ScriptedIssuer::new();
+    /// # let provider = TokenProvider::builder(issuer.clone(), LongTermToken::new("secret")?).build()?;
+    /// issuer.script_revocations([Reply::error(Error::terminal("not allowed"))]);
+    /// provider.ready().await?;
+    /// assert!(!provider.shutdown().await.all_revoked());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn script_revocations(&self, answers: impl IntoIterator<Item = Reply>) {
         self.state().revocations.extend(answers);
     }
 
-    /// Answers the next calls that ask for a long-term token like this, one each, behind what is
-    /// scripted already. The others are answered with a token whose end nobody states.
+    /// Appends replies to the script of calls that obtain a long-term token, one for each call. The issuer
+    /// answers all other such calls with a token whose expiry is not stated.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use everbearer::testkit::{Reply, ScriptedIssuer};
+    /// use everbearer::{Grant, TokenProvider};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), everbearer::Error> {
+    /// let issuer = ScriptedIssuer::new();
+    /// issuer.script_long_term([Reply::token(Duration::from_secs(30 * 24 * 60 * 60))]);
+    /// let grant = Grant::client_secret("client_abc123", "correct-horse");
+    /// let provider = TokenProvider::builder(issuer, grant).build()?;
+    /// provider.ready().await?;
+    /// assert!(provider.status().long_term.is_some());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn script_long_term(&self, answers: impl IntoIterator<Item = Reply>) {
         self.state().long_term.extend(answers);
     }
 
-    /// Sets the profile. Set it before the provider is built, which reads it once.
+    /// Sets the profile. Call it before the provider is built, which reads the profile once.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use everbearer::testkit::ScriptedIssuer;
@@ -269,49 +492,194 @@ impl ScriptedIssuer {
         self.state().profile = profile;
     }
 
-    /// Has every exchange bring another long-term token in the place of the one that was
-    /// exchanged.
+    /// Sets a profile by which every exchange also returns a long-term token that replaces the exchanged one.
+    /// Call it before the provider is built.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use everbearer::testkit::ScriptedIssuer;
+    /// use everbearer::{LongTermToken, TokenProvider};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), everbearer::Error> {
+    /// let issuer = ScriptedIssuer::new();
+    /// issuer.replace_long_term();
+    /// let provider = TokenProvider::builder(issuer.clone(), LongTermToken::new("secret")?).build()?;
+    /// provider.token().await?;
+    /// provider.refresh().await?;
+    /// assert_eq!(issuer.exchanged(), ["secret", "lt-1"]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn replace_long_term(&self) {
         self.set_profile(IssuerProfile::new("ScriptedIssuer").needs(Needs::Replacing));
     }
 
-    /// How many exchanges have begun.
+    /// Returns how many exchanges have begun.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use everbearer::testkit::{Reply, ScriptedIssuer};
+    /// # use everbearer::{Error, LongTermToken, TokenProvider};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Error> {
+    /// # let issuer = ScriptedIssuer::new();
+    /// # let provider = TokenProvider::builder(issuer.clone(), LongTermToken::new("secret")?).build()?;
+    /// provider.ready().await?;
+    /// assert_eq!(issuer.exchanges(), 1);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn exchanges(&self) -> usize {
         self.state().begun
     }
 
-    /// How many long-term tokens were obtained by a grant.
+    /// Returns how many long-term tokens were obtained with a grant.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use everbearer::testkit::ScriptedIssuer;
+    /// use everbearer::{Grant, TokenProvider};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), everbearer::Error> {
+    /// let issuer = ScriptedIssuer::new();
+    /// let grant = Grant::client_secret("client_abc123", "correct-horse");
+    /// TokenProvider::builder(issuer.clone(), grant).build()?.ready().await?;
+    /// assert_eq!(issuer.obtained(), 1);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn obtained(&self) -> usize {
         self.state().obtained
     }
 
-    /// How many long-term tokens were obtained on the authority of a short-term one.
+    /// Returns how many long-term tokens were obtained with the authority of a short-term token.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use everbearer::testkit::ScriptedIssuer;
+    /// use everbearer::{Grant, LongTermToken, TokenProvider};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), everbearer::Error> {
+    /// let issuer = ScriptedIssuer::new();
+    /// let provider = TokenProvider::builder(issuer.clone(), LongTermToken::new("secret")?)
+    ///     .rotate_with(Grant::self_rotation("client_abc123"))
+    ///     .build()?;
+    /// provider.rotate().await?;
+    /// assert_eq!(issuer.rotated(), 1);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn rotated(&self) -> usize {
         self.state().rotated
     }
 
-    /// The long-term tokens that were exchanged, in order.
+    /// Returns the long-term tokens that were exchanged, in order.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use everbearer::testkit::{Reply, ScriptedIssuer};
+    /// # use everbearer::{Error, LongTermToken, TokenProvider};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Error> {
+    /// # let issuer = ScriptedIssuer::new();
+    /// # let provider = TokenProvider::builder(issuer.clone(), LongTermToken::new("secret")?).build()?;
+    /// provider.ready().await?;
+    /// assert_eq!(issuer.exchanged(), ["secret"]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn exchanged(&self) -> Vec<String> {
         self.state().exchanged.clone()
     }
 
-    /// The most exchanges that were under way at the same time.
+    /// Returns the highest number of exchanges that were in flight at the same time.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use everbearer::testkit::{Reply, ScriptedIssuer};
+    /// # use everbearer::{Error, LongTermToken, TokenProvider};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Error> {
+    /// # let issuer = ScriptedIssuer::new();
+    /// # let provider = TokenProvider::builder(issuer.clone(), LongTermToken::new("secret")?).build()?;
+    /// let (first, second) = tokio::join!(provider.token(), provider.token());
+    /// assert!(first.is_ok() && second.is_ok());
+    /// assert_eq!(issuer.most_at_once(), 1);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn most_at_once(&self) -> usize {
         self.state().most_at_once
     }
 
-    /// The scopes that each exchange asked for, in order.
+    /// Returns the scopes that each exchange requested, in order.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use everbearer::testkit::{Reply, ScriptedIssuer};
+    /// # use everbearer::{Error, LongTermToken, TokenProvider};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Error> {
+    /// # let issuer = ScriptedIssuer::new();
+    /// # let provider = TokenProvider::builder(issuer.clone(), LongTermToken::new("secret")?).build()?;
+    /// provider.scoped(["jobs:read"]).token().await?;
+    /// assert!(issuer.asked_scopes().contains(&vec!["jobs:read".to_owned()]));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn asked_scopes(&self) -> Vec<Vec<String>> {
         self.state().asked_scopes.clone()
     }
 
-    /// The IDs of the tokens that were revoked, in order.
+    /// Returns the IDs of the revoked tokens, in order.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use everbearer::testkit::{Reply, ScriptedIssuer};
+    /// # use everbearer::{Error, LongTermToken, TokenProvider};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Error> {
+    /// # let issuer = ScriptedIssuer::new();
+    /// # let provider = TokenProvider::builder(issuer.clone(), LongTermToken::new("secret")?).build()?;
+    /// provider.ready().await?;
+    /// provider.shutdown().await;
+    /// assert_eq!(issuer.revoked(), ["st-1"]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn revoked(&self) -> Vec<String> {
         self.state().revoked.clone()
     }
 
-    /// Returns the authority of each call of `revoke`, in order: the text of another token, or `None` where the
+    /// Returns the authority of each call of `revoke`, in order: the text of another token, or `None` if the
     /// token itself was the authority.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use everbearer::testkit::{Reply, ScriptedIssuer};
+    /// # use everbearer::{Error, LongTermToken, TokenProvider};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Error> {
+    /// # let issuer = ScriptedIssuer::new();
+    /// # let provider = TokenProvider::builder(issuer.clone(), LongTermToken::new("secret")?).build()?;
+    /// provider.ready().await?;
+    /// provider.shutdown().await;
+    /// assert_eq!(issuer.authorities(), [None]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn authorities(&self) -> Vec<Option<String>> {
         self.state().authorities.clone()
     }

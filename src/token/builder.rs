@@ -1,4 +1,4 @@
-//! What both tiers have in common: a bearer token and what is known about it.
+//! Builds tokens: a bearer token and what the server states about it, of either kind.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -122,13 +122,29 @@ impl Issued {
     }
 }
 
-/// Makes a [`LongTermToken`](super::LongTermToken) or a [`ShortTermToken`](super::ShortTermToken)
-/// from what a server answered.
+/// Builds a [`LongTermToken`](super::LongTermToken) or a [`ShortTermToken`](super::ShortTermToken) from the
+/// response of a server.
 ///
-/// Everything but the token itself is optional. If several statements say when the token expires, the
-/// earliest end counts. One statement by which alone the token would have expired on arrival is left out,
-/// with a warning in the log. `exp` − `iat` of a JWT is an upper bound, since the JWT may have been issued
-/// earlier.
+/// Everything but the text of the token is optional. If several statements say when the token expires, the
+/// earliest expiry counts. A single statement that alone says that the token has already expired on arrival
+/// is ignored, with a warning in the log. `exp` − `iat` of a JWT is an upper bound of the lifetime, since the
+/// JWT may have been issued earlier. [`guide::lifetimes`](crate::guide::lifetimes) lists all rules.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use everbearer::ShortTermToken;
+///
+/// # fn main() -> Result<(), everbearer::Error> {
+/// let token = ShortTermToken::builder("a.b.c")
+///     .expires_in(Duration::from_secs(900))
+///     .token_id("tok_st_9f3d2c")
+///     .scopes(["jobs:read"])
+///     .build()?;
+/// # Ok(())
+/// # }
+/// ```
 pub struct TokenBuilder<T> {
     token: Zeroizing<String>,
     token_id: Option<String>,
@@ -152,38 +168,70 @@ impl<T> TokenBuilder<T> {
         }
     }
 
-    /// How long it lives, counted from when the request for it was sent: `expires_in`.
+    /// Sets the lifetime from `expires_in` of the response, counted from when the request for the token was
+    /// sent.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use everbearer::ShortTermToken;
+    /// let builder = ShortTermToken::builder("a.b.c").expires_in(Duration::from_secs(900));
+    /// ```
     #[must_use]
     pub fn expires_in(mut self, life: Duration) -> Self {
         self.expires_in = Some(life);
         self
     }
 
-    /// When it ends by the server's clock: `expires_at`. Of use together with
-    /// [`server_time`](Self::server_time); alone it is held against this machine's clock, and
-    /// only if nothing else states a life.
+    /// Sets when the token expires by the server's clock, from `expires_at` of the response.
+    ///
+    /// Set [`server_time`](Self::server_time) as well. Without it, the provider compares the date with this
+    /// machine's clock, and only if no other statement says when the token expires.
+    ///
+    /// ```
+    /// # use std::time::{Duration, SystemTime};
+    /// # use everbearer::ShortTermToken;
+    /// let expiry = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_900);
+    /// let builder = ShortTermToken::builder("a.b.c").expires_at(expiry);
+    /// ```
     #[must_use]
     pub fn expires_at(mut self, end: SystemTime) -> Self {
         self.expires_at = Some(UnixMillis::from(end));
         self
     }
 
-    /// What the server's clock showed when it answered: its `Date` header.
+    /// Sets the time of the server's clock when it responded, from the header `Date`.
+    ///
+    /// ```
+    /// # use std::time::{Duration, SystemTime};
+    /// # use everbearer::ShortTermToken;
+    /// let date = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+    /// let builder = ShortTermToken::builder("a.b.c").server_time(date);
+    /// ```
     #[must_use]
     pub fn server_time(mut self, time: SystemTime) -> Self {
         self.server_time = Some(UnixMillis::from(time));
         self
     }
 
-    /// The ID by which it can be revoked. Without one, a JWT's `jti` stands in. An ID of more than 4 KiB counts
-    /// as none.
+    /// Sets the ID with which the token can be revoked. Default: the `jti` of a JWT. An ID of more than 4 KiB
+    /// is ignored.
+    ///
+    /// ```
+    /// # use everbearer::ShortTermToken;
+    /// let builder = ShortTermToken::builder("a.b.c").token_id("tok_st_9f3d2c");
+    /// ```
     #[must_use]
     pub fn token_id(mut self, id: impl Into<String>) -> Self {
         self.token_id = Some(id.into());
         self
     }
 
-    /// What it is good for.
+    /// Sets the scopes of the token. Default: none.
+    ///
+    /// ```
+    /// # use everbearer::ShortTermToken;
+    /// let builder = ShortTermToken::builder("a.b.c").scopes(["jobs:read", "jobs:submit"]);
+    /// ```
     #[must_use]
     pub fn scopes<S: Into<String>>(mut self, scopes: impl IntoIterator<Item = S>) -> Self {
         self.scopes = scopes.into_iter().map(Into::into).collect();
@@ -196,12 +244,21 @@ impl<T> TokenBuilder<T> {
     reason = "the two token types are all that can be built"
 )]
 impl<T: From<Issued>> TokenBuilder<T> {
-    /// The token.
+    /// Builds the token.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidToken`](crate::ErrorKind::InvalidToken) if the token is empty or holds
+    /// Returns [`ErrorKind::InvalidToken`](crate::ErrorKind::InvalidToken) if the token is empty or contains
     /// anything but visible ASCII characters.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use everbearer::ShortTermToken;
+    ///
+    /// assert!(ShortTermToken::builder("a.b.c").build().is_ok());
+    /// assert!(ShortTermToken::builder("two words").build().is_err());
+    /// ```
     pub fn build(self) -> Result<T, Error> {
         Ok(T::from(Issued {
             bearer: BearerToken::new(&self.token)?,

@@ -1,4 +1,4 @@
-//! The two tiers of tokens, and what can be known of their lives without trusting them.
+//! Long-term and short-term tokens, and what is known of their lifetimes without trusting the tokens.
 
 mod builder;
 mod claims;
@@ -23,10 +23,11 @@ pub(crate) use lifetime::{Judgement, Lifetime, Statement};
 use crate::error::Error;
 use crate::secret::BearerToken;
 
-/// The secret that is exchanged for short-term tokens; opaque or a JWT, as the server chooses.
+/// Holds a long-term token, which is exchanged for short-term tokens. It is opaque or a JWT, as the auth
+/// server decides. OAuth calls such a credential a refresh token.
 ///
-/// It goes to the auth server only. `Debug` hides it, it has no `Display`, no `PartialEq` and no
-/// serde; its memory is zeroized when the last clone is dropped.
+/// It is sent to the auth server only. `Debug` does not show the token, and there is no `Display`,
+/// `PartialEq` or serde. The memory is zeroized when the last clone is dropped.
 ///
 /// # Examples
 ///
@@ -42,16 +43,16 @@ use crate::secret::BearerToken;
 #[derive(Clone)]
 pub struct LongTermToken(Arc<Issued>);
 
-/// The short-lived JWT that goes on requests.
+/// Holds a short-term token, which is sent with requests. OAuth calls it an access token.
 ///
-/// Its claims are decoded, not verified: they are used to know when it ends, and whoever receives
-/// the token checks it. A clone is a reference count. `Debug` hides the token, it has no
-/// `Display`, no `PartialEq` and no serde; its memory is zeroized when the last clone, header
-/// values included, is dropped.
+/// If it is a JWT, its claims are decoded and not verified. They are used only to find out when the token
+/// expires; the resource server verifies the token. A clone increments a reference count. `Debug` does not
+/// show the token, and there is no `Display`, `PartialEq` or serde. The memory is zeroized when the last
+/// clone, including header values, is dropped.
 ///
 /// # Examples
 ///
-/// A [`TokenIssuer`](crate::TokenIssuer) of one's own makes them from what its server answered:
+/// A [`TokenIssuer`](crate::TokenIssuer) of your own builds it from the response of its server:
 ///
 /// ```
 /// use std::time::Duration;
@@ -71,32 +72,78 @@ pub struct LongTermToken(Arc<Issued>);
 pub struct ShortTermToken(Arc<Issued>);
 
 impl LongTermToken {
-    /// A long-term token of which nothing else is known. If it is a JWT, its claims are decoded. A byte order mark
-    /// at the start and line breaks at the end are left out.
+    /// Creates a long-term token from its text. If it is a JWT, its claims are decoded. A byte order mark at
+    /// the start and line breaks at the end are removed.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidToken`](crate::ErrorKind::InvalidToken) if it is empty or holds
+    /// Returns [`ErrorKind::InvalidToken`](crate::ErrorKind::InvalidToken) if the token is empty or contains
     /// anything but visible ASCII characters.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), everbearer::Error> {
+    /// let token = everbearer::LongTermToken::new("lt_0d51e9bd2f6449cf\n")?;
+    /// assert_eq!(token.expose(), "lt_0d51e9bd2f6449cf");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn new(token: impl AsRef<str>) -> Result<Self, Error> {
         Self::builder(token.as_ref()).build()
     }
 
-    /// A long-term token together with what the server said about it. A byte order mark at the start and line
-    /// breaks at the end are left out.
+    /// Returns a builder for a long-term token and what the server states about it. A byte order mark at the
+    /// start and line breaks at the end are removed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use everbearer::LongTermToken;
+    ///
+    /// # fn main() -> Result<(), everbearer::Error> {
+    /// let token = LongTermToken::builder("lt_0d51e9bd2f6449cf")
+    ///     .expires_in(Duration::from_secs(30 * 24 * 60 * 60))
+    ///     .build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn builder(token: &str) -> TokenBuilder<Self> {
         TokenBuilder::new(token)
     }
 
-    /// Returns the token itself. Do not log or persist the returned value.
+    /// Returns the text of the token. Do not log or persist the returned value.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), everbearer::Error> {
+    /// let token = everbearer::LongTermToken::new("lt_0d51e9bd2f6449cf")?;
+    /// assert_eq!(token.expose(), "lt_0d51e9bd2f6449cf");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn expose(&self) -> &str {
         self.0.bearer.expose()
     }
 
-    /// The ID by which it can be revoked, if the server gave one: `token_id`, or the JWT's `jti`.
+    /// Returns the ID with which the token can be revoked, if the server stated one: `token_id`, or the `jti`
+    /// of a JWT.
     ///
-    /// It is what the server sent. Logs, events and `Debug` leave out an ID that is longer than 256 bytes, holds
-    /// control characters, or contains the token, unless that is an opaque one of less than 16 bytes.
+    /// The server chose the ID. Logs, events and `Debug` leave it out if it is longer than 256 bytes,
+    /// contains control characters, or contains the token, unless the token is opaque and shorter than 16
+    /// bytes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), everbearer::Error> {
+    /// let token = everbearer::LongTermToken::builder("lt_0d51e9bd2f6449cf").token_id("tok_lt_1").build()?;
+    /// assert_eq!(token.token_id(), Some("tok_lt_1"));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn token_id(&self) -> Option<&str> {
         self.0.token_id()
     }
@@ -106,17 +153,48 @@ impl LongTermToken {
         self.0.shown_id()
     }
 
-    /// What it may be exchanged for, as far as the server said.
+    /// Returns the scopes that the server stated; empty if it stated none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), everbearer::Error> {
+    /// let token = everbearer::LongTermToken::builder("lt_0d51e9bd2f6449cf").scopes(["jobs:*"]).build()?;
+    /// assert_eq!(token.scopes(), ["jobs:*"]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn scopes(&self) -> &[String] {
         &self.0.scopes
     }
 
-    /// When it ends by the server's clock, if that is known.
+    /// Returns when the token expires by the server's clock, if a date is known: `expires_at`, or the `exp`
+    /// of a JWT.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), everbearer::Error> {
+    /// // A token without dates.
+    /// assert_eq!(everbearer::LongTermToken::new("lt_0d51e9bd2f6449cf")?.expires_at(), None);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn expires_at(&self) -> Option<SystemTime> {
         self.0.expires_at()
     }
 
-    /// When it was minted by the server's clock: its `iat`, if it is a JWT.
+    /// Returns when the token was issued by the server's clock: the `iat` of a JWT.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), everbearer::Error> {
+    /// // Not a JWT.
+    /// assert_eq!(everbearer::LongTermToken::new("lt_0d51e9bd2f6449cf")?.issued_at(), None);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn issued_at(&self) -> Option<SystemTime> {
         self.0.claims.iat.and_then(UnixMillis::to_system_time)
     }
@@ -143,18 +221,50 @@ impl LongTermToken {
 }
 
 impl ShortTermToken {
-    /// A short-term token together with what the server said about it. If it is a JWT, its claims
-    /// are decoded.
+    /// Returns a builder for a short-term token and what the server states about it. If the token is a JWT,
+    /// its claims are decoded.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use everbearer::ShortTermToken;
+    ///
+    /// # fn main() -> Result<(), everbearer::Error> {
+    /// let token = ShortTermToken::builder("a.b.c").expires_in(Duration::from_secs(900)).build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn builder(token: &str) -> TokenBuilder<Self> {
         TokenBuilder::new(token)
     }
 
-    /// Returns the token itself. Do not log or persist the returned value.
+    /// Returns the text of the token. Do not log or persist the returned value.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), everbearer::Error> {
+    /// let token = everbearer::ShortTermToken::builder("a.b.c").build()?;
+    /// assert_eq!(token.expose(), "a.b.c");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn expose(&self) -> &str {
         self.0.bearer.expose()
     }
 
-    /// `Bearer <token>`, ready for an `Authorization` header and marked sensitive.
+    /// Returns `Bearer <token>` as the value of an `Authorization` header, marked sensitive.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), everbearer::Error> {
+    /// let token = everbearer::ShortTermToken::builder("a.b.c").build()?;
+    /// assert_eq!(token.authorization(), "Bearer a.b.c");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn authorization(&self) -> &HeaderValue {
         self.0.bearer.header()
     }
@@ -164,10 +274,22 @@ impl ShortTermToken {
         self.0.bearer.copied_header()
     }
 
-    /// The ID by which it can be revoked, if the server gave one: `token_id`, or the JWT's `jti`.
+    /// Returns the ID with which the token can be revoked, if the server stated one: `token_id`, or the `jti`
+    /// of a JWT.
     ///
-    /// It is what the server sent. Logs, events and `Debug` leave out an ID that is longer than 256 bytes, holds
-    /// control characters, or contains the token, unless that is an opaque one of less than 16 bytes.
+    /// The server chose the ID. Logs, events and `Debug` leave it out if it is longer than 256 bytes,
+    /// contains control characters, or contains the token, unless the token is opaque and shorter than 16
+    /// bytes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), everbearer::Error> {
+    /// let token = everbearer::ShortTermToken::builder("a.b.c").token_id("tok_st_1").build()?;
+    /// assert_eq!(token.token_id(), Some("tok_st_1"));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn token_id(&self) -> Option<&str> {
         self.0.token_id()
     }
@@ -177,22 +299,70 @@ impl ShortTermToken {
         self.0.shown_id()
     }
 
-    /// What it is good for, as far as the server said.
+    /// Returns the scopes that the server stated; empty if it stated none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), everbearer::Error> {
+    /// let token = everbearer::ShortTermToken::builder("a.b.c").scopes(["jobs:read"]).build()?;
+    /// assert_eq!(token.scopes(), ["jobs:read"]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn scopes(&self) -> &[String] {
         &self.0.scopes
     }
 
-    /// When it ends by the server's clock, if that is known.
+    /// Returns when the token expires by the server's clock, if a date is known: `expires_at`, or the `exp`
+    /// of a JWT.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::{Duration, SystemTime};
+    ///
+    /// # fn main() -> Result<(), everbearer::Error> {
+    /// let expiry = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+    /// let token = everbearer::ShortTermToken::builder("a.b.c").expires_at(expiry).build()?;
+    /// assert_eq!(token.expires_at(), Some(expiry));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn expires_at(&self) -> Option<SystemTime> {
         self.0.expires_at()
     }
 
-    /// When it was minted by the server's clock: its `iat`.
+    /// Returns when the token was issued by the server's clock: the `iat` of a JWT.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), everbearer::Error> {
+    /// // Not a JWT.
+    /// assert_eq!(everbearer::ShortTermToken::builder("opaque").build()?.issued_at(), None);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn issued_at(&self) -> Option<SystemTime> {
         self.0.claims.iat.and_then(UnixMillis::to_system_time)
     }
 
-    /// Before when it is not valid by the server's clock: its `nbf`.
+    /// Returns from when the token is valid by the server's clock: the `nbf` of a JWT.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::{Duration, SystemTime};
+    ///
+    /// # fn main() -> Result<(), everbearer::Error> {
+    /// // The claims are {"nbf": 1800000000}.
+    /// let token = everbearer::ShortTermToken::builder("e30.eyJuYmYiOjE4MDAwMDAwMDB9.c").build()?;
+    /// let valid_from = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+    /// assert_eq!(token.not_before(), Some(valid_from));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn not_before(&self) -> Option<SystemTime> {
         self.0.claims.nbf.and_then(UnixMillis::to_system_time)
     }
@@ -243,7 +413,24 @@ impl fmt::Debug for ShortTermToken {
     }
 }
 
-/// Either token, where both will do: to authorize a revocation, or to be revoked.
+/// Refers to a long-term or a short-term token, for operations that accept both: to authorize a revocation,
+/// or to revoke the token.
+///
+/// # Examples
+///
+/// ```
+/// use everbearer::{LongTermToken, TokenRef};
+///
+/// # fn main() -> Result<(), everbearer::Error> {
+/// let token = LongTermToken::new("lt_0d51e9bd2f6449cf")?;
+/// match TokenRef::from(&token) {
+///     TokenRef::LongTerm(token) => println!("long-term token {:?}", token.token_id()),
+///     TokenRef::ShortTerm(token) => println!("short-term token {:?}", token.token_id()),
+///     _ => {}
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum TokenRef<'a> {
@@ -254,7 +441,19 @@ pub enum TokenRef<'a> {
 }
 
 impl<'a> TokenRef<'a> {
-    /// The ID by which the token can be revoked, if it is known.
+    /// Returns the ID with which the token can be revoked, if it is known.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use everbearer::{ShortTermToken, TokenRef};
+    ///
+    /// # fn main() -> Result<(), everbearer::Error> {
+    /// let token = ShortTermToken::builder("a.b.c").token_id("tok_st_1").build()?;
+    /// assert_eq!(TokenRef::from(&token).token_id(), Some("tok_st_1"));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn token_id(self) -> Option<&'a str> {
         match self {
             Self::LongTerm(token) => token.token_id(),
@@ -262,7 +461,9 @@ impl<'a> TokenRef<'a> {
         }
     }
 
-    /// Returns the token itself. Do not log or persist the returned value.
+    /// Returns the text of the token. Do not log or persist the returned value.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use everbearer::{LongTermToken, TokenRef};

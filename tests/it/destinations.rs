@@ -305,7 +305,7 @@ async fn s6_no_secret_is_logged_at_any_level_by_us_or_by_what_is_below_us() {
 
     let log = log.text();
     for logged in [
-        "swapped in a new token",
+        "published a new token",
         "refused the token",
         "exchange failed",
         "revoked",

@@ -1,4 +1,4 @@
-//! The assertion: a JWT by which a client proves that it holds a private key (RFC 7523).
+//! Assertions: JWTs by which a client proves that it holds a private key (RFC 7523).
 
 use std::fmt;
 use std::fmt::Write as _;
@@ -18,10 +18,10 @@ use crate::secret::Secret;
 /// How long an assertion lives: one request, and as much as the server's clock may be ahead.
 const LIFE: Duration = Duration::from_secs(300);
 
-/// What signs assertions: a private key, wherever it is kept.
+/// Signs assertions with a private key.
 ///
-/// `SigningKey` (feature `assertion`) is one, for a key in PEM. Implement it for a key that never
-/// leaves its place, such as in an HSM or in a cloud's key management; that needs no feature.
+/// `SigningKey` (feature `assertion`) signs with a key in PEM. Implement the trait for a key that stays where
+/// it is, such as in an HSM or in the key management of a cloud; that needs no feature.
 ///
 /// # Examples
 ///
@@ -50,17 +50,22 @@ const LIFE: Duration = Duration::from_secs(300);
 /// ```
 #[async_trait]
 pub trait AssertionSigner: Send + Sync + 'static {
-    /// The JWT's `alg`, such as `ES256` (RFC 7518, section 3.1).
+    /// Returns the `alg` of the JWT, such as `ES256` (RFC 7518, section 3.1).
     fn algorithm(&self) -> &str;
 
-    /// The signature over these bytes, in the form that RFC 7518 gives it: for `ES256` the two
-    /// numbers one behind the other, 64 bytes, and not the DER that most key managements answer
-    /// with.
+    /// Signs these bytes, and returns the signature in the form that RFC 7518 defines.
+    ///
+    /// For `ES256`, that is both numbers, one after the other, in 64 bytes. Most key management services
+    /// return DER instead, which must be converted.
     ///
     /// # Errors
     ///
-    /// Whatever kept it from signing. After a [retryable](Error::is_retryable) error the engine
-    /// backs off and tries again with a new assertion.
+    /// Returns the failure of the signer. After a [retryable](Error::is_retryable) error, the provider
+    /// retries after a backoff, with a new assertion.
+    ///
+    /// # Cancel safety
+    ///
+    /// The provider may drop the future at any await, after a timeout or when its runtime shuts down.
     async fn sign(&self, signing_input: &[u8]) -> Result<Vec<u8>, Error>;
 }
 

@@ -1,4 +1,4 @@
-//! The ways to obtain a long-term token.
+//! The grants: the ways to obtain a long-term token.
 
 mod assertion;
 mod one_time;
@@ -22,9 +22,9 @@ use one_time::OneTimeCodes;
 const SHORTEST_TTL: Duration = Duration::from_secs(60 * 60);
 const LONGEST_TTL: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
-/// A way to obtain a long-term token.
+/// Describes a way to obtain a long-term token.
 ///
-/// Secrets are asked for when a request is made, and anew for each request; see [`SecretSource`].
+/// The provider reads the secret of a grant for each request; see [`SecretSource`].
 ///
 /// # Examples
 ///
@@ -66,21 +66,29 @@ impl Grant {
         }
     }
 
-    /// A client ID and its secret.
+    /// Creates a grant of a client ID and a client secret.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use everbearer::{Grant, SecretSource};
+    ///
+    /// let grant = Grant::client_secret("client_abc123", SecretSource::env("CLIENT_SECRET"));
+    /// ```
     pub fn client_secret(client_id: impl Into<String>, secret: impl Into<SecretSource>) -> Self {
         Self::new(client_id, Mechanism::ClientSecret(secret.into()))
     }
 
-    /// A client ID and a one-time code, which this callback is asked for: from a prompt, from a
+    /// Creates a grant of a client ID and one-time codes, which the callback returns: from a prompt or from a
     /// device.
     ///
-    /// It is asked anew for each request, and no code is sent twice in a row, whatever became of
-    /// the first request: if the callback brings the last code again, as a generator does that
-    /// shows one for 30 seconds, that is a [retryable](Error::is_retryable)
-    /// [`ErrorKind::Issuer`], and nothing is sent. What a clone of this grant has sent counts, what
-    /// another grant has sent does not.
+    /// The provider calls the callback for each request. It sends no code twice in a row, even if the first
+    /// request failed. If the callback returns the last code again, as a generator does that shows each code
+    /// for 30 seconds, the provider sends nothing, and the attempt fails with the
+    /// [retryable](Error::is_retryable) kind [`ErrorKind::Issuer`]. Clones of the grant share the record of
+    /// the last code; other grants do not.
     ///
-    /// The callback's own errors and its time are as with [`SecretSource::from_fn`].
+    /// The errors and the duration of the callback count as in [`SecretSource::from_fn`].
     ///
     /// # Examples
     ///
@@ -102,30 +110,68 @@ impl Grant {
         Self::new(client_id, Mechanism::OneTimeCode(codes))
     }
 
-    /// A JWT signed with the client's private key (RFC 7523): by `SigningKey` (feature
-    /// `assertion`) with a key in PEM, or by an [`AssertionSigner`] with a key that is kept
-    /// elsewhere.
+    /// Creates a grant of a client ID and JWTs that are signed with the client's private key (RFC 7523).
     ///
-    /// Each request has a JWT of its own, which lives for 5 minutes by this machine's clock: a
-    /// server whose clock is ahead by more refuses it.
+    /// The signer is a `SigningKey` (feature `assertion`) for a key in PEM, or an [`AssertionSigner`] of your
+    /// own for a key that is kept elsewhere. Each request gets its own JWT, which is valid for 5 minutes by
+    /// this machine's clock. A server whose clock is ahead by more refuses it.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use everbearer::{Grant, SigningKey};
+    ///
+    /// # fn main() -> Result<(), everbearer::Error> {
+    /// let key = SigningKey::from_pem_file("/etc/my-daemon/key.pem")?;
+    /// let grant = Grant::assertion("client_abc123", key);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn assertion(client_id: impl Into<String>, signer: impl AssertionSigner) -> Self {
         Self::new(client_id, Mechanism::Assertion(Assertion::new(signer)))
     }
 
-    /// A short-term token with the `tokens:write` scope that comes from outside, such as one that
-    /// somebody lends for the start.
+    /// Creates a grant of a client ID and a short-term token with the scope `tokens:write`, which an operator
+    /// obtained elsewhere and supplies for the first start.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use everbearer::{Grant, SecretSource};
+    ///
+    /// let token = SecretSource::file("/run/secrets/bootstrap-token");
+    /// let grant = Grant::bootstrap_token("client_abc123", token);
+    /// ```
     pub fn bootstrap_token(client_id: impl Into<String>, token: impl Into<SecretSource>) -> Self {
         Self::new(client_id, Mechanism::ShortTermToken(token.into()))
     }
 
-    /// A short-term token of the provider's own with the `tokens:write` scope: the long-term token
-    /// in use obtains the next one, without any other secret. It is for rotation only, since it
-    /// needs a long-term token to begin with, and that token must itself grant `tokens:write`, as
-    /// the next one must.
+    /// Creates a grant by which the long-term token in use obtains the next one, without another secret.
     ///
-    /// At a server that ends the old token the moment it hands out the next, a lost answer can be
-    /// asked for again for as long as a short-term token lives. Configure
-    /// [`recover_with`](crate::TokenProviderBuilder::recover_with) where an outage may last longer.
+    /// The provider exchanges the token in use for a short-term token with the scope `tokens:write`, and
+    /// requests the next long-term token with that. Each long-term token must therefore have the scope
+    /// `tokens:write`. The grant cannot obtain a first token: use it with
+    /// [`rotate_with`](crate::TokenProviderBuilder::rotate_with) only.
+    ///
+    /// If the response with the next token is lost, the provider can request it again for as long as the
+    /// short-term token is valid. Configure [`recover_with`](crate::TokenProviderBuilder::recover_with) if
+    /// the auth server revokes the old token as soon as it issues the next one, and an outage may last
+    /// longer.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use everbearer::testkit::ScriptedIssuer;
+    /// use everbearer::{Grant, LongTermToken, TokenProvider};
+    ///
+    /// # fn main() -> Result<(), everbearer::Error> {
+    /// # let issuer = ScriptedIssuer::new();
+    /// let provider = TokenProvider::builder(issuer, LongTermToken::new("secret")?)
+    ///     .rotate_with(Grant::self_rotation("client_abc123"))
+    ///     .build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn self_rotation(client_id: impl Into<String>) -> Self {
         Self::new(client_id, Mechanism::OwnToken)
     }
@@ -144,23 +190,45 @@ impl Grant {
         matches!(self.mechanism, Mechanism::OwnToken)
     }
 
-    /// What the long-term token is to be good for. Default: all that the client may have.
+    /// Sets the scopes to request for the long-term token. Default: all scopes that the client may have.
+    ///
+    /// ```
+    /// # use everbearer::Grant;
+    /// let grant = Grant::client_secret("client_abc123", "correct-horse").scopes(["jobs:submit"]);
+    /// ```
     #[must_use]
     pub fn scopes<S: Into<String>>(mut self, scopes: impl IntoIterator<Item = S>) -> Self {
         self.scopes = Some(scopes.into_iter().map(Into::into).collect());
         self
     }
 
-    /// How long the long-term token is to live, from 1 hour to 90 days, in whole seconds; the
-    /// server may give less. Default: what the server gives.
+    /// Sets the lifetime to request for the long-term token, from 1 hour to 90 days, in whole seconds. The
+    /// server may grant less. Default: the server decides.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use everbearer::Grant;
+    /// let grant = Grant::client_secret("client_abc123", "correct-horse")
+    ///     .ttl(Duration::from_secs(7 * 24 * 60 * 60));
+    /// ```
     #[must_use]
     pub const fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl);
         self
     }
 
-    /// For an [`assertion`](Self::assertion): its `aud`, by which the server sees that it is
-    /// meant. Default: the server's base URL.
+    /// Sets the `aud` of an [`assertion`](Self::assertion), by which the server recognizes that the assertion
+    /// is meant for it. Default: the server's base URL.
+    ///
+    /// With another grant, [`TokenProviderBuilder::build`](crate::TokenProviderBuilder::build) returns an
+    /// error.
+    ///
+    /// ```
+    /// # fn example(signer: impl everbearer::AssertionSigner) {
+    /// let grant = everbearer::Grant::assertion("client_abc123", signer)
+    ///     .audience("https://auth.example.com");
+    /// # }
+    /// ```
     #[must_use]
     pub fn audience(mut self, audience: impl Into<String>) -> Self {
         match &mut self.mechanism {
@@ -170,8 +238,17 @@ impl Grant {
         self
     }
 
-    /// For an [`assertion`](Self::assertion): its `kid`, by which the server finds the key.
-    /// Default: none, and the server tries the keys that it knows.
+    /// Sets the `kid` of an [`assertion`](Self::assertion), by which the server finds the public key.
+    /// Default: none, and the server tries each key that it knows.
+    ///
+    /// With another grant, [`TokenProviderBuilder::build`](crate::TokenProviderBuilder::build) returns an
+    /// error.
+    ///
+    /// ```
+    /// # fn example(signer: impl everbearer::AssertionSigner) {
+    /// let grant = everbearer::Grant::assertion("client_abc123", signer).key_id("2026-11");
+    /// # }
+    /// ```
     #[must_use]
     pub fn key_id(mut self, key_id: impl Into<String>) -> Self {
         match &mut self.mechanism {
@@ -218,7 +295,7 @@ impl Grant {
         }
     }
 
-    /// Returns the ID of the client.
+    /// Returns the client ID.
     ///
     /// ```
     /// let grant = everbearer::Grant::client_secret("client_abc123", "correct-horse");
@@ -248,19 +325,20 @@ impl Grant {
         self.ttl
     }
 
-    /// Returns what proves the client's identity in one request: reads the secret anew, takes another one-time
-    /// code, or signs another assertion. For a [`TokenIssuer::obtain`](crate::TokenIssuer::obtain).
+    /// Returns the proof of the client's identity for one request, for a
+    /// [`TokenIssuer::obtain`](crate::TokenIssuer::obtain) of your own. Each call reads the secret, gets
+    /// another one-time code from the callback, or signs another assertion.
     ///
-    /// `audience` is the `aud` of an assertion, unless the grant names [another](Self::audience): the server's
-    /// URL, or what the server calls itself.
+    /// `audience` is the `aud` of an assertion, unless the grant sets [another](Self::audience): the server's
+    /// URL, or the name that the server uses for itself.
     ///
     /// # Errors
     ///
-    /// The error of the secret's source, of the signer or of the one-time code's callback.
+    /// Returns the error of the secret's source, of the signer or of the callback for one-time codes.
     ///
     /// # Cancel safety
     ///
-    /// A one-time code whose callback has returned it counts as used.
+    /// A one-time code counts as used as soon as the callback has returned it.
     ///
     /// # Examples
     ///
@@ -327,18 +405,33 @@ impl Grant {
     }
 }
 
-/// What proves the client's identity in one request for a long-term token; see [`Grant::proof`].
+/// Proves the client's identity in one request for a long-term token; see [`Grant::proof`].
+///
+/// # Examples
+///
+/// ```
+/// use everbearer::{Grant, Proof};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), everbearer::Error> {
+/// let grant = Grant::client_secret("client_abc123", "correct-horse");
+/// let proof = grant.proof("https://auth.example.com").await?;
+/// assert!(matches!(proof, Proof::ClientSecret(_)));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Proof {
-    /// The client's secret.
+    /// The client secret.
     ClientSecret(Secret),
     /// A one-time code.
     OneTimeCode(Secret),
-    /// A JWT that the client signed (RFC 7523).
+    /// A JWT that the client has signed (RFC 7523).
     Assertion(Secret),
-    /// A short-term token: the one of [`Grant::bootstrap_token`]. For [`Grant::self_rotation`] it is `None`, and
-    /// the provider passes its own token to [`TokenIssuer::obtain`](crate::TokenIssuer::obtain).
+    /// A short-term token: the token of [`Grant::bootstrap_token`], or `None` for [`Grant::self_rotation`].
+    /// In the second case, the provider passes its own token to
+    /// [`TokenIssuer::obtain`](crate::TokenIssuer::obtain).
     Authority(Option<ShortTermToken>),
 }
 

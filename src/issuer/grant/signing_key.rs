@@ -1,4 +1,4 @@
-//! Private keys in PEM, which sign on this machine.
+//! Private keys in PEM, which sign assertions on this machine.
 
 use std::fmt;
 use std::path::Path;
@@ -21,15 +21,14 @@ use crate::secret::file;
 /// The longest file that is read, in bytes.
 const LONGEST_FILE: usize = 64 * 1024;
 
-/// A private key that signs assertions; needs the feature `assertion`.
+/// Signs assertions with a private key in PEM; needs the feature `assertion`.
 ///
-/// The algorithm is the key's: ES256 for a P-256 key, RS256 for an RSA key of 2048 to 4096 bits,
-/// `EdDSA` for an Ed25519 key. The PEM is unencrypted PKCS#8 (`PRIVATE KEY`), or what openssl wrote
-/// before that (`EC PRIVATE KEY`, `RSA PRIVATE KEY`); the first private key in it counts, and
-/// certificates beside it do no harm.
+/// The key decides the algorithm: ES256 for a P-256 key, RS256 for an RSA key of 2048 to 4096 bits, `EdDSA`
+/// for an Ed25519 key. The PEM is unencrypted PKCS#8 (`PRIVATE KEY`), or one of the older formats of openssl
+/// (`EC PRIVATE KEY`, `RSA PRIVATE KEY`). If the PEM has several entries, the first private key is used.
 ///
-/// A clone shares the key. What is read of the PEM is zeroized; the key itself is ring's, which
-/// does not zeroize it.
+/// A clone shares the key. The text of the PEM is zeroized after it is read. The key itself is held by ring,
+/// which does not zeroize it.
 ///
 /// # Examples
 ///
@@ -54,23 +53,48 @@ enum Pair {
 }
 
 impl SigningKey {
-    /// The private key in this PEM.
+    /// Reads the private key in this PEM.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`] if there is none, or none that can be used; the text says why, and
-    /// quotes nothing.
+    /// Returns [`ErrorKind::Config`] if the PEM has no private key, or none of a supported kind. The text
+    /// says why, and quotes nothing of the PEM.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use everbearer::SigningKey;
+    ///
+    /// # fn main() -> Result<(), everbearer::Error> {
+    /// let key = SigningKey::from_pem(
+    ///     "-----BEGIN PRIVATE KEY-----\n\
+    ///      MC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n\
+    ///      -----END PRIVATE KEY-----\n",
+    /// )?;
+    /// assert_eq!(format!("{key:?}"), "SigningKey(EdDSA)");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn from_pem(pem: impl AsRef<[u8]>) -> Result<Self, Error> {
         parse(pem.as_ref()).map_err(|why| refused(&format!("the signing key {why}")))
     }
 
-    /// The private key in this file, which is read once, now. Logs a warning if other users can read the file.
+    /// Reads the private key in this file, once and at once. Logs a warning if other users can read the file.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`] if the file cannot be read, is no regular file or longer than 64 KiB, if another
-    /// user can replace it, by the rules of [`SecretSource::file`](crate::SecretSource::file), and as
-    /// [`from_pem`](Self::from_pem) does.
+    /// Returns [`ErrorKind::Config`] if the file cannot be read, is not a regular file, is longer than 64
+    /// KiB, or can be replaced by another user, by the rules of
+    /// [`SecretSource::file`](crate::SecretSource::file); and as [`from_pem`](Self::from_pem) does.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), everbearer::Error> {
+    /// let key = everbearer::SigningKey::from_pem_file("/etc/my-daemon/key.pem")?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn from_pem_file(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
         let pem = file::read(path, LONGEST_FILE, true).map_err(|unread| {

@@ -1,4 +1,4 @@
-//! A store in one file, which several processes may share.
+//! A store in a file, which several processes may share.
 
 mod content;
 mod failure;
@@ -32,37 +32,46 @@ use super::{Lease, Record, Stored, TokenStore, Version};
 use crate::error::Error;
 use crate::observe;
 
-/// Keeps the record in a file, so that a long-term token survives a restart. On unix, behind the
+/// Keeps the record in a file, so that a long-term token survives a restart. It exists on Unix, with the
 /// feature `file-store`.
 ///
-/// **What is read.** The JSON that this store writes, or a text that is nothing but a token, as
-/// agents and Kubernetes write it. Symlinks are followed. No file means: nothing stored yet. The store refuses
-/// a file that is larger than 256 KiB, or that another user can replace, by the rules of
-/// [`SecretSource::file`](crate::SecretSource::file). It also refuses JSON of its own to which others than the
-/// owner have a right. A token that another program wrote and that others may read is read, with one warning
-/// in the log.
+/// A store notices changes for one provider. Give each provider its own store, on the same path.
 ///
-/// **What is written.** A new file of mode 0600 that takes the old one's place in one step, once it
-/// is on the disk: whenever the process or the machine dies, the old or the new record is there as a
-/// whole. Behind a symlink, the file that it points at is replaced. The directory must be
-/// one in which other users cannot create files: give the store a directory of its own, such as systemd's
-/// `StateDirectory=`.
+/// # Reading
 ///
-/// **Beside it** lie `<name>.lock`, which is locked for the length of a write, and `<name>.lease`,
-/// for as long as somebody has the lease. Both are empty and stay there; the kernel takes a lock
-/// back when its holder dies. A `.<name>.<number>.tmp` that a killed process left behind goes with
-/// the next write. The locks are `flock`s: they hold between the processes of one machine, and
-/// over NFS if it is Linux on both sides.
+/// The store reads the JSON that it writes, or a text that is only a token, as agents and Kubernetes write
+/// it. It follows symlinks. If there is no file, nothing is stored yet.
 ///
-/// **Changes** by another hand are noticed at once where the system tells of them, and otherwise
-/// within 10 seconds: on a network file system, for example, and behind a symlink that leads out
-/// of the directory.
+/// It refuses a file that is larger than 256 KiB, or that another user can replace, by the rules of
+/// [`SecretSource::file`](crate::SecretSource::file). It also refuses JSON of its own that users other than
+/// the owner can access. It reads a token that another program wrote and that other users can read, and logs
+/// one warning.
 ///
-/// A write that was begun is finished, also when nobody waits for it any more: a tokio runtime that
-/// is dropped waits for it, unless it is ended by `shutdown_background` or `shutdown_timeout`.
+/// # Writing
 ///
-/// A store notices changes for one provider. Give each provider a store of its own, on the same
-/// path.
+/// The store writes a new file of mode 0600, and replaces the old file in one step after the new one is on
+/// the disk. So after a crash of the process or the machine, the file holds either the old or the new record.
+/// Behind a symlink, the store replaces the file that the symlink points at.
+///
+/// Other users must not be able to create files in the directory. Give the store its own directory, such as
+/// systemd's `StateDirectory=`.
+///
+/// The store finishes a write even if its future is dropped. A tokio runtime that is dropped waits for the
+/// write, unless it is ended by `shutdown_background` or `shutdown_timeout`.
+///
+/// # Locks
+///
+/// The store locks the file `<name>.lock` during a write, and `<name>.lease` while the process holds the
+/// lease. Both are empty and are not removed. The kernel releases a lock when its holder dies. The next write
+/// removes a `.<name>.<number>.tmp` that a killed process left behind.
+///
+/// The locks are `flock`s. They work between the processes of one machine, and over NFS if the client and the
+/// server run Linux.
+///
+/// # Changes
+///
+/// The store notices a change by another process at once if the system reports it, and otherwise within 10
+/// seconds, such as on a network file system, or behind a symlink that leads out of the directory.
 ///
 /// # Examples
 ///
@@ -99,8 +108,14 @@ struct Kept {
 }
 
 impl FileStore {
-    /// A store in the file of this name. Nothing is read or written yet. A relative path is taken
-    /// from the directory that is current now.
+    /// Creates a store in the file at this path. It reads and writes nothing yet. A relative path is resolved
+    /// in the directory that is current now.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let store = everbearer::FileStore::new("/var/lib/nightly/token");
+    /// ```
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {
             file: TokenFile::new(path.into()),
@@ -108,29 +123,39 @@ impl FileStore {
         }
     }
 
-    /// Whether to read a record that its group may read, too. A volume of Kubernetes needs this: for a pod
-    /// with an `fsGroup`, Kubernetes gives the group a right to all files. The store still refuses a record that other
-    /// users can read, or that the group can write, and writes with mode 0600.
-    /// Default: false.
+    /// Sets whether the store reads a record that the group of the file can also read. Default: false.
+    ///
+    /// A volume of Kubernetes needs this: for a pod with an `fsGroup`, Kubernetes gives the group access to
+    /// all files. The store still refuses a record that other users can read or that the group can write, and
+    /// writes with mode 0600.
+    ///
+    /// ```
+    /// let store = everbearer::FileStore::new("/var/lib/nightly/token").accept_group_readable(true);
+    /// ```
     #[must_use]
     pub fn accept_group_readable(mut self, accept: bool) -> Self {
         self.file.group_may_read = accept;
         self
     }
 
-    /// Skips the checks of owners and modes: for file systems without modes, as under WSL, and for directories of
-    /// another user who is trusted.
+    /// Disables the checks of owners and modes, for file systems without modes, such as under WSL, and for
+    /// directories of another user that you trust.
+    ///
+    /// ```
+    /// let store = everbearer::FileStore::new("/mnt/c/nightly/token").skip_permission_checks();
+    /// ```
     #[must_use]
     pub fn skip_permission_checks(mut self) -> Self {
         self.file.checked = false;
         self
     }
 
-    /// Seals what is written with this key, and opens what is read. A file that is not sealed is
-    /// read as well, and sealed with the next write. Behind the feature `sealed`.
+    /// Sets the key with which the store encrypts what it writes and decrypts what it reads. It exists with
+    /// the feature `sealed`.
     ///
-    /// This keeps the token from whoever comes by the file alone: a backup, a disk, a volume's
-    /// snapshot. The key must come from elsewhere.
+    /// The store also reads a file that is not encrypted, and encrypts it with the next write. Encryption
+    /// protects the token in copies of the file: in a backup, on a disk, or in the snapshot of a volume. The
+    /// key must therefore be kept elsewhere.
     ///
     /// # Examples
     ///
@@ -141,7 +166,7 @@ impl FileStore {
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let directory = tempfile::tempdir()?;
     /// # let path = directory.path().join("token");
-    /// // Made with `openssl rand -base64 32`.
+    /// // Created with `openssl rand -base64 32`.
     /// let key = SealingKey::parse("Ca7vXn6mB1xvUe5J9sSYt0hP3kQzR8wDfL2gTiOyM4c=")?;
     /// let store = FileStore::new(&path).sealed_with(key);
     /// store.store(&Record::from(LongTermToken::new("lt_0d51e9bd")?), None).await?;
@@ -182,16 +207,16 @@ impl TokenStore for FileStore {
         Ok(loaded.stored)
     }
 
-    /// Once it has begun, a write goes on to its end when the future is dropped: then, too, either
-    /// the old or the new record is there.
+    /// Replaces the file. A write that has begun continues if the future is dropped, so the file holds either the old
+    /// or the new record.
     async fn store(&self, record: &Record, expected: Option<&Version>) -> Result<Version, Error> {
         let (text, expected) = (record.encode(), expected.cloned());
         self.run(move |file, kept| file.replace(&text, expected.as_ref(), &kept.seen))
             .await
     }
 
-    /// Returns when the file's content is another than what this store has loaded or written, once
-    /// for each change. It waits for one caller at a time.
+    /// Returns, once for each change, when the content of the file differs from what this store has loaded or written.
+    /// Only one caller can wait at a time.
     async fn changed(&self) {
         let begun = self.run(|file, kept| Ok(kept.watch.begin(file.path())));
         if let Ok(Some(error)) = begun.await {

@@ -1,4 +1,4 @@
-//! Sealing what is written.
+//! Encryption of the file.
 
 use std::fmt;
 use std::io;
@@ -38,28 +38,63 @@ const LENIENT: GeneralPurposeConfig =
 const KEY_CODEC: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT);
 const KEY_URL_CODEC: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
 
-/// A key of 32 random bytes, with which [`FileStore::sealed_with`](crate::FileStore::sealed_with)
-/// seals what is written (ChaCha20-Poly1305).
+/// Holds a key of 32 random bytes, with which [`FileStore::sealed_with`](crate::FileStore::sealed_with)
+/// encrypts the file (ChaCha20-Poly1305).
 ///
-/// `Debug` hides it, and its memory is zeroized when the last clone is dropped; the copy that the
-/// cipher makes on the stack while it works is not.
+/// `Debug` does not show the key. Its memory is zeroized when the last clone is dropped. The copy that the
+/// cipher makes on the stack is not zeroized.
+///
+/// # Examples
+///
+/// ```
+/// use everbearer::{FileStore, SealingKey};
+///
+/// # fn main() -> Result<(), everbearer::Error> {
+/// // Created with `openssl rand -base64 32`.
+/// let key = SealingKey::parse("Ca7vXn6mB1xvUe5J9sSYt0hP3kQzR8wDfL2gTiOyM4c=")?;
+/// let store = FileStore::new("/var/lib/nightly/token").sealed_with(key);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct SealingKey(Arc<Zeroizing<[u8; KEY_LEN]>>);
 
 impl SealingKey {
-    /// The key of these bytes. They should be random: a password makes no key.
+    /// Creates a key of these bytes. They should be random; do not use a password.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use everbearer::SealingKey;
+    ///
+    /// # fn random() -> [u8; 32] { [7; 32] }
+    /// let bytes: [u8; 32] = random();
+    /// let key = SealingKey::new(&bytes);
+    /// ```
     pub fn new(bytes: &[u8; KEY_LEN]) -> Self {
         let mut key = Arc::new(Zeroizing::new([0; KEY_LEN]));
         Arc::make_mut(&mut key).copy_from_slice(bytes);
         Self(key)
     }
 
-    /// The key of this text: 32 bytes in base64, as `openssl rand -base64 32` prints them, or in
-    /// hex, with or without white space around them.
+    /// Reads a key from a text: 32 bytes in base64, as `openssl rand -base64 32` prints them, or in
+    /// hexadecimal digits, with or without white space around them.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`] if it is neither, or not of 32 bytes.
+    /// Returns [`ErrorKind::Config`] if the text is neither, or does not hold 32 bytes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use everbearer::SealingKey;
+    ///
+    /// # fn main() -> Result<(), everbearer::Error> {
+    /// let key = SealingKey::parse("Ca7vXn6mB1xvUe5J9sSYt0hP3kQzR8wDfL2gTiOyM4c=")?;
+    /// assert!(SealingKey::parse("a password").is_err());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn parse(text: &str) -> Result<Self, Error> {
         let text = without_line_breaks(text).trim();
         let mut bytes = Zeroizing::new([0; 2 * KEY_LEN]);
@@ -82,15 +117,24 @@ impl SealingKey {
         key.map(Self::new).ok_or_else(not_a_key)
     }
 
-    /// The key in this file: its 32 bytes as they are, or a text as for [`parse`](Self::parse).
-    /// Reads it at once, and blocks for that. Logs a warning if other users can read the file.
+    /// Reads a key from a file that holds the 32 bytes themselves, or a text as for [`parse`](Self::parse).
+    /// It blocks the thread while it reads. Logs a warning if other users can read the file.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`] if there is no such file, or no key in it; [`ErrorKind::Store`] if it
-    /// cannot be read, or another user can replace it, by the rules of
-    /// [`SecretSource::file`](crate::SecretSource::file). Where that cannot be helped, read it yourself and
-    /// give its text to [`parse`](Self::parse).
+    /// Returns [`ErrorKind::Config`] if there is no such file, or no key in it. Returns [`ErrorKind::Store`]
+    /// if the file cannot be read, or if another user can replace it, by the rules of
+    /// [`SecretSource::file`](crate::SecretSource::file). If you trust that user, read the file yourself and
+    /// pass its text to [`parse`](Self::parse).
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), everbearer::Error> {
+    /// let key = everbearer::SealingKey::from_file("/run/secrets/sealing-key")?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
         let content =

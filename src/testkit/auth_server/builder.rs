@@ -1,4 +1,4 @@
-//! Settings, and what a server is made of.
+//! Builds the auth server for tests.
 
 use std::fmt;
 use std::io;
@@ -18,7 +18,9 @@ use super::random::Unguessable;
 use super::serving::Serving;
 use super::state::{Address, Credentials, ServerState};
 
-/// Settings of an [`AuthServer`] that is to be started.
+/// Builds an [`AuthServer`]. [`AuthServer::builder`] creates it.
+///
+/// # Examples
 ///
 /// ```
 /// use std::time::Duration;
@@ -59,15 +61,24 @@ impl AuthServerBuilder {
         }
     }
 
-    /// Where to listen. By default on a free port of the loopback interface.
+    /// Sets the address to listen on. Default: a free port of the loopback interface.
+    ///
+    /// ```
+    /// # use everbearer::testkit::AuthServer;
+    /// let builder = AuthServer::builder().addr(([127, 0, 0, 1], 8080).into());
+    /// ```
     pub fn addr(mut self, addr: SocketAddr) -> Self {
         self.addr = addr;
         self
     }
 
-    /// Registers a client. Can be called for several; one-time codes are for the first.
+    /// Registers a client. Each call adds one; one-time codes are for the first. Default: one client, whose
+    /// ID and secret are random.
     ///
-    /// By default there is one client, with an ID and a secret that are new for each server.
+    /// ```
+    /// # use everbearer::testkit::AuthServer;
+    /// let builder = AuthServer::builder().client("my-daemon", "correct-horse");
+    /// ```
     pub fn client(mut self, id: impl Into<String>, secret: impl Into<String>) -> Self {
         self.clients.push(Credentials {
             id: id.into(),
@@ -76,100 +87,181 @@ impl AuthServerBuilder {
         self
     }
 
-    /// Registers a public key that the assertions of all clients are checked with. Can be called
-    /// for several. By default there is none, and no assertion is accepted.
+    /// Registers a public key with which the server checks the assertions of all clients. Each call adds one.
+    /// Default: none, and the server accepts no assertion.
+    ///
+    /// ```
+    /// # use everbearer::testkit::{AuthServer, ClientKey};
+    /// # let public_key = vec![0; 32];
+    /// let builder = AuthServer::builder().client_key(ClientKey::EdDsa(public_key));
+    /// ```
     pub fn client_key(mut self, key: ClientKey) -> Self {
         self.client_keys.push(key);
         self
     }
 
-    /// What every client may be granted, and is where it names no scopes. `jobs:*` covers all
-    /// scopes that begin with `jobs:`.
+    /// Sets the scopes that each client may request, and gets if it requests none. `jobs:*` covers all scopes
+    /// that begin with `jobs:`. Default: `jobs:*`, `templates:read`, `tokens:write` and `tokens:revoke`.
     ///
-    /// By default `jobs:*`, `templates:read`, `tokens:write` and `tokens:revoke`.
+    /// ```
+    /// # use everbearer::testkit::AuthServer;
+    /// let builder = AuthServer::builder().scopes(["jobs:submit", "tokens:revoke"]);
+    /// ```
     pub fn scopes<S: Into<String>>(mut self, scopes: impl IntoIterator<Item = S>) -> Self {
         self.rules.client_scopes = scopes.into_iter().map(Into::into).collect();
         self
     }
 
-    /// How long short-term tokens live, but never longer than the long-term token that they are
-    /// minted from. By default 15 minutes.
+    /// Sets the lifetime of short-term tokens, which is limited by the expiry of the exchanged long-term
+    /// token. Default: 15 minutes.
     ///
-    /// Rounded down to whole seconds, unless with
-    /// [`fractional_timestamps`](Self::fractional_timestamps).
+    /// It is rounded down to whole seconds, unless [`fractional_timestamps`](Self::fractional_timestamps) is
+    /// set.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use everbearer::testkit::AuthServer;
+    /// let builder = AuthServer::builder().short_term_lifetime(Duration::from_secs(60));
+    /// ```
     pub fn short_term_lifetime(mut self, lifetime: Duration) -> Self {
         self.rules.short_term_lifetime = lifetime;
         self
     }
 
-    /// How long a long-term token lives where its request has no `ttl_seconds`. By default 30 days.
-    /// May be shorter than what a client could ask for.
+    /// Sets the lifetime of long-term tokens whose request has no `ttl_seconds`. It may be shorter than the
+    /// shortest `ttl_seconds`. Default: 30 days.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use everbearer::testkit::AuthServer;
+    /// let builder = AuthServer::builder().long_term_lifetime(Duration::from_secs(10));
+    /// ```
     pub fn long_term_lifetime(mut self, lifetime: Duration) -> Self {
         self.rules.long_term_lifetime = lifetime;
         self
     }
 
-    /// What all lifetimes of long-term tokens are clamped to, those that a client asked for with
-    /// `ttl_seconds` included. By default 90 days.
+    /// Sets the maximum lifetime of long-term tokens, including those whose request has `ttl_seconds`.
+    /// Default: 90 days.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use everbearer::testkit::AuthServer;
+    /// let builder = AuthServer::builder().max_long_term_lifetime(Duration::from_secs(7_200));
+    /// ```
     pub fn max_long_term_lifetime(mut self, lifetime: Duration) -> Self {
         self.rules.max_long_term_lifetime = lifetime;
         self
     }
 
-    /// Whether a token needs the `tokens:revoke` scope to revoke itself. By default it does not, as the contract
-    /// says; some servers deviate from it.
+    /// Sets whether a token needs the scope `tokens:revoke` to revoke itself, as some servers demand.
+    /// Default: false, as in the contract.
+    ///
+    /// ```
+    /// # use everbearer::testkit::AuthServer;
+    /// let builder = AuthServer::builder().demand_revoke_scope(true);
+    /// ```
     pub fn demand_revoke_scope(mut self, demands: bool) -> Self {
         self.rules.demands_revoke_scope = demands;
         self
     }
 
-    /// Whether long-term tokens are JWTs. By default they are opaque, and begin with `lt_`.
+    /// Sets whether long-term tokens are JWTs. Default: false; they are opaque and begin with `lt_`.
+    ///
+    /// ```
+    /// # use everbearer::testkit::AuthServer;
+    /// let builder = AuthServer::builder().long_term_jwt(true);
+    /// ```
     pub fn long_term_jwt(mut self, is_jwt: bool) -> Self {
         self.rules.long_term_jwt = is_jwt;
         self
     }
 
-    /// Whether timestamps have milliseconds, as the `NumericDate` of RFC 7519 may. By default they are
-    /// whole seconds, rounded down, so that a token of one second lives for anything up to that.
+    /// Sets whether timestamps have milliseconds, as the `NumericDate` of RFC 7519 may. Default: false.
     ///
-    /// `expires_in` is always in whole seconds, rounded down.
+    /// Without milliseconds, timestamps are rounded down to whole seconds, so that a token of one second may
+    /// expire at once. `expires_in` is always rounded down to whole seconds.
+    ///
+    /// ```
+    /// # use everbearer::testkit::AuthServer;
+    /// let builder = AuthServer::builder().fractional_timestamps(true);
+    /// ```
     pub fn fractional_timestamps(mut self, are_fractional: bool) -> Self {
         self.rules.fractional_timestamps = are_fractional;
         self
     }
 
-    /// How many seconds the server's clock is ahead of the machine's, or behind where negative: in
-    /// all that it stamps and checks, and in its `Date` header. By default 0.
+    /// Sets by how many seconds the server's clock is ahead of the machine's, or behind it if negative. The
+    /// offset applies to all timestamps, all checks and the header `Date`. Default: 0.
+    ///
+    /// ```
+    /// # use everbearer::testkit::AuthServer;
+    /// let builder = AuthServer::builder().clock_offset(-90);
+    /// ```
     pub fn clock_offset(mut self, seconds: i64) -> Self {
         self.clock_offset = seconds;
         self
     }
 
-    /// Where clients find the IDs of their tokens. By default in `token_id`.
+    /// Sets where responses state the IDs of tokens. Default: [`TokenIds::Body`].
+    ///
+    /// ```
+    /// # use everbearer::testkit::{AuthServer, TokenIds};
+    /// let builder = AuthServer::builder().token_ids(TokenIds::HeaderOnly);
+    /// ```
     pub fn token_ids(mut self, token_ids: TokenIds) -> Self {
         self.token_ids = token_ids;
         self
     }
 
-    /// What becomes of the old long-term token when a short-term token that was minted from it
-    /// obtains a new one. By default it lives on.
+    /// Sets what happens to the old long-term token when one of its short-term tokens obtains the next one.
+    /// Default: [`OldLongTermToken::LivesOn`].
+    ///
+    /// ```
+    /// # use everbearer::testkit::{AuthServer, OldLongTermToken};
+    /// let builder = AuthServer::builder().rotation(OldLongTermToken::DiesAtOnce);
+    /// ```
     pub fn rotation(mut self, old: OldLongTermToken) -> Self {
         self.rules.rotation = old;
         self
     }
 
-    /// Answers requests to `POST /auth/tokens/short` with 429 and a `Retry-After` in seconds, once
-    /// there were `max` of them within the time `per`. By default there is no limit.
+    /// Sets a rate limit: after `max` requests to `POST /auth/tokens/short` within the time `per`, the server
+    /// responds with 429 and a `Retry-After` in seconds. Default: none.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use everbearer::testkit::AuthServer;
+    /// let builder = AuthServer::builder().rate_limit(10, Duration::from_secs(1));
+    /// ```
     pub fn rate_limit(mut self, max: u32, per: Duration) -> Self {
         self.rules.rate_limit = Some((max, per));
         self
     }
 
-    /// Starts the server, on a thread of its own. Works on any runtime, or none.
+    /// Starts the server on its own thread. It works in any runtime, and outside of a runtime.
     ///
     /// # Errors
     ///
-    /// Where the address cannot be bound, or the system has no thread or no randomness to give.
+    /// Returns an error if the address cannot be bound, or if the system provides no thread or no random
+    /// numbers.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, the server stops.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use everbearer::testkit::AuthServer;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// let server = AuthServer::builder().start().await?;
+    /// assert!(server.base_url().starts_with("http://127.0.0.1:"));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn start(self) -> io::Result<AuthServer> {
         let (state, serving) = Serving::start(self.addr, move |bound| {
             self.into_state(bound)

@@ -1,9 +1,23 @@
-//! What goes wrong, when a test says so.
+//! The faults of the auth server for tests.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
-/// The endpoints that can be made to fail.
+/// Selects an endpoint of an [`AuthServer`](crate::testkit::AuthServer) whose requests should fail.
+///
+/// # Examples
+///
+/// ```
+/// # use everbearer::testkit::AuthServer;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = AuthServer::start().await?;
+/// use everbearer::testkit::{Endpoint, Fault};
+///
+/// server.script(Endpoint::Revoke, [Fault::Hang]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Endpoint {
@@ -17,7 +31,9 @@ pub enum Endpoint {
     Jobs,
 }
 
-/// What happens to one request.
+/// Determines what happens to one request.
+///
+/// # Examples
 ///
 /// ```
 /// use std::time::Duration;
@@ -26,7 +42,7 @@ pub enum Endpoint {
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> std::io::Result<()> {
 /// let server = AuthServer::start().await?;
-/// // The next three exchanges fail, each in its own way; the fourth succeeds.
+/// // The next three exchanges fail in different ways, and the fourth succeeds.
 /// server.script(
 ///     Endpoint::ShortTerm,
 ///     [
@@ -35,7 +51,7 @@ pub enum Endpoint {
 ///         Fault::LoseResponse,
 ///     ],
 /// );
-/// // And every request to `/jobs` takes its time.
+/// // Every request to `/jobs` is delayed.
 /// server.fault_always(Endpoint::Jobs, Fault::Latency(Duration::from_millis(20)));
 /// # Ok(())
 /// # }
@@ -43,49 +59,56 @@ pub enum Endpoint {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {
-    /// None: the request is served as usual.
+    /// No fault: the server processes the request as usual.
     Pass,
-    /// The request is not carried out, and answered with this status.
+    /// The server does not process the request, and responds with this status.
     Status {
-        /// The status. A number that is no final HTTP status is answered as 500.
+        /// The status. The server responds with 500 in place of a number that is not a final HTTP status.
         status: u16,
-        /// The `code` of the `AuthError` in the body. Without one the body is empty, as it is when
-        /// a load balancer speaks for a server that is down.
+        /// The `code` of the `AuthError` in the body. Without a code, the body is empty, like the response of
+        /// a load balancer whose server is down.
         code: Option<String>,
-        /// The `Retry-After` header as it stands: seconds, an HTTP date, or nonsense.
+        /// The header `Retry-After`, sent unchanged: seconds, an HTTP date, or an invalid value.
         retry_after: Option<String>,
     },
-    /// The request waits for so long, and is then served as usual.
+    /// The server delays the request by this time, and then processes it as usual.
     Latency(Duration),
-    /// The request is not carried out and never answered: it ends when the client goes away or the
-    /// server stops.
+    /// The server does not process the request, and does not respond until the client closes the connection
+    /// or the server stops.
     Hang,
-    /// The request is carried out, but the connection breaks in the middle of the response: its
-    /// `Content-Length` is true, and half of the body arrives. A response without a body is lost as
-    /// with [`LoseResponse`](Self::LoseResponse).
+    /// The server processes the request, and closes the connection in the middle of the response: it sends
+    /// the correct `Content-Length` and half of the body. It drops a response without a body as
+    /// [`LoseResponse`](Self::LoseResponse) does.
     CloseEarly,
-    /// The request is not carried out. The response is a 200 that promises JSON, with bytes that are
-    /// none, nor even UTF-8.
+    /// The server does not process the request, and responds with 200, a JSON content type, and bytes that
+    /// are neither JSON nor UTF-8.
     Garbage,
-    /// The request is not carried out. The response has this status and a proxy's HTML page.
+    /// The server does not process the request, and responds with this status and the HTML page of a proxy.
     Html(u16),
-    /// The request is carried out (the token minted, or revoked), but the connection closes without
-    /// a byte of the response.
+    /// The server processes the request, so that it issues or revokes a token, and closes the connection
+    /// without a response.
     LoseResponse,
-    /// The request is not carried out. The response has this status and this body, said to be JSON.
+    /// The server does not process the request, and responds with this status, a JSON content type and this
+    /// body.
     Body {
-        /// The status. A number that is no final HTTP status is answered as 500.
+        /// The status. The server responds with 500 in place of a number that is not a final HTTP status.
         status: u16,
-        /// The body, sent as it is.
+        /// The body, sent unchanged.
         body: Vec<u8>,
     },
-    /// The token that the request obtains has expired one second ago, and says so: its `expires_in`
-    /// is 0. Requests for no token are served as usual.
+    /// The server issues a token that expired one second ago, with an `expires_in` of 0. It processes
+    /// requests that obtain no token as usual.
     Expired,
 }
 
 impl Fault {
-    /// This status with an empty body: `Fault::status(503)`.
+    /// Returns a fault with this status and an empty body.
+    ///
+    /// ```
+    /// use everbearer::testkit::Fault;
+    ///
+    /// let fault = Fault::status(503);
+    /// ```
     pub fn status(status: u16) -> Self {
         Self::Status {
             status,
@@ -94,7 +117,13 @@ impl Fault {
         }
     }
 
-    /// This status with an `AuthError` of this code: `Fault::error(400, "invalid_grant")`.
+    /// Returns a fault with this status and an `AuthError` with this code.
+    ///
+    /// ```
+    /// use everbearer::testkit::Fault;
+    ///
+    /// let fault = Fault::error(400, "invalid_grant");
+    /// ```
     pub fn error(status: u16, code: impl Into<String>) -> Self {
         Self::Status {
             status,
@@ -103,7 +132,14 @@ impl Fault {
         }
     }
 
-    /// 429 `rate_limited` with this `Retry-After`, as it stands: `Fault::rate_limited("2")`.
+    /// Returns a fault with the status 429, the code `rate_limited` and this `Retry-After`, which is sent
+    /// unchanged.
+    ///
+    /// ```
+    /// use everbearer::testkit::Fault;
+    ///
+    /// let fault = Fault::rate_limited("2");
+    /// ```
     pub fn rate_limited(retry_after: impl Into<String>) -> Self {
         Self::Status {
             status: 429,
@@ -112,7 +148,13 @@ impl Fault {
         }
     }
 
-    /// This status and this body: `Fault::body(200, "{}")`.
+    /// Returns a fault with this status and this body.
+    ///
+    /// ```
+    /// use everbearer::testkit::Fault;
+    ///
+    /// let fault = Fault::body(200, "{}");
+    /// ```
     pub fn body(status: u16, body: impl Into<Vec<u8>>) -> Self {
         Self::Body {
             status,

@@ -1,4 +1,4 @@
-//! The choices that a deployment of the Auth API may make either way.
+//! The options of the auth server for tests: what the contract leaves to the server.
 
 use std::fmt;
 
@@ -6,7 +6,9 @@ use ring::signature::{
     ECDSA_P256_SHA256_FIXED, ED25519, RSA_PKCS1_2048_8192_SHA256, VerificationAlgorithm,
 };
 
-/// A public key that assertions are checked with, in the bytes that [ring] takes.
+/// Holds a public key with which the server checks assertions, in the bytes that [ring] accepts.
+///
+/// # Examples
 ///
 /// ```
 /// use everbearer::testkit::{AuthServer, ClientKey};
@@ -27,11 +29,11 @@ use ring::signature::{
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ClientKey {
-    /// For `alg` `ES256`: the uncompressed point, `0x04` and both coordinates, 65 bytes.
+    /// For the `alg` `ES256`: the uncompressed point, `0x04` and both coordinates, 65 bytes.
     Es256(Vec<u8>),
-    /// For `alg` `RS256`: a DER-encoded PKCS#1 `RSAPublicKey` of 2048 to 8192 bits.
+    /// For the `alg` `RS256`: a DER-encoded PKCS#1 `RSAPublicKey` of 2048 to 8192 bits.
     Rs256(Vec<u8>),
-    /// For `alg` `EdDSA` on Ed25519: 32 bytes.
+    /// For the `alg` `EdDSA` on Ed25519: 32 bytes.
     EdDsa(Vec<u8>),
 }
 
@@ -65,30 +67,45 @@ impl fmt::Debug for ClientKey {
     }
 }
 
-/// Where a client finds the ID of a token that it was given.
+/// Selects where a response states the ID of its token. The `jti` of a JWT is always the token's ID.
 ///
-/// The `jti` of a JWT is always the token's ID.
+/// # Examples
+///
+/// ```
+/// use everbearer::testkit::{AuthServer, TokenIds};
+///
+/// let builder = AuthServer::builder().token_ids(TokenIds::JtiOnly);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TokenIds {
-    /// In `token_id` of the response's body; for a long-term token in `X-Token-Id` as well.
+    /// In the member `token_id` of the body, and for a long-term token also in the header `X-Token-Id`.
     #[default]
     Body,
-    /// Never in a body. A long-term token has it in `X-Token-Id`, a short-term token in its `jti`.
+    /// In the header `X-Token-Id` for a long-term token, and in the `jti` for a short-term token, never in
+    /// the body.
     HeaderOnly,
-    /// In the `jti` and nowhere else: the client of an opaque long-term token is not told its ID.
+    /// In the `jti` only. Clients do not learn the ID of an opaque long-term token.
     JtiOnly,
 }
 
-/// What becomes of the old long-term token when a short-term one of its own obtains the next.
+/// Selects what happens to the old long-term token when one of its short-term tokens obtains the next one.
+///
+/// # Examples
+///
+/// ```
+/// use everbearer::testkit::{AuthServer, OldLongTermToken};
+///
+/// let builder = AuthServer::builder().rotation(OldLongTermToken::DiesAtOnce);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OldLongTermToken {
-    /// It lives on until it ends or is revoked. Another token that has replaced it already, but
-    /// was never used, is revoked: the response that told of it may have been lost.
+    /// The old token stays valid until it expires or is revoked. The server revokes an unused token that had
+    /// already replaced it, since the response with that token may have been lost.
     #[default]
     LivesOn,
-    /// It is revoked at once, together with every other token that has replaced it already. The
-    /// short-term tokens minted from it live on until they end.
+    /// The server revokes the old token at once, and every other token that had already replaced it.
+    /// Short-term tokens that were obtained with it stay valid until they expire.
     DiesAtOnce,
 }

@@ -51,9 +51,7 @@ async fn it_serves_reloads_and_stops() {
     }
 
     daemon.put_token(long_term_token(&server).await.expose());
-    daemon
-        .until_it_logs("took up another long-term token")
-        .await;
+    daemon.until_it_logs("loaded another long-term token").await;
 
     daemon.change("every = \"50ms\"", "every = \"70ms\"");
     daemon.signal("HUP");
@@ -118,7 +116,7 @@ async fn it_shows_debug_lines_of_the_library_alone() {
     daemon
         .until_it_logs("DEBUG everbearer: exchange began")
         .await;
-    daemon.until_it_logs("swapped in a new token").await;
+    daemon.until_it_logs("published a new token").await;
     assert_eq!(daemon.stop(), 0);
     assert!(!daemon.read("err").contains("did the job"));
 }

@@ -1,43 +1,77 @@
-//! What has happened, in numbers.
+//! The counts of the auth server for tests.
 
 use crate::testkit::auth_server::faults::Endpoint;
 use crate::testkit::auth_server::refusal::{Reason, Refusal};
 
-/// What the server has done since it was started.
+/// Counts what the server has done since it was started.
 ///
-/// A request is in here before its response is on the way, so a client that has read a response can
-/// rely on the numbers.
+/// The server counts a request before it sends the response, so a client that has read a response can rely on
+/// the numbers.
+///
+/// # Examples
+///
+/// ```
+/// # use everbearer::testkit::AuthServer;
+/// # use everbearer::{AuthApi, Grant, TokenProvider};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = AuthServer::start().await?;
+/// # let grant = Grant::client_secret(server.client_id(), server.client_secret());
+/// # let provider = TokenProvider::builder(AuthApi::new(server.base_url())?, grant).build()?;
+/// provider.ready().await?;
+/// let counts = server.counts();
+/// assert_eq!(counts.short_term.requests, 1);
+/// assert_eq!(counts.max_concurrent_exchanges, 1);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counts {
-    /// `POST /auth/tokens/long`.
+    /// Requests to `POST /auth/tokens/long`.
     pub long_term: EndpointCounts,
-    /// `POST /auth/tokens/short`.
+    /// Requests to `POST /auth/tokens/short`.
     pub short_term: EndpointCounts,
-    /// `POST /auth/tokens/{tokenId}/revoke`.
+    /// Requests to `POST /auth/tokens/{tokenId}/revoke`.
     pub revoke: EndpointCounts,
-    /// `GET` and `POST /jobs`.
+    /// Requests to `GET` and `POST /jobs`.
     pub jobs: EndpointCounts,
-    /// Long-term tokens issued, those whose response was lost on purpose included.
+    /// Long-term tokens that were issued, including those whose response a fault lost.
     pub long_term_issued: u64,
-    /// Short-term tokens minted, those whose response was lost on purpose included.
+    /// Short-term tokens that were issued, including those whose response a fault lost.
     pub exchanges_succeeded: u64,
-    /// The highest number of requests to `POST /auth/tokens/short` in progress at the same time.
+    /// The highest number of requests to `POST /auth/tokens/short` that were in flight at the same time.
     pub max_concurrent_exchanges: u64,
-    /// Tokens that clients have revoked; repeating it for the same token does not count.
+    /// Tokens that clients have revoked. Another revocation of the same token does not count.
     pub revocations: u64,
-    /// How requests to `/jobs` ended. Those that a [`Fault`](crate::testkit::Fault) answered are not
-    /// in here.
+    /// The outcomes of requests to `/jobs`, without those that a [`Fault`](crate::testkit::Fault) answered.
     pub jobs_outcomes: JobsCounts,
 }
 
-/// Requests to one endpoint, faults included. A wrong method does not reach an endpoint.
+/// Counts the requests to one endpoint, including those that a fault answered. A request with another method
+/// does not count.
+///
+/// # Examples
+///
+/// ```
+/// # use everbearer::testkit::AuthServer;
+/// # use everbearer::{AuthApi, Grant, TokenProvider};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = AuthServer::start().await?;
+/// # let grant = Grant::client_secret(server.client_id(), server.client_secret());
+/// # let provider = TokenProvider::builder(AuthApi::new(server.base_url())?, grant).build()?;
+/// provider.ready().await?;
+/// assert_eq!(server.counts().short_term.successes, 1);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EndpointCounts {
-    /// Requests that came in.
+    /// Requests that arrived.
     pub requests: u64,
-    /// Those of them that are being served, delayed or left hanging at this moment.
+    /// Requests that are being processed, delayed or left hanging at this moment.
     pub in_progress: u64,
     /// Responses with a status from 200 to 299.
     pub successes: u64,
@@ -49,28 +83,56 @@ pub struct EndpointCounts {
     pub server_errors: u64,
 }
 
-/// Requests to `/jobs` by what became of them.
+/// Counts the requests to `/jobs` by outcome.
+///
+/// # Examples
+///
+/// ```
+/// # use everbearer::testkit::AuthServer;
+/// # use everbearer::{AuthApi, Grant, TokenProvider};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = AuthServer::start().await?;
+/// # let grant = Grant::client_secret(server.client_id(), server.client_secret());
+/// # let provider = TokenProvider::builder(AuthApi::new(server.base_url())?, grant).build()?;
+/// let url = server.url("/jobs");
+/// reqwest::get(&url).await?;
+/// assert_eq!(server.counts().jobs_outcomes.without_token, 1);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct JobsCounts {
-    /// Answered 200.
+    /// Requests that got a 200.
     pub served: u64,
-    /// Refused for want of a bearer token.
+    /// Requests without a bearer token.
     pub without_token: u64,
-    /// Refused because the token had expired.
+    /// Requests whose token had expired.
     pub expired: u64,
-    /// Refused because the token had been revoked.
+    /// Requests whose token had been revoked.
     pub revoked: u64,
-    /// Refused because the token was not one of this server's short-term tokens, was tampered with,
-    /// or was not valid yet.
+    /// Requests whose token was not a short-term token of this server, was modified, or was not valid yet.
     pub invalid: u64,
-    /// Refused with 403 because the token lacks the scope.
+    /// Requests that got a 403, since the token lacks the scope.
     pub forbidden: u64,
 }
 
 impl EndpointCounts {
-    /// Requests that ended without a whole response: cut off by a
-    /// [`Fault`](crate::testkit::Fault), or given up by the client.
+    /// Returns how many requests ended without a complete response, because a
+    /// [`Fault`](crate::testkit::Fault) closed the connection or the client did.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use everbearer::testkit::AuthServer;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = AuthServer::start().await?;
+    /// assert_eq!(server.counts().short_term.unanswered(), 0);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn unanswered(&self) -> u64 {
         let answered = self.successes + self.redirections + self.client_errors + self.server_errors;
         self.requests.saturating_sub(answered + self.in_progress)
