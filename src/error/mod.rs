@@ -145,9 +145,12 @@ impl Error {
         None
     }
 
-    /// Says the server's error code, such as `invalid_token`. A provider that starts from a grant
-    /// obtains another long-term token after a [`terminal`](Self::terminal) failure with the code
-    /// `invalid_token`, `token_expired` or `invalid_grant`, or without a code.
+    /// Says the server's error code, such as `invalid_token`.
+    ///
+    /// A provider that starts from a grant obtains another long-term token after an error that is not
+    /// [retryable](Self::is_retryable) and has the code `invalid_token`, `token_expired` or `invalid_grant`, and
+    /// after an [`ErrorKind::Denied`] that has neither a code nor a [status](Self::with_status). An issuer for a
+    /// server without error codes sets `invalid_token` where the server refuses the long-term token.
     #[must_use]
     pub fn with_code(mut self, code: impl Into<String>) -> Self {
         Arc::make_mut(&mut self.inner).code = Some(code.into());
@@ -172,13 +175,14 @@ impl Error {
         self
     }
 
-    /// Says the HTTP status of the auth server's answer.
+    /// Says the HTTP status of the auth server's answer. An [`ErrorKind::Denied`] with a status refuses the
+    /// long-term token only if its [code](Self::with_code) says so.
     ///
     /// ```
     /// use everbearer::{Error, ErrorKind};
     ///
-    /// let error = Error::new(ErrorKind::Denied, "the role does not exist").with_status(400);
-    /// assert_eq!(error.status(), Some(400));
+    /// let error = Error::new(ErrorKind::Denied, "permission denied").with_status(403);
+    /// assert_eq!(error.status(), Some(403));
     /// ```
     #[must_use]
     pub fn with_status(mut self, status: u16) -> Self {
