@@ -19,7 +19,8 @@ use crate::provider::{RequestToken, TokenProvider};
 /// An adapter asks [`wants_token`](Self::wants_token) before it sends a request, waits for a
 /// [`token`](Self::token), and after an answer that [`is_refusal`](Self::is_refusal) sends the request once more with
 /// a [`newer_token`](Self::newer_token). It should read the refusal's body first, up to a limit, since that frees the
-/// connection.
+/// connection. It should also ask [`is_refusal`](Self::is_refusal) about the answer to a request without a token, since
+/// the provider then logs a 401 from an origin that no origin covers.
 ///
 /// # Examples
 ///
