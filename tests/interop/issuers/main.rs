@@ -1,5 +1,5 @@
-//! Auth servers that everbearer has no code for: issuers that stand outside of the crate, against the real servers.
-//! See README.md.
+//! Auth servers and HTTP clients that everbearer has no code for: issuers and an adapter that stand outside of the
+//! crate, against the real servers. See README.md.
 
 #![allow(
     clippy::unwrap_used,
@@ -8,6 +8,7 @@
 )]
 #![allow(clippy::doc_markdown, reason = "OpenBao is no identifier")]
 
+mod adapter;
 mod client_credentials;
 mod oidc_provider;
 mod openbao;
