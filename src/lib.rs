@@ -48,9 +48,9 @@ pub use issuer::{
 };
 #[cfg(feature = "reqwest-middleware")]
 pub use middleware::BearerMiddleware;
-pub use middleware::RequestRules;
 #[cfg(feature = "reqwest")]
 pub use middleware::{RequestBuilderExt, SendError};
+pub use middleware::{RequestRules, Wants};
 pub use observe::{Event, LongTermStatus, State, Status, Subscription};
 pub use origin::Origin;
 pub use policy::{RefreshPolicy, RetryPolicy, RotationPolicy, ScopePolicy, ShutdownPolicy};

@@ -22,6 +22,6 @@ pub(crate) fn is_refused(error: &Error) -> bool {
     }
     match error.code() {
         Some(code) => matches!(code, "invalid_token" | "token_expired" | "invalid_grant"),
-        None => error.kind() == ErrorKind::Denied && error.status().is_none(),
+        None => error.kind() == ErrorKind::Denied,
     }
 }

@@ -121,4 +121,42 @@ impl ErrorKind {
             | Self::NoRuntime => false,
         }
     }
+
+    /// Returns what a failed answer means, by its HTTP status and the server's error code.
+    ///
+    /// 1. A 5xx is the server's own failure, whatever its code.
+    /// 2. A 401 with a code is a refusal, whatever the code.
+    /// 3. Otherwise a known code decides.
+    /// 4. Otherwise the status decides. A refusal without a code may come from a gateway, so it is
+    ///    retryable.
+    pub(crate) fn of_status(status: u16, code: Option<&str>) -> Self {
+        if status >= 500 {
+            return Self::Server;
+        }
+        if status == 401 && code.is_some() {
+            return Self::Denied;
+        }
+        match code {
+            Some("rate_limited" | "slow_down") => return Self::RateLimited,
+            Some("temporarily_unavailable" | "server_error") => return Self::Server,
+            Some(
+                "invalid_grant"
+                | "invalid_client"
+                | "unauthorized_client"
+                | "invalid_token"
+                | "token_expired"
+                | "insufficient_scope"
+                | "access_denied",
+            ) => return Self::Denied,
+            _ => {}
+        }
+        match status {
+            429 => Self::RateLimited,
+            408 | 425 => Self::Server,
+            400..=499 if code.is_none() => Self::Protocol,
+            403 => Self::Denied,
+            400..=499 => Self::InvalidRequest,
+            _ => Self::Server,
+        }
+    }
 }

@@ -184,10 +184,43 @@ impl Error {
         None
     }
 
+    /// Creates the error of an answer of the auth server that is not a success, by its HTTP status and error code
+    /// (RFC 6749, section 5.2), for a [`TokenIssuer`](crate::TokenIssuer) of your own.
+    ///
+    /// | Answer | Kind |
+    /// |---|---|
+    /// | 5xx, 408, 425; the code `temporarily_unavailable` or `server_error` | [`Server`](ErrorKind::Server) |
+    /// | 429; the code `rate_limited` or `slow_down` | [`RateLimited`](ErrorKind::RateLimited) |
+    /// | 401 with any code; `invalid_client`, `invalid_grant`, `access_denied` and their like; 403 with any code | [`Denied`](ErrorKind::Denied) |
+    /// | another 4xx with a code | [`InvalidRequest`](ErrorKind::InvalidRequest) |
+    /// | a 4xx without a code, which may come from a gateway | [`Protocol`](ErrorKind::Protocol) |
+    ///
+    /// If the server sends no codes, pass one that fits, such as `invalid_token` with a 403 that refuses the
+    /// long-term token.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use everbearer::{Error, ErrorKind};
+    ///
+    /// let error = Error::from_status(400, Some("invalid_client"), "the client is unknown");
+    /// assert_eq!(error.kind(), ErrorKind::Denied);
+    /// assert_eq!(error.code(), Some("invalid_client"));
+    /// assert!(Error::from_status(503, None, "sealed").is_retryable());
+    /// ```
+    pub fn from_status(status: u16, code: Option<&str>, text: impl Into<String>) -> Self {
+        let error = Self::new(ErrorKind::of_status(status, code), text).with_status(status);
+        match code {
+            Some(code) => error.with_code(code),
+            None => error,
+        }
+    }
+
     /// Sets the server's error code, such as `invalid_token`.
     ///
-    /// If a provider has a grant, it obtains another long-term token after a [`terminal`](Self::terminal)
-    /// error with the code `invalid_token`, `token_expired` or `invalid_grant`, or without a code.
+    /// If a provider has a grant, it obtains another long-term token after an error that is not
+    /// [retryable](Self::is_retryable) and has the code `invalid_token`, `token_expired` or `invalid_grant`, and
+    /// after an [`ErrorKind::Denied`] without a code.
     ///
     /// ```
     /// use everbearer::Error;
@@ -224,8 +257,8 @@ impl Error {
     /// ```
     /// use everbearer::{Error, ErrorKind};
     ///
-    /// let error = Error::new(ErrorKind::Denied, "the role does not exist").with_status(400);
-    /// assert_eq!(error.status(), Some(400));
+    /// let error = Error::new(ErrorKind::Denied, "permission denied").with_status(403);
+    /// assert_eq!(error.status(), Some(403));
     /// ```
     #[must_use]
     pub fn with_status(mut self, status: u16) -> Self {

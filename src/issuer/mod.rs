@@ -237,8 +237,8 @@ pub enum Revoked {
     /// The server does not state whether it still accepts the token. The provider does not retry, and the
     /// shutdown report lists the token as [`Unknown`](crate::RevocationOutcome::Unknown).
     Unknown,
-    /// The server cannot revoke tokens of this kind. The provider revokes no other such token, and the
-    /// shutdown report lists them as [`Unsupported`](crate::RevocationOutcome::Unsupported).
+    /// The server cannot revoke tokens of this kind. After this answer, the provider makes no further call for
+    /// such tokens, and the shutdown report lists them as [`Unsupported`](crate::RevocationOutcome::Unsupported).
     Unsupported,
 }
 

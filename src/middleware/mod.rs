@@ -15,7 +15,7 @@ mod sending;
 pub use self::reqwest::BearerMiddleware;
 #[cfg(feature = "reqwest")]
 pub use request::{RequestBuilderExt, SendError};
-pub use rules::RequestRules;
+pub use rules::{RequestRules, Wants};
 
 #[cfg(feature = "reqwest")]
 const NOT_SENT: &str = "no token is available; the request was not sent";

@@ -5,7 +5,7 @@ use std::future::Future;
 use reqwest::{RequestBuilder, Response};
 
 use super::NOT_SENT;
-use super::rules::Want;
+use super::rules::Wants;
 use super::sending::{self, After};
 use crate::error::Error;
 use crate::provider::TokenProvider;
@@ -100,14 +100,14 @@ impl RequestBuilderExt for RequestBuilder {
         let (client, request) = self.build_split();
         let mut request = request?;
         let rules = provider.request_rules();
-        let origin = match sending::want(&rules, &request) {
-            Want::Token(origin) => origin,
-            Want::Nothing => return Ok(client.execute(request).await?),
-            Want::Uncovered => {
+        let origin = match sending::origin_of(&rules, &request) {
+            Ok(origin) => origin,
+            Err(Wants::Uncovered) => {
                 let response = client.execute(request).await?;
                 sending::note_if_refused(&rules, &response);
                 return Ok(response);
             }
+            Err(_) => return Ok(client.execute(request).await?),
         };
         let sent = sending::prepare(&rules, &mut request, origin, true, None).await;
         let sent = sent.map_err(SendError::Token)?;

@@ -10,7 +10,7 @@ use reqwest::{Request, Response};
 use reqwest_middleware::{Middleware, Next};
 
 use super::NOT_SENT;
-use super::rules::{RequestRules, Want};
+use super::rules::{RequestRules, Wants};
 use super::sending::{self, After, Sent};
 use crate::error::Error;
 use crate::observe;
@@ -221,16 +221,16 @@ impl Middleware for BearerMiddleware {
         'life1: 'async_trait,
         'life2: 'async_trait,
     {
-        let origin = match sending::want(&self.rules, &request) {
-            Want::Token(origin) => origin,
-            Want::Nothing => return next.run(request, extensions),
-            Want::Uncovered => {
+        let origin = match sending::origin_of(&self.rules, &request) {
+            Ok(origin) => origin,
+            Err(Wants::Uncovered) => {
                 return Box::pin(async move {
                     let response = next.run(request, extensions).await?;
                     sending::note_if_refused(&self.rules, &response);
                     Ok(response)
                 });
             }
+            Err(_) => return next.run(request, extensions),
         };
         Box::pin(async move {
             let sent =

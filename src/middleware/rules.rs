@@ -17,7 +17,7 @@ use crate::provider::{RequestToken, TokenProvider};
 /// Decides which requests get the token, and what happens after a refusal, for an adapter of another HTTP
 /// client. These are the rules of `BearerMiddleware`. The types are those of the crate [`http`].
 ///
-/// An adapter calls [`wants_token`](Self::wants_token) before it sends a request, and waits for a
+/// An adapter calls [`wants`](Self::wants) before it sends a request, and waits for a
 /// [`token`](Self::token). After a response for which [`is_refusal`](Self::is_refusal) returns true, it sends
 /// the request once more with a [`newer_token`](Self::newer_token). It should read the body of the refusal
 /// first, up to a limit, since that frees the connection.
@@ -27,14 +27,20 @@ use crate::provider::{RequestToken, TokenProvider};
 /// An adapter for a client whose requests and responses are those of the crate [`http`]:
 ///
 /// ```
-/// use everbearer::{Error, RequestRules};
+/// use everbearer::{Error, RequestRules, Wants};
 /// use http::header::AUTHORIZATION;
 /// use http::{Request, Response};
 ///
 /// async fn send(rules: &RequestRules, mut request: Request<String>) -> Result<Response<String>, Error> {
 ///     let (uri, headers) = (request.uri().clone(), request.headers());
-///     if !rules.wants_token(&uri, headers) {
-///         return Ok(client_send(request).await);
+///     match rules.wants(&uri, headers) {
+///         Wants::Token => {}
+///         Wants::Uncovered => {
+///             let response = client_send(request).await;
+///             rules.note_uncovered(&uri, response.status());
+///             return Ok(response);
+///         }
+///         _ => return Ok(client_send(request).await),
 ///     }
 ///     let token = rules.token(None).await?;
 ///     let mut again = request.clone();
@@ -77,14 +83,15 @@ pub struct RequestRules {
     overwrite: bool,
 }
 
-/// What a request is given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Want {
-    /// A token, for this one of the origins.
-    Token(usize),
+/// What a request gets; see [`RequestRules::wants`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Wants {
+    /// A token.
+    Token,
     /// No token, because no origin covers the request.
     Uncovered,
-    /// Nothing, because it has an `Authorization` header or is part of an exchange.
+    /// Nothing, because the request has an `Authorization` header or is part of an exchange.
     Nothing,
 }
 
@@ -176,9 +183,9 @@ impl RequestRules {
         Ok(self)
     }
 
-    /// Returns whether a request to this URI with these headers gets the token.
+    /// Returns what a request to this URI with these headers gets.
     ///
-    /// It does if an origin covers the URI, unless the request has its own `Authorization` header or is part
+    /// It gets the token if an origin covers the URI, unless the request has its own `Authorization` header or is part
     /// of an exchange of this provider. The provider logs each origin that is not covered once.
     ///
     /// # Examples
@@ -189,16 +196,21 @@ impl RequestRules {
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), everbearer::Error> {
     /// # let builder = TokenProvider::builder(ScriptedIssuer::new(), LongTermToken::new("secret")?);
+    /// use everbearer::Wants;
     /// use http::{HeaderMap, Uri};
     ///
     /// let rules = builder.origins(["https://api.example.com"]).build()?.request_rules();
-    /// assert!(rules.wants_token(&Uri::from_static("https://api.example.com/jobs"), &HeaderMap::new()));
-    /// assert!(!rules.wants_token(&Uri::from_static("https://example.org/"), &HeaderMap::new()));
+    /// let (ours, other) = ("https://api.example.com/jobs", "https://example.org/");
+    /// assert_eq!(rules.wants(&Uri::from_static(ours), &HeaderMap::new()), Wants::Token);
+    /// assert_eq!(rules.wants(&Uri::from_static(other), &HeaderMap::new()), Wants::Uncovered);
     /// # Ok(())
     /// # }
     /// ```
-    pub fn wants_token(&self, uri: &Uri, headers: &HeaderMap) -> bool {
-        matches!(self.want(Target::of(uri), headers), Want::Token(_))
+    pub fn wants(&self, uri: &Uri, headers: &HeaderMap) -> Wants {
+        match self.origin_of(Target::of(uri), headers) {
+            Ok(_) => Wants::Token,
+            Err(wants) => wants,
+        }
     }
 
     /// Returns a token for a request, at once if there is a valid one, and otherwise after the exchange for
@@ -243,8 +255,7 @@ impl RequestRules {
     /// and so is a 401 or 403 with `error="invalid_token"`. A response with `error="insufficient_scope"` is
     /// not a refusal (RFC 6750, section 3.1).
     ///
-    /// For a URI that no origin covers, it returns false. The provider logs the first 401 from each such
-    /// origin.
+    /// For a URI that no origin covers, it returns false.
     ///
     /// # Examples
     ///
@@ -264,12 +275,19 @@ impl RequestRules {
     /// # }
     /// ```
     pub fn is_refusal(&self, uri: &Uri, status: StatusCode, headers: &HeaderMap) -> bool {
-        let target = Target::of(uri);
-        let is_covered = self.covering(target).is_some();
-        if !is_covered {
-            self.note_if_refused(target, status);
-        }
-        is_covered && self.refuses_token(status, headers)
+        self.covering(Target::of(uri)).is_some() && self.refuses_token(status, headers)
+    }
+
+    /// Notes the status of an answer from this URI to a request that got no token, because no origin covers it
+    /// ([`Wants::Uncovered`]). The provider logs the first 401 from each such origin.
+    ///
+    /// ```
+    /// # fn example(rules: everbearer::RequestRules, uri: http::Uri, status: http::StatusCode) {
+    /// rules.note_uncovered(&uri, status);
+    /// # }
+    /// ```
+    pub fn note_uncovered(&self, uri: &Uri, status: StatusCode) {
+        self.note_if_refused(Target::of(uri), status);
     }
 
     /// Reports that the server refused this token, and returns a newer token for sending the request once
@@ -347,20 +365,25 @@ impl RequestRules {
         limit.map(|limit| self.provider.now() + limit)
     }
 
+    /// Returns which of the origins covers a request that gets the token, or else what the request gets.
     #[inline]
-    pub(super) fn want(&self, target: Target<'_>, headers: &HeaderMap) -> Want {
+    pub(super) fn origin_of(
+        &self,
+        target: Target<'_>,
+        headers: &HeaderMap,
+    ) -> Result<usize, Wants> {
         let has_own = headers.contains_key(AUTHORIZATION);
         let Some(origin) = self.covering(target) else {
             if has_own || self.provider.is_exchanging_here() {
-                return Want::Nothing;
+                return Err(Wants::Nothing);
             }
             self.provider.note_uncovered(&target.to_string());
-            return Want::Uncovered;
+            return Err(Wants::Uncovered);
         };
         if has_own && !self.overwrite || self.provider.is_exchanging_here() {
-            return Want::Nothing;
+            return Err(Wants::Nothing);
         }
-        Want::Token(origin)
+        Ok(origin)
     }
 
     #[inline]

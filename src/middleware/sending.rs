@@ -6,7 +6,7 @@ use http::header::AUTHORIZATION;
 use reqwest::{Request, Response, Url};
 
 use super::refusal::Refusal;
-use super::rules::{RequestRules, Target, Want};
+use super::rules::{RequestRules, Target, Wants};
 use crate::clock::Moment;
 use crate::error::Error;
 use crate::provider::Carried;
@@ -27,9 +27,10 @@ pub(super) enum After {
     Return(Response),
 }
 
+/// Returns which of the origins covers a request that gets the token, or else what the request gets.
 #[inline]
-pub(super) fn want(rules: &RequestRules, request: &Request) -> Want {
-    rules.want(target(request.url()), request.headers())
+pub(super) fn origin_of(rules: &RequestRules, request: &Request) -> Result<usize, Wants> {
+    rules.origin_of(target(request.url()), request.headers())
 }
 
 /// Puts the token on the request.

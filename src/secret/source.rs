@@ -211,8 +211,30 @@ impl SecretSource {
         }))
     }
 
-    /// The secret as it is now, which is never empty.
-    pub(crate) async fn read(&self) -> Result<Secret, Error> {
+    /// Reads the secret: returns the value, reads the variable or the file, or calls the callback. For a
+    /// [`TokenIssuer`](crate::TokenIssuer) of your own that needs a secret.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Secret`] if the variable or the file cannot be used; the error of the callback.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future drops the callback's future.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use everbearer::SecretSource;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), everbearer::Error> {
+    /// let source = SecretSource::from("correct-horse");
+    /// assert_eq!(source.read().await?.expose(), "correct-horse");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn read(&self) -> Result<Secret, Error> {
         let secret = match &self.kind {
             Kind::Value(secret) => stripped(secret).ok_or_else(|| config("the secret is empty")),
             Kind::Callback(callback) => callback().await.and_then(|secret| {

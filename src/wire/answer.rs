@@ -60,7 +60,7 @@ impl Answer<'_> {
                 self.status
             ),
         };
-        let kind = kind(self.status, code.as_deref());
+        let kind = ErrorKind::of_status(self.status.as_u16(), code.as_deref());
         // Cut before it is searched for secrets.
         let message = message.map(|message| on_one_line(&message, LONGEST_MESSAGE));
         let message = message.filter(|message| code.is_some() && !message.trim().is_empty());
@@ -97,46 +97,6 @@ pub(super) fn redirected(operation: &str, status: StatusCode) -> Error {
         ),
     )
     .with_answer(status.as_u16(), None)
-}
-
-/// Returns what a failed answer means, by its status and the contract's code.
-///
-/// 1. A 5xx is the server's own failure, whatever its code.
-/// 2. A 401 with a code is a refusal, whatever the code.
-/// 3. Otherwise a known code decides.
-/// 4. Otherwise the status decides. A refusal without a code may come from a gateway, so it is
-///    retryable.
-///
-/// The other members of the body are ignored.
-fn kind(status: StatusCode, code: Option<&str>) -> ErrorKind {
-    if status.is_server_error() {
-        return ErrorKind::Server;
-    }
-    if status == StatusCode::UNAUTHORIZED && code.is_some() {
-        return ErrorKind::Denied;
-    }
-    match code {
-        Some("rate_limited" | "slow_down") => return ErrorKind::RateLimited,
-        Some("temporarily_unavailable" | "server_error") => return ErrorKind::Server,
-        Some(
-            "invalid_grant"
-            | "invalid_client"
-            | "unauthorized_client"
-            | "invalid_token"
-            | "token_expired"
-            | "insufficient_scope"
-            | "access_denied",
-        ) => return ErrorKind::Denied,
-        _ => {}
-    }
-    match status {
-        StatusCode::TOO_MANY_REQUESTS => ErrorKind::RateLimited,
-        StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY => ErrorKind::Server,
-        status if status.is_client_error() && code.is_none() => ErrorKind::Protocol,
-        StatusCode::FORBIDDEN => ErrorKind::Denied,
-        status if status.is_client_error() => ErrorKind::InvalidRequest,
-        _ => ErrorKind::Server,
-    }
 }
 
 fn is_code(code: &str) -> bool {
