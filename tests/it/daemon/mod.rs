@@ -164,19 +164,17 @@ impl Daemon {
     }
 }
 
-/// The example. `cargo test` has built it beforehand, and `cargo test --test it` has not.
+/// The example, built from the present sources: `cargo test --test it` builds no examples.
 fn program() -> &'static Path {
     static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
         let test = std::env::current_exe().unwrap();
         let program = test.ancestors().nth(2).unwrap().join("examples/daemon");
-        if !program.exists() {
-            let build = ["build", "--quiet", "--locked", "--example", "daemon"];
-            let built = Command::new(env!("CARGO"))
-                .args(build)
-                .current_dir(env!("CARGO_MANIFEST_DIR"))
-                .status();
-            assert!(built.unwrap().success(), "the example could not be built");
-        }
+        let build = ["build", "--quiet", "--locked", "--example", "daemon"];
+        let built = Command::new(env!("CARGO"))
+            .args(build)
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .status();
+        assert!(built.unwrap().success(), "the example could not be built");
         program
     });
     &PROGRAM
