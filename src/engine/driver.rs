@@ -41,11 +41,11 @@ impl Drop for DriverGuard {
             engine.machine.handle(Input::Interrupted, now);
             // Nobody looks after the tokens: the next caller takes the long way, and starts
             // another driver.
-            for set in engine.open_sets() {
+            for set in engine.sets.open() {
                 set.current
                     .serve_until(|_| Moment::from_origin(Duration::ZERO));
             }
-            engine.open_sets().cloned().collect()
+            engine.sets.open().cloned().collect()
         };
         for set in sets {
             set.wake_callers();
@@ -132,7 +132,7 @@ fn observe_outages(shared: &Shared, now: Moment) -> Option<Moment> {
 fn begin(shared: &Arc<Shared>, tasks: &mut Tasks, set: SetId) {
     let (set, failures) = {
         let engine = shared.engine();
-        let Some(set) = engine.open_sets().find(|it| it.id == set) else {
+        let Some(set) = engine.sets.open().find(|it| it.id == set) else {
             return;
         };
         (Arc::clone(set), engine.machine.failures(set.id))

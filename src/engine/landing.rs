@@ -55,16 +55,16 @@ fn accept(shared: &Shared, set: &ScopeSet, minted: Minted, now: Moment) {
         };
         match accepted {
             Accepted::Now(window) => {
-                engine.note_attempt(set.id, None);
+                engine.sets.note_attempt(set.id, None);
                 Some(swap.publish(set, window, shared.served_until(window), now))
             }
             Accepted::Later(_) => {
-                engine.note_attempt(set.id, None);
-                engine.note_upcoming(set.id, swap);
+                engine.sets.note_attempt(set.id, None);
+                engine.sets.note_upcoming(set.id, swap);
                 None
             }
             Accepted::Again(window) => {
-                engine.note_attempt(set.id, None);
+                engine.sets.note_attempt(set.id, None);
                 let served_until = shared.served_until(window);
                 set.current.publish(swap.token, window, served_until);
                 Some(Event::Unchanged {
@@ -114,7 +114,7 @@ pub(crate) fn publish(shared: &Shared, set: SetId, now: Moment) {
             return; // the shutdown has withdrawn all tokens, and revokes this one
         }
         let window = engine.machine.window(set);
-        let Some(((set, swap), window)) = engine.take_upcoming(set).zip(window) else {
+        let Some(((set, swap), window)) = engine.sets.take_upcoming(set).zip(window) else {
             return;
         };
         let event = swap.publish(&set, window, shared.served_until(window), now);
@@ -158,9 +158,10 @@ fn fail(shared: &Shared, set: &ScopeSet, failed_with: Failed, now: Moment) {
 /// Notes a failure of which the machine was told.
 fn failed(engine: &mut Engine, set: &ScopeSet, error: Error, now: Moment) -> Event {
     let repeats = engine
+        .sets
         .last_error(set.id)
         .is_some_and(|last| last.kind() == error.kind() && last.code() == error.code());
-    engine.note_attempt(set.id, Some(error.clone()));
+    engine.sets.note_attempt(set.id, Some(error.clone()));
     let next = engine.machine.next_attempt_at(set.id, now);
     Event::ExchangeFailed {
         scopes: Arc::clone(&set.scopes),

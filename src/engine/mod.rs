@@ -20,6 +20,8 @@ mod report;
 mod revoking;
 mod scope_set;
 mod secrets;
+mod serving;
+mod sets;
 mod shared;
 mod shutdown;
 mod start;

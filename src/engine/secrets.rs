@@ -32,7 +32,7 @@ impl Shared {
             } else {
                 MOST_SEARCHED_IN_SHUTDOWN
             };
-            let mut short_term: Vec<ShortTermToken> = engine.tokens_in_use().collect();
+            let mut short_term: Vec<ShortTermToken> = engine.sets.tokens_in_use().collect();
             short_term.extend(engine.live.newest(most));
             (engine.long_term_tokens(), short_term)
         };

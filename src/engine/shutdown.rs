@@ -45,10 +45,10 @@ pub(crate) fn begin(shared: &Shared, now: Moment, deadline: Moment) {
         }
         engine.machine.handle(Input::ShutDown { deadline }, now);
         engine.shutdown_began = Some(now);
-        for set in engine.open_sets() {
+        for set in engine.sets.open() {
             set.current.withdraw();
         }
-        engine.open_sets().cloned().collect()
+        engine.sets.open().cloned().collect()
     };
     for set in sets {
         set.wake_callers();

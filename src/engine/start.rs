@@ -21,7 +21,7 @@ pub(crate) fn ensure(shared: &Arc<Shared>) -> Result<bool, Error> {
         }
         let runtime = current_runtime()?;
         engine.driven = true;
-        for set in engine.open_sets() {
+        for set in engine.sets.open() {
             set.current
                 .serve_until(|window| shared.served_until(window));
         }

@@ -26,7 +26,7 @@ pub(crate) fn of(shared: &Shared, set: &ScopeSet) -> Status {
             .next_attempt_at(set.id, now)
             .map(|next| next.since(now)),
         consecutive_failures: machine.failures(set.id),
-        last_error: engine.last_error(set.id).cloned(),
+        last_error: engine.sets.last_error(set.id).cloned(),
         long_term: engine.long_term.as_ref().map(|held| LongTermStatus {
             token_id: held.token.shown_id().map(str::to_owned),
             age: now.since(held.since),
@@ -41,7 +41,10 @@ pub(crate) fn of(shared: &Shared, set: &ScopeSet) -> Status {
 /// Has the metrics say how the sets of scopes are to which something has happened.
 pub(crate) fn measure_changes(shared: &Shared) {
     if Metrics::ON {
-        let changed = shared.engine().changed_sets();
+        let changed = {
+            let engine = &mut *shared.engine();
+            engine.sets.changed(&engine.machine)
+        };
         measure(shared, &changed);
     }
 }
@@ -49,7 +52,7 @@ pub(crate) fn measure_changes(shared: &Shared) {
 /// Has the metrics say how every set of scopes is.
 pub(crate) fn measure_all(shared: &Shared) {
     if Metrics::ON {
-        let sets: Vec<_> = shared.engine().open_sets().cloned().collect();
+        let sets: Vec<_> = shared.engine().sets.open().cloned().collect();
         measure(shared, &sets);
     }
 }

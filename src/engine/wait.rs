@@ -7,9 +7,10 @@ use std::time::Duration;
 use super::current::Published;
 use super::long_term::rotation;
 use super::scope_set::ScopeSet;
+use super::serving::{Asking, Service};
 use super::shared::Shared;
 use super::start::{STARTS, current_runtime, ensure, runtime_is_going};
-use super::state::{Asking, Service, shut_down};
+use super::state::shut_down;
 use crate::calls::{guarded, is_within, panicked};
 use crate::error::{Error, ErrorKind};
 use crate::machine::{Generation, Input};
@@ -134,7 +135,7 @@ pub(crate) async fn for_rotation(shared: &Arc<Shared>) -> Result<(), Error> {
 }
 
 async fn rotated(shared: &Arc<Shared>) -> Result<(), Error> {
-    let root = shared.engine().root();
+    let root = shared.engine().sets.root();
     if !shared.engine().machine.knows_long_term() {
         for_token(shared, &root, Generation(0), |_| ()).await?;
     }
@@ -184,7 +185,7 @@ fn out_of_patience(shared: &Shared, set: &ScopeSet, patience: Duration) -> Error
         ErrorKind::WaitTimeout,
         format!("no token within {patience:?}; the attempts go on"),
     );
-    match shared.engine().last_error(set.id) {
+    match shared.engine().sets.last_error(set.id) {
         Some(cause) => error.with_source(cause.clone()),
         None => error,
     }

@@ -440,9 +440,9 @@ impl TokenProvider {
         let set = {
             let mut engine = self.shared.engine();
             if scopes.is_empty() {
-                engine.root()
+                engine.sets.root()
             } else {
-                engine.set(scopes)
+                engine.sets.of(scopes)
             }
         };
         Self {
@@ -596,7 +596,9 @@ impl TokenProvider {
     /// ```
     pub fn subscribe(&self) -> Subscription {
         let engine = self.shared.engine(); // under which tokens are published
-        self.shared.observers.subscribe(engine.generations_in_use())
+        self.shared
+            .observers
+            .subscribe(engine.sets.generations_in_use())
     }
 
     /// Stops refreshing, revokes the tokens that the provider obtained, and reports the outcome for each

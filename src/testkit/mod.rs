@@ -36,6 +36,7 @@
 
 mod auth_server;
 mod manual_clock;
+mod reply;
 mod scripted_issuer;
 
 pub use auth_server::{
@@ -43,4 +44,5 @@ pub use auth_server::{
     OldLongTermToken, TokenIds, TokenKind, TokenRecord,
 };
 pub use manual_clock::ManualClock;
-pub use scripted_issuer::{Reply, ScriptedIssuer};
+pub use reply::Reply;
+pub use scripted_issuer::ScriptedIssuer;
