@@ -6,7 +6,7 @@ use serde::de::IgnoredAny;
 use super::models::{AuthError, TokenResponse};
 use crate::error::{Error, ErrorKind};
 use crate::token::Issued;
-use crate::wire::{Answer, Members, readable};
+use crate::wire::{Answer, JsonObject, readable};
 
 /// The contract's code for an ID that the server does not know.
 const NOT_FOUND: &str = "not_found";
@@ -36,7 +36,7 @@ impl Answer<'_> {
     pub(super) fn revoked(self) -> Result<(), Error> {
         if self.status.is_success() {
             let text = readable(&self.body);
-            return match Members::of(&text) {
+            return match JsonObject::of(&text) {
                 Some(members) if !members.get("code").is_null() => {
                     Err(self.not_revoked("an error code"))
                 }
@@ -69,7 +69,7 @@ impl Answer<'_> {
     /// Reads the token that the answer issues.
     pub(super) fn token<T: From<Issued>>(&self) -> Result<TokenResponse<T>, Error> {
         let text = readable(&self.body);
-        let what = match Members::of(&text) {
+        let what = match JsonObject::of(&text) {
             Some(members) => match TokenResponse::read(|name| members.get(name)) {
                 Ok(mut response) => {
                     response.server_time = self.date();
@@ -86,7 +86,7 @@ impl Answer<'_> {
 
     fn refusal(&self) -> Error {
         let body = readable(&self.body);
-        let members = Members::of(&body);
+        let members = JsonObject::of(&body);
         let error = members.and_then(|members| AuthError::read(|name| members.get(name)));
         let (code, message) = error.map(|it| (it.code, it.message)).unzip();
         self.refused(code, message)

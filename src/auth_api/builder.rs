@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::HeaderValue;
 use reqwest::Url;
 
-use super::AuthApi;
+use super::client::AuthApi;
 use crate::error::{Error, ErrorKind};
 use crate::observe;
 use crate::origin::{Origin, PlainHttp};
@@ -37,6 +37,45 @@ pub struct AuthApiBuilder {
     client_id: Option<String>,
     timeout: Duration,
     plain_http: PlainHttp,
+}
+
+impl AuthApi {
+    /// Returns a client of the auth server at this base URL, such as `https://api.example.com/v1`, with the
+    /// default settings of [`AuthApiBuilder`]. It makes no call.
+    ///
+    /// # Errors
+    ///
+    /// As [`AuthApiBuilder::build`]: [`ErrorKind::Config`] if the base URL is not a URL, is neither https nor
+    /// http to a loopback address, or holds a user name, a password, a query or a fragment, or if the HTTP
+    /// client cannot be built.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), everbearer::Error> {
+    /// let api = everbearer::AuthApi::new("https://api.example.com/v1")?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn new(base_url: impl AsRef<str>) -> Result<Self, Error> {
+        Self::builder(base_url).build()
+    }
+
+    /// Returns a builder for a client of the auth server at this base URL.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), everbearer::Error> {
+    /// let api = everbearer::AuthApi::builder("https://api.example.com/v1")
+    ///     .client_id("client_abc123")
+    ///     .build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn builder(base_url: impl AsRef<str>) -> AuthApiBuilder {
+        AuthApiBuilder::new(base_url.as_ref())
+    }
 }
 
 impl AuthApiBuilder {

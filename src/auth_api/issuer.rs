@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::AuthApi;
+use super::client::AuthApi;
 use super::models::{GrantType, JWT_BEARER, LongTokenRequest, ShortTokenRequest};
 use crate::error::{Error, ErrorKind};
 use crate::issuer::{ExchangeResponse, Grant, IssuerProfile, Proof, Revoked, TokenIssuer};

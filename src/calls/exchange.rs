@@ -2,8 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::outside::Outside;
-use super::unchecked::Unchecked;
+use super::unchecked_error::Unchecked;
+use super::user_code::UserCode;
 use crate::clock::Moment;
 use crate::issuer::ExchangeResponse;
 use crate::token::{Judgement, Lifetime, LongTermToken, ShortTermToken, Statement};
@@ -33,7 +33,7 @@ pub(crate) struct Exchanged {
     pub(crate) asked_at: SystemTime,
 }
 
-impl Outside {
+impl UserCode {
     /// Makes one call of the exchange, with this long-term token if the issuer needs one. It has no timeout of its
     /// own.
     pub(crate) async fn exchange(

@@ -1,12 +1,12 @@
 //! Obtaining a long-term token.
 
-use super::outside::Outside;
-use super::unchecked::Unchecked;
+use super::unchecked_error::Unchecked;
+use super::user_code::UserCode;
 use crate::error::ErrorKind;
 use crate::issuer::Grant;
 use crate::token::{LongTermToken, ShortTermToken};
 
-impl Outside {
+impl UserCode {
     /// Obtains a long-term token with this grant. After a refusal, it tries again at once if the secret was replaced
     /// since it was read.
     pub(crate) async fn obtain(&self, grant: &Grant) -> Result<LongTermToken, Unchecked> {

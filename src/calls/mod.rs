@@ -4,17 +4,17 @@
 mod exchange;
 mod guard;
 mod long_term;
-mod outside;
+mod reentrancy;
 mod revoke;
 mod store;
 mod time;
-mod unchecked;
-mod within;
+mod unchecked_error;
+mod user_code;
 
 pub(crate) use exchange::{Exchanged, Minted};
 pub(crate) use guard::{guarded, guarded_within, panicked};
-pub(crate) use outside::Outside;
+pub(crate) use reentrancy::{is_within, working_for};
 pub(crate) use revoke::Authorities;
 pub(crate) use time::Time;
-pub(crate) use unchecked::Unchecked;
-pub(crate) use within::{is_within, working_for};
+pub(crate) use unchecked_error::Unchecked;
+pub(crate) use user_code::UserCode;

@@ -1,7 +1,7 @@
 //! Revoking a token: on its own authority, or on that of another token.
 
-use super::outside::Outside;
-use super::unchecked::Unchecked;
+use super::unchecked_error::Unchecked;
+use super::user_code::UserCode;
 use crate::error::ErrorKind;
 use crate::issuer::Revoked;
 use crate::token::TokenRef;
@@ -15,7 +15,7 @@ pub(crate) struct Authorities<'a> {
     pub(crate) is_other_first: bool,
 }
 
-impl Outside {
+impl UserCode {
     /// Revokes a token. If the server refuses the first authority, calls once more with the second. Returns whether
     /// the other token was the authority of the last call, too.
     pub(crate) async fn revoke(

@@ -2,12 +2,12 @@
 
 use std::future::Future;
 
-use super::outside::Outside;
-use super::unchecked::Unchecked;
+use super::unchecked_error::Unchecked;
+use super::user_code::UserCode;
 use crate::error::{Error, ErrorKind};
 use crate::store::{Lease, Record, Stored, Version};
 
-impl Outside {
+impl UserCode {
     pub(crate) async fn load(&self) -> Result<Option<Stored>, Unchecked> {
         self.in_time(self.store.load()).await
     }

@@ -1,6 +1,6 @@
 //! What earlier revocations have shown of the auth server.
 
-use super::report::TokenKind;
+use super::shutdown::report::TokenKind;
 
 /// What earlier revocations have shown of the auth server.
 #[derive(Debug, Default)]

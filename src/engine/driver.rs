@@ -4,16 +4,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::drain;
-use super::flight;
+use super::exchange;
 use super::grants;
-use super::landing::{land, publish};
 use super::long_term::{keeper, rotation};
-use super::revoking;
+use super::revocation;
 use super::scope_set::ScopeSet;
 use super::shared::Shared;
+use super::shutdown::drain;
 use super::state::Retired;
 use super::status;
+use super::task_result::{land, publish};
 use super::tasks::{Ended, Tasks};
 use crate::clock::Moment;
 use crate::machine::{Action, Input, SetId};
@@ -34,7 +34,7 @@ impl Drop for DriverGuard {
     /// Runs no code that a user plugs in: a panic here, while the driver unwinds, would abort the
     /// process.
     fn drop(&mut self) {
-        let now = self.0.outside.time.last();
+        let now = self.0.user_code.time.last();
         let sets: Vec<Arc<ScopeSet>> = {
             let mut engine = self.0.engine();
             engine.driven = false;
@@ -64,12 +64,12 @@ pub(crate) async fn run(driving: DriverGuard) {
     let mut heartbeat_at = shared.now();
     let mut is_clock_failing = false;
     loop {
-        let reading = shared.outside.time.now();
+        let reading = shared.user_code.time.now();
         if std::mem::replace(&mut is_clock_failing, reading.is_none()) != reading.is_none() {
             observe::log_clock(&shared.settings.name, reading.is_some());
         }
         // While the clock fails, the last reading counts: nothing becomes due, but ended tasks are handled.
-        let now = reading.unwrap_or_else(|| shared.outside.time.last());
+        let now = reading.unwrap_or_else(|| shared.user_code.time.last());
         let wall = shared.wall();
         let (action, retired) = {
             let mut engine = shared.engine();
@@ -142,7 +142,7 @@ fn begin(shared: &Arc<Shared>, tasks: &mut Tasks, set: SetId) {
         failures,
     });
     let span = observe::exchange_span(&shared.settings.name, &set.scopes);
-    let exchange = flight::exchange(Arc::clone(shared), Arc::clone(&set));
+    let exchange = exchange::exchange(Arc::clone(shared), Arc::clone(&set));
     let (shared, began) = (Arc::clone(shared), shared.now());
     tasks.minting += 1;
     tasks.start(span, exchange, move |outcome| {
@@ -171,7 +171,7 @@ fn revoke(shared: &Arc<Shared>, tasks: &mut Tasks, Retired { left, .. }: Retired
         let span = observe::revocation_span(&shared.settings.name, token.shown_id());
         let (shared, revoked) = (Arc::clone(shared), token.clone());
         let revocation =
-            async move { revoking::revoke_in_time(&shared, TokenRef::ShortTerm(&token)).await };
+            async move { revocation::revoke_in_time(&shared, TokenRef::ShortTerm(&token)).await };
         tasks.start(span, revocation, |outcome| {
             Ended::Revocation(revoked, outcome)
         });

@@ -13,7 +13,7 @@ use crate::token::LongTermToken;
 /// Obtains a long-term token with this grant, unless the server requested a pause.
 pub(crate) async fn obtain(shared: &Shared, grant: &Grant) -> Result<LongTermToken, Error> {
     check_pause(shared)?;
-    let outcome = shared.outside.obtain(grant).await;
+    let outcome = shared.user_code.obtain(grant).await;
     let outcome = shared.checked(outcome, &[]);
     outcome
         .inspect(|token| shared.check_id(token, &[]))

@@ -1,23 +1,19 @@
 //! The engine: the task that acts, what callers wait on, and the hot path.
 
 mod authority;
-mod book;
 mod current;
-mod denial;
-mod drain;
 mod driver;
-mod flight;
+mod exchange;
+mod exchange_call;
+mod failure;
 mod grant_pause;
 mod grants;
 mod header_copies;
-mod landing;
 mod live;
 mod long_term;
-mod minting;
 mod outage;
-mod refusal;
-mod report;
-mod revoking;
+mod rejected_token;
+mod revocation;
 mod scope_set;
 mod secrets;
 mod serving;
@@ -28,15 +24,16 @@ mod start;
 mod state;
 mod status;
 mod swap;
+mod task_result;
 mod tasks;
 mod wait;
 
 pub(crate) use current::Published;
-pub(crate) use denial::{Replacement, deny, top_up};
 pub(crate) use long_term::set_long_term_token;
-pub use report::{RevocationOutcome, ShutdownReport, TokenKind, TokenReport};
+pub(crate) use rejected_token::{Replacement, deny, top_up};
 pub(crate) use scope_set::{ScopeSet, normalized};
 pub(crate) use shared::{Settings, Shared};
+pub use shutdown::report::{RevocationOutcome, ShutdownReport, TokenKind, TokenReport};
 pub(crate) use shutdown::shut_down;
 pub(crate) use start::{current_runtime, ensure};
 pub(crate) use status::of as status_of;

@@ -7,10 +7,10 @@ use http::StatusCode;
 use tokio::sync::{Notify, watch};
 
 use super::long_term::keeper::Keeper;
-use super::report::ShutdownReport;
 use super::scope_set::ScopeSet;
+use super::shutdown::report::ShutdownReport;
 use super::state::Engine;
-use crate::calls::Outside;
+use crate::calls::UserCode;
 use crate::clock::{Moment, TICK};
 use crate::error::{Error, ErrorKind};
 use crate::issuer::{Grant, IssuerProfile, Needs};
@@ -41,7 +41,7 @@ pub(crate) struct Settings {
 
 pub(crate) struct Shared {
     pub(crate) settings: Settings,
-    pub(crate) outside: Outside,
+    pub(crate) user_code: UserCode,
     pub(crate) observers: Observers,
     /// Held by whoever changes the long-term token.
     pub(super) keeper: tokio::sync::Mutex<Keeper>,
@@ -57,12 +57,12 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn new(
         settings: Settings,
-        outside: Outside,
+        user_code: UserCode,
         root: &Arc<ScopeSet>,
         long_term: Option<LongTermToken>,
         seed: u64,
     ) -> Self {
-        let now = outside.time.now_or_last();
+        let now = user_code.time.now_or_last();
         // What a shared store holds goes first.
         let in_use = long_term.clone().filter(|_| !settings.shares_store);
         let engine = Engine::new(settings.policies.clone(), root, in_use, seed, now);
@@ -72,7 +72,7 @@ impl Shared {
         let observers = Observers::new(&settings.name, metrics);
         Self {
             settings,
-            outside,
+            user_code,
             observers,
             keeper: tokio::sync::Mutex::new(Keeper::new(long_term)),
             rotated,
@@ -93,12 +93,12 @@ impl Shared {
 
     /// Returns the current moment, or the last reading if the clock fails.
     pub(crate) fn now(&self) -> Moment {
-        self.outside.time.now_or_last()
+        self.user_code.time.now_or_last()
     }
 
     /// Returns the current moment, by which a token may be served, or an error if the clock fails.
     pub(crate) fn now_or_error(&self) -> Result<Moment, Error> {
-        self.outside.time.now().ok_or_else(|| {
+        self.user_code.time.now().ok_or_else(|| {
             Error::own(
                 ErrorKind::Issuer,
                 "the provider's clock panicked, or reads more than 400 years after its origin; check \
@@ -109,7 +109,7 @@ impl Shared {
 
     /// Returns the current wall time, or the last reading if the clock fails.
     pub(crate) fn wall(&self) -> SystemTime {
-        self.outside.time.wall()
+        self.user_code.time.wall()
     }
 
     /// The engine lock, which is never held across an await or while user code runs.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 use tracing::Span;
 
-use super::flight::Failed;
+use super::exchange::Failed;
 use super::long_term::rotation::{Attended, Setback};
 use super::scope_set::ScopeSet;
 use crate::calls::{Minted, guarded_within, panicked};

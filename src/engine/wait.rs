@@ -88,7 +88,7 @@ async fn wait<T>(
         };
         if let Some(taken) = set
             .current
-            .serve(shared.outside.time.coarse_now(), newer, || None)
+            .serve(shared.user_code.time.coarse_now(), newer, || None)
         {
             return Ok(taken);
         }

@@ -1,12 +1,13 @@
 //! What to do next, decided from facts and a moment. Pure: no async, no I/O, no clock, no
 //! randomness but a seed, no secret. `input.rs` is the whole contract.
 
+mod backoff;
 mod input;
 #[cfg(test)]
 mod properties;
+mod refresh_time;
 mod revocations;
 mod rotation;
-mod schedule;
 mod set;
 #[cfg(test)]
 mod tests;

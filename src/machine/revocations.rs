@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::backoff::retry_delay;
 use super::input::Failure;
-use super::schedule::retry_delay;
 use crate::clock::Moment;
 use crate::policy::RetryPolicy;
 

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::input::Failure;
-use super::schedule;
+use super::{backoff, refresh_time};
 use crate::clock::Moment;
 use crate::policy::RotationPolicy;
 
@@ -70,7 +70,7 @@ impl Rotation {
         let draw = self.random.f64();
         self.due_at = left
             .filter(|_| !policy.is_manual)
-            .map(|left| now + schedule::rotation_in(policy, age, left, draw));
+            .map(|left| now + refresh_time::rotation_in(policy, age, left, draw));
     }
 
     pub(super) fn demanded(&mut self) {
@@ -112,7 +112,7 @@ impl Rotation {
         self.in_flight = false;
         self.failures = self.failures.saturating_add(1);
         let draw = self.random.f64();
-        let delay = schedule::rotation_retry_delay(policy, failure, self.failures, draw);
+        let delay = backoff::rotation_retry_delay(policy, failure, self.failures, draw);
         let delay = at_most.map_or(delay, |at_most| delay.min(at_most.max(policy.first_delay)));
         self.retry_at = Some(now + delay);
         self.chore(now + delay);

@@ -1,21 +1,21 @@
 //! Adapters of HTTP clients, which add the token to requests.
 
-mod challenge;
+#[cfg(feature = "reqwest-middleware")]
+mod bearer_middleware;
 #[cfg(feature = "reqwest")]
+mod buffered_response;
 mod refusal;
 #[cfg(feature = "reqwest")]
-mod request;
-#[cfg(feature = "reqwest-middleware")]
-mod reqwest;
-mod rules;
+mod request_builder;
+mod request_rules;
 #[cfg(feature = "reqwest")]
-mod sending;
+mod send;
 
 #[cfg(feature = "reqwest-middleware")]
-pub use self::reqwest::BearerMiddleware;
+pub use bearer_middleware::BearerMiddleware;
 #[cfg(feature = "reqwest")]
-pub use request::{RequestBuilderExt, SendError};
-pub use rules::{RequestRules, Wants};
+pub use request_builder::{RequestBuilderExt, SendError};
+pub use request_rules::{RequestRules, Wants};
 
 #[cfg(feature = "reqwest")]
 const NOT_SENT: &str = "no token is available; the request was not sent";

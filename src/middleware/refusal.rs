@@ -1,138 +1,152 @@
-//! A refusal whose body is read early, so that its connection is free.
+//! Which responses say that the token was not accepted: by their status, or by the challenge of a 401 or 403
+//! (RFC 9110, section 11.6.1, and RFC 6750, section 3).
+//!
+//! Servers break the grammar of challenges: they send `:` in an unquoted value, `;` between parameters, or bytes that
+//! are not ASCII. A parser that enforces the grammar would reject such a header.
 
-use std::pin::Pin;
-use std::task::{Context, Poll};
-use std::time::Duration;
+use http::header::WWW_AUTHENTICATE;
+use http::{HeaderMap, StatusCode};
 
-use bytes::{Bytes, BytesMut};
-use http_body::{Frame, SizeHint};
-use reqwest::{Body, Response, ResponseBuilderExt as _};
-
-/// The most that is read of a refusal before it is returned, in bytes. A longer one keeps its connection
-/// until the newer token is there.
-const LONGEST: usize = 64 * 1024;
-/// The most that is read, in bytes, of a refusal that is not returned.
-const MOST_DISCARDED: usize = 1024 * 1024;
-/// The time limit for reading what has not arrived yet.
-const READING: Duration = Duration::from_millis(200);
-
-pub(super) struct Refusal {
-    response: Response,
-    read: BytesMut,
-    end: End,
-}
-
-enum End {
-    /// There may be more.
-    Unread,
-    Reached,
-    Failed(reqwest::Error),
-}
-
-impl Refusal {
-    pub(super) fn new(response: Response) -> Self {
-        Self {
-            response,
-            read: BytesMut::new(),
-            end: End::Unread,
-        }
+/// Returns whether a response refuses the token: if its status is `listed`, or a 401 or 403 names `invalid_token`. A
+/// new token does not help where the old one grants too little (RFC 6750, section 3.1).
+#[inline]
+pub(super) fn refuses_token(
+    listed: &[StatusCode],
+    status: StatusCode,
+    headers: &HeaderMap,
+) -> bool {
+    if !status.is_client_error() {
+        return false;
     }
+    let challenges = headers.get_all(WWW_AUTHENTICATE);
+    let names = |code| {
+        let mut challenges = challenges.iter();
+        challenges.any(|header| has_param(header.as_bytes(), "error", code))
+    };
+    let is_listed = listed.contains(&status);
+    let may_name = status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN;
+    (is_listed || may_name && names("invalid_token")) && !names("insufficient_scope")
+}
 
-    /// Reads the body, up to [`LONGEST`].
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future loses nothing of the body.
-    pub(super) async fn read(&mut self) {
-        while self.read.len() < LONGEST && matches!(self.end, End::Unread) {
-            match self.response.chunk().await {
-                Ok(Some(chunk)) => self.read.extend_from_slice(&chunk),
-                Ok(None) => self.end = End::Reached,
-                Err(error) => self.end = End::Failed(error),
+/// Returns whether a challenge has this parameter with this value. Quoted text is not searched for
+/// parameters.
+fn has_param(header: &[u8], name: &str, value: &str) -> bool {
+    let mut before = [None, None];
+    for item in Items(header) {
+        if let ([Some(Item::Text(param)), Some(Item::Equals)], Item::Text(text)) = (&before, &item)
+            && param.eq_ignore_ascii_case(name.as_bytes())
+            && text == value.as_bytes()
+        {
+            return true;
+        }
+        let [_, last] = before;
+        before = [last, Some(item)];
+    }
+    false
+}
+
+enum Item {
+    /// A scheme, a name or a value, without quotes.
+    Text(Vec<u8>),
+    Equals,
+    Separator,
+}
+
+struct Items<'a>(&'a [u8]);
+
+impl Iterator for Items<'_> {
+    type Item = Item;
+
+    fn next(&mut self) -> Option<Item> {
+        let (&first, rest) = self.0.trim_ascii_start().split_first()?;
+        self.0 = rest;
+        Some(match first {
+            b'=' => Item::Equals,
+            b',' | b';' => Item::Separator,
+            b'"' => Item::Text(self.quoted()),
+            _ => {
+                let ends = |byte: &u8| b"=,;\" \t".contains(byte);
+                let length = rest.iter().position(ends).unwrap_or(rest.len());
+                let (text, rest) = rest.split_at(length);
+                self.0 = rest;
+                Item::Text([&[first], text].concat())
             }
-        }
+        })
     }
+}
 
-    /// Reads what arrives of the body within [`READING`].
-    pub(super) async fn read_soon(&mut self) {
-        let _ = tokio::time::timeout(READING, self.read()).await;
-    }
-
-    /// Reads the rest of the body, up to [`MOST_DISCARDED`] within [`READING`] and `limit`: the connection
-    /// of a body that was read to its end serves the next request.
-    pub(super) async fn discard(mut self, limit: Option<Duration>) {
-        let mut left = MOST_DISCARDED;
-        let rest = async {
-            while let Ok(Some(chunk)) = self.response.chunk().await {
-                left = left.saturating_sub(chunk.len());
-                if left == 0 {
-                    return;
+impl Items<'_> {
+    /// Reads up to the closing quote, or to the end if there is none.
+    fn quoted(&mut self) -> Vec<u8> {
+        let mut text = Vec::new();
+        while let Some((&byte, rest)) = self.0.split_first() {
+            self.0 = rest;
+            match (byte, rest.split_first()) {
+                (b'"', _) => break,
+                (b'\\', Some((&escaped, rest))) => {
+                    text.push(escaped);
+                    self.0 = rest;
                 }
+                _ => text.push(byte),
             }
-        };
-        let limit = limit.map_or(READING, |limit| limit.min(READING));
-        let _ = tokio::time::timeout(limit, rest).await;
-    }
-
-    /// Returns the response as the server sent it.
-    pub(super) fn into_response(self) -> Response {
-        let url = self.response.url().clone();
-        let (mut parts, unread) = http::Response::<Body>::from(self.response).into_parts();
-        let read = self.read.freeze();
-        let body = match self.end {
-            End::Reached => Body::from(read),
-            End::Unread => Body::wrap(Rest {
-                read: Some(read),
-                failure: None,
-                unread,
-            }),
-            End::Failed(error) => Body::wrap(Rest {
-                read: Some(read),
-                failure: Some(error),
-                unread,
-            }),
-        };
-        // Only a builder can be given the URL.
-        let with_url = http::Response::builder().url(url).body(());
-        if let Ok(with_url) = with_url {
-            parts.extensions.extend(with_url.into_parts().0.extensions);
         }
-        http::Response::from_parts(parts, body).into()
+        text
     }
 }
 
-/// What was read of a body, then why reading failed, or else the rest of the body.
-struct Rest {
-    read: Option<Bytes>,
-    failure: Option<reqwest::Error>,
-    unread: Body,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl http_body::Body for Rest {
-    type Data = Bytes;
-    type Error = reqwest::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, reqwest::Error>>> {
-        if let Some(read) = self.read.take().filter(|read| !read.is_empty()) {
-            return Poll::Ready(Some(Ok(Frame::data(read))));
+    #[test]
+    fn a6_a_parameter_is_found_as_servers_write_it() {
+        for header in [
+            r#"Bearer error="insufficient_scope""#,
+            "Bearer error=insufficient_scope",
+            r#"Bearer error = "insufficient_scope""#,
+            r#"bearer ERROR="insufficient_scope", scope="jobs:read""#,
+            r#"Bearer error="insufficient_scope", scope=jobs:read"#,
+            r#"Bearer scope=jobs:read, error="insufficient_scope""#,
+            r#"Bearer realm=example.com/api, error="insufficient_scope""#,
+            r#"Bearer realm="a, \"b\", c",error="insufficient_scope""#,
+            r#"Bearer  error="insufficient_scope""#,
+            r#"Bearer error="insufficient_scope" scope="a""#,
+            r#"Bearer error="insufficient_scope"; scope="a""#,
+            r#"Bearer scope="a";error=insufficient_scope"#,
+            r#"Bearer error="insufficient_scope","#,
+            r#"Negotiate YII==, Bearer error="insufficient_scope""#,
+            r#"Bearer error="insufficient_scope", Negotiate YII=="#,
+            r#"Bearer error_description="für alle", error="insufficient_scope""#,
+            r#"error="insufficient_scope""#,
+        ] {
+            assert!(
+                has_param(header.as_bytes(), "error", "insufficient_scope"),
+                "{header}"
+            );
         }
-        if let Some(failure) = self.failure.take() {
-            return Poll::Ready(Some(Err(failure)));
-        }
-        http_body::Body::poll_frame(Pin::new(&mut self.unread), context)
     }
 
-    fn size_hint(&self) -> SizeHint {
-        let read = self.read.as_ref().map_or(0, Bytes::len) as u64;
-        let rest = http_body::Body::size_hint(&self.unread);
-        let mut hint = SizeHint::new();
-        hint.set_lower(rest.lower().saturating_add(read));
-        if let Some(upper) = rest.upper().and_then(|it| it.checked_add(read)) {
-            hint.set_upper(upper);
+    #[test]
+    fn a6_a_parameter_is_not_found_in_other_text() {
+        for header in [
+            "",
+            "Bearer",
+            "insufficient_scope",
+            r#"Bearer error="invalid_token""#,
+            r#"Bearer error="insufficient_scopes""#,
+            r#"Bearer error_description="insufficient_scope""#,
+            r#"Bearer error_description="error=insufficient_scope""#,
+            r#"Bearer error_description="a \" error=insufficient_scope""#,
+            r#"Bearer x_error="insufficient_scope""#,
+            "Bearer error, insufficient_scope",
+            "Bearer error=, insufficient_scope",
+            r#"Bearer scope="error=insufficient_scope"#,
+            r#"Bearer realm="=\"#,
+        ] {
+            assert!(
+                !has_param(header.as_bytes(), "error", "insufficient_scope"),
+                "{header}"
+            );
         }
-        hint
     }
 }

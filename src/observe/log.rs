@@ -231,11 +231,20 @@ fn emit(provider: &str, event: &Event) {
         Event::ScopesRetired { scopes } => {
             tracing::info!(target: TARGET, provider, ?scopes, "retired a scope set");
         }
-        other => {
-            log_outage(provider, other);
-            log_long_term(provider, other);
-            log_end(provider, other);
+        Event::OutageBegan { .. } | Event::OutageContinues { .. } | Event::OutageEnded { .. } => {
+            log_outage(provider, event);
         }
+        Event::LongTermObtained { .. }
+        | Event::LongTermRenewed { .. }
+        | Event::LongTermReloaded { .. }
+        | Event::RotationBegan
+        | Event::Rotated { .. }
+        | Event::RotationFailed { .. }
+        | Event::StoreFailed { .. } => log_long_term(provider, event),
+        Event::ShutdownBegan { .. }
+        | Event::Revocation { .. }
+        | Event::RevocationsUnfinished { .. }
+        | Event::ShutDown => log_end(provider, event),
     }
 }
 

@@ -117,7 +117,14 @@ impl Metrics {
             Event::StoreFailed { .. } => {
                 counter!(STORE_FAILURES, self.of_provider()).increment(1);
             }
-            _ => {}
+            Event::ExchangeBegan { .. }
+            | Event::OutageContinues { .. }
+            | Event::LongTermObtained { .. }
+            | Event::LongTermRenewed { .. }
+            | Event::LongTermReloaded { .. }
+            | Event::RotationBegan
+            | Event::ShutdownBegan { .. }
+            | Event::ShutDown => {}
         }
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::StatusCode;
 
 use super::{StopOnDrop, TokenProvider};
-use crate::calls::{Outside, Time};
+use crate::calls::{Time, UserCode};
 use crate::clock::{Clock, SystemClock};
 use crate::engine::{ScopeSet, Settings, Shared, current_runtime, ensure, normalized};
 use crate::error::{Error, ErrorKind};
@@ -392,7 +392,7 @@ impl TokenProviderBuilder {
     /// Builds the provider.
     ///
     /// Within a tokio runtime, the first exchange begins at once, unless the provider is
-    /// [lazy](crate::RefreshPolicy::lazy). Outside of a runtime, it begins with the first call that needs a
+    /// [lazy](crate::RefreshPolicy::lazy). UserCode of a runtime, it begins with the first call that needs a
     /// token.
     ///
     /// # Errors
@@ -491,7 +491,7 @@ impl TokenProviderBuilder {
             policies: self.policies,
             shutdown: self.shutdown,
         };
-        let outside = Outside::new(
+        let user_code = UserCode::new(
             self.issuer,
             self.store.unwrap_or_else(|| Arc::new(MemoryStore::new())),
             Time::new(self.clock),
@@ -499,7 +499,7 @@ impl TokenProviderBuilder {
         );
         let seed = self.seed.unwrap_or_else(|| fastrand::u64(..));
         let root = ScopeSet::new(SetId::ROOT, normalized(self.scopes));
-        let shared = Arc::new(Shared::new(settings, outside, &root, long_term, seed));
+        let shared = Arc::new(Shared::new(settings, user_code, &root, long_term, seed));
         if current_runtime().is_ok() {
             ensure(&shared)?;
         }

@@ -269,7 +269,7 @@ impl TokenProvider {
     /// # }
     /// ```
     pub fn current(&self) -> Option<ShortTermToken> {
-        let now = self.shared.outside.time.now()?;
+        let now = self.shared.user_code.time.now()?;
         let published = self.set.current.good(now, Generation(0))?;
         Some(published.token.clone())
     }
@@ -613,7 +613,7 @@ impl TokenProvider {
     /// whatever the auth server does. All calls return the report of the same shutdown. Callers that wait for
     /// a token, and all later callers, get [`ErrorKind::ShutDown`].
     ///
-    /// Outside of a tokio runtime, or on a runtime that is shutting down, it revokes nothing, and reports
+    /// UserCode of a tokio runtime, or on a runtime that is shutting down, it revokes nothing, and reports
     /// that for each token. A later call on another runtime continues the shutdown.
     ///
     /// # Cancel safety
@@ -664,7 +664,7 @@ impl TokenProvider {
     fn at_once<T>(&self, take: impl FnOnce(&Published) -> T, or_else: impl FnOnce() -> T) -> T {
         self.set
             .current
-            .serve(self.shared.outside.time.coarse_now(), take, or_else)
+            .serve(self.shared.user_code.time.coarse_now(), take, or_else)
     }
 
     /// Apart, and in a box, so that what each request polls stays small.

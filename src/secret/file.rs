@@ -8,7 +8,7 @@ use std::path::Path;
 use zeroize::Zeroizing;
 
 #[cfg(unix)]
-use super::place;
+use super::permissions;
 use super::unread::Unread;
 
 /// What a file holds.
@@ -31,7 +31,7 @@ pub(crate) struct Content {
 pub(crate) fn read(path: &Path, longest: usize, checked: bool) -> Result<Content, Unread> {
     #[cfg(unix)]
     if checked {
-        place::check(path)?;
+        permissions::check(path)?;
     }
     let mut file = open(path)?;
     let before = file.metadata()?;
@@ -41,7 +41,7 @@ pub(crate) fn read(path: &Path, longest: usize, checked: bool) -> Result<Content
     }
     #[cfg(unix)]
     if checked {
-        place::check_file(path, &before)?;
+        permissions::check_file(path, &before)?;
     }
     let mut bytes = Zeroizing::new(vec![0; longest + 1]);
     let length = fill(&mut file, &mut bytes)?;
@@ -126,8 +126,8 @@ fn mode(_: &Metadata) -> u32 {
 fn is_exposed(file: &Metadata) -> bool {
     use std::os::unix::fs::MetadataExt as _;
 
-    let is_trusted =
-        place::is_private_group(file.gid(), file.uid()) || place::is_own_group(file.gid());
+    let is_trusted = permissions::is_private_group(file.gid(), file.uid())
+        || permissions::is_own_group(file.gid());
     file.mode() & 0o004 != 0 || (file.mode() & 0o040 != 0 && !is_trusted)
 }
 

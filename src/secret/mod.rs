@@ -2,7 +2,7 @@
 
 pub(crate) mod file;
 #[cfg(unix)]
-pub(crate) mod place;
+pub(crate) mod permissions;
 mod source;
 pub(crate) mod unread;
 

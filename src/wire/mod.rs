@@ -4,9 +4,9 @@
 mod answer;
 mod call;
 mod connection;
-mod members;
+mod json_object;
 
 pub(crate) use answer::Answer;
 pub(crate) use call::Call;
 pub(crate) use connection::Connection;
-pub(crate) use members::{Members, readable};
+pub(crate) use json_object::{JsonObject, readable};

@@ -114,7 +114,7 @@ impl Search<'_> {
     /// goes on without.
     async fn take_lease(&mut self, shared: &Shared, keeper: &mut Keeper) {
         while self.at_hand(shared, keeper).is_none() {
-            match shared.checked(shared.outside.lease().await, &[]) {
+            match shared.checked(shared.user_code.lease().await, &[]) {
                 Ok(None) => tokio::time::sleep(LOOK_AGAIN).await,
                 Ok(Some(lease)) => {
                     self.lease = Some(lease);
@@ -140,7 +140,7 @@ impl Found {
 /// The lease, as soon as nobody else has it; whoever waits has a time limit of its own.
 pub(in crate::engine) async fn wait_for_lease(shared: &Shared) -> Result<Lease, Error> {
     loop {
-        let lease = shared.checked(shared.outside.lease().await, &[])?;
+        let lease = shared.checked(shared.user_code.lease().await, &[])?;
         if let Some(lease) = lease {
             return Ok(lease);
         }

@@ -1,7 +1,7 @@
 //! The grants: the ways to obtain a long-term token.
 
 mod assertion;
-mod one_time;
+mod otp;
 #[cfg(feature = "assertion")]
 mod signing_key;
 
@@ -17,7 +17,7 @@ use crate::secret::Secret;
 use crate::secret::SecretSource;
 use crate::token::ShortTermToken;
 use assertion::Assertion;
-use one_time::OneTimeCodes;
+use otp::OneTimeCodes;
 
 const SHORTEST_TTL: Duration = Duration::from_secs(60 * 60);
 const LONGEST_TTL: Duration = Duration::from_secs(90 * 24 * 60 * 60);

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::schedule::{Rest, retry_delay, window};
+use super::backoff::{Rest, retry_delay};
+use super::refresh_time::window;
 use super::*;
 use given::{Answer, Step, answers, durations, passing, policies, rotations, steps};
 use play::Play;
@@ -109,7 +110,7 @@ proptest! {
         left in durations(),
         draw in 0.0_f64..=1.0,
     ) {
-        let pause = super::schedule::rotation_in(&policy, age, left, draw);
+        let pause = super::refresh_time::rotation_in(&policy, age, left, draw);
         prop_assert!(pause <= left);
         let (age, left) = (age.min(crate::policy::LONGEST), left.min(crate::policy::LONGEST));
         let lead = policy.before_end.min((age + left) / 2);

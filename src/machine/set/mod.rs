@@ -1,18 +1,19 @@
 //! The rules for one set of scopes: when its token is exchanged, and what a failure means for the
 //! next attempt.
 
-mod accepted;
-mod brought;
+mod accept;
+mod exchange_result;
 
 use std::time::Duration;
 
+use super::backoff::Rest;
 use super::input::{Demand, Failure, Generation, Window};
-use super::schedule::{self, Rest};
+use super::{backoff, refresh_time};
 use crate::clock::Moment;
 use crate::policy::Policies;
 
-use accepted::Upcoming;
-pub(crate) use accepted::{Accepted, Brought};
+use exchange_result::Upcoming;
+pub(crate) use exchange_result::{Accepted, Brought};
 
 #[derive(Debug)]
 #[allow(
@@ -142,7 +143,7 @@ impl SetState {
             return;
         }
         if !self.in_flight && self.upcoming.is_none() {
-            let pause = schedule::min_reject_interval(&policies.refresh, self.life);
+            let pause = refresh_time::min_reject_interval(&policies.refresh, self.life);
             let since_last = self.last_denial.map(|denial| now.since(denial));
             if since_last.is_some_and(|since| since < pause) {
                 return;
@@ -155,7 +156,7 @@ impl SetState {
     /// A caller needs a longer remaining life than the token in use has.
     pub(super) fn outlasted(&mut self, generation: Generation, now: Moment) {
         let Some(window) = self.window else { return };
-        let pause = schedule::between_top_ups(self.life);
+        let pause = refresh_time::between_top_ups(self.life);
         let too_soon = self.last_top_up.is_some_and(|last| now.since(last) < pause);
         if generation == window.generation && !too_soon && !self.in_flight {
             self.last_top_up = Some(now);
@@ -176,7 +177,7 @@ impl SetState {
             self.alike = 0;
         }
         self.alike = self.alike.saturating_add(1);
-        let delay = schedule::retry_delay(
+        let delay = backoff::retry_delay(
             &policies.retry,
             failure,
             self.alike,
@@ -184,10 +185,10 @@ impl SetState {
             self.random.f64(),
         );
         self.retry_at = Some(now + delay);
-        self.paused_until = schedule::pause_asked_for(&policies.retry, failure).map(|it| now + it);
+        self.paused_until = backoff::pause_asked_for(&policies.retry, failure).map(|it| now + it);
         // The failure answers the callers that waited, which ends their demand. A forced refresh of a good
         // token is retried.
-        let pause = schedule::min_reject_interval(&policies.refresh, self.life);
+        let pause = refresh_time::min_reject_interval(&policies.refresh, self.life);
         let was_forced = self.forced_at.is_some() || self.is_forced(now);
         self.forced_at = (was_forced && rest_of_life.is_some()).then(|| now + delay.max(pause));
         self.demand = None;

@@ -4,7 +4,8 @@ mod failures;
 mod sets;
 mod windows;
 
-use super::schedule::{Rest, min_reject_interval, retry_delay, window};
+use super::backoff::{Rest, retry_delay};
+use super::refresh_time::{min_reject_interval, window};
 use super::*;
 use crate::policy::{RefreshPolicy, RetryPolicy, RotationPolicy};
 use std::time::Duration;

@@ -16,7 +16,7 @@ use super::{lock, write};
 use crate::error::Error;
 use crate::secret::file::Content as Read;
 use crate::secret::unread::Unread;
-use crate::secret::{Secret, place};
+use crate::secret::{Secret, permissions};
 use crate::store::{Lease, Record, Stored, Version};
 use crate::text::without_line_breaks;
 
@@ -119,11 +119,11 @@ impl TokenFile {
         let target = Target::of(&self.path)?;
         if self.checked {
             let is_missing = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
-            match place::check(&self.path) {
+            match permissions::check(&self.path) {
                 Err(Unread::Io(error)) if is_missing(&error) => {} // it is about to be created
                 checked => checked.map_err(|unread| self.cannot_write(unread))?,
             }
-            place::check_own_directory(target.directory())
+            permissions::check_own_directory(target.directory())
                 .map_err(|unread| self.cannot_write(unread))?;
         }
         Ok(target)
@@ -136,6 +136,10 @@ impl TokenFile {
         }
     }
 
+    #[cfg_attr(
+        not(feature = "sealed"),
+        expect(clippy::unused_self, reason = "there is no key without the feature")
+    )]
     fn decode(&self, content: &[u8]) -> Result<Record, Error> {
         let text = std::str::from_utf8(content).map_err(|_| {
             Error::unreadable("holds bytes that are no text: replace it with a token")
@@ -154,6 +158,14 @@ impl TokenFile {
         ))
     }
 
+    #[cfg_attr(
+        not(feature = "sealed"),
+        expect(
+            clippy::unnecessary_wraps,
+            clippy::unused_self,
+            reason = "there is no key without the feature"
+        )
+    )]
     fn encode(&self, text: &Secret) -> Result<Zeroizing<Vec<u8>>, Error> {
         #[cfg(feature = "sealed")]
         if let Some(key) = &self.key {

@@ -27,7 +27,7 @@ impl Keeper {
     /// Takes up what the store holds by now.
     pub(in crate::engine) async fn reload(&mut self, shared: &Shared) -> Result<(), Error> {
         self.take_handed_in(shared);
-        let loaded = shared.checked(shared.outside.load().await, &[]);
+        let loaded = shared.checked(shared.user_code.load().await, &[]);
         let stored = loaded.inspect_err(|error| shared.tell_store_failed(error))?;
         if !self.unsaved {
             shared.tell_store_well();
@@ -87,7 +87,7 @@ impl Keeper {
         record: Record,
     ) -> Result<(), Error> {
         let record = record.tidy();
-        let saved = shared.outside.save(&record, self.version.as_ref()).await;
+        let saved = shared.user_code.save(&record, self.version.as_ref()).await;
         match shared.checked(saved, &[]) {
             Ok(version) => {
                 self.written(shared, version);
@@ -113,14 +113,14 @@ impl Keeper {
             let Some(record) = self.record.as_ref().filter(|_| self.unsaved) else {
                 return Ok(());
             };
-            let saved = shared.outside.save(record, self.version.as_ref()).await;
+            let saved = shared.user_code.save(record, self.version.as_ref()).await;
             match shared.checked(saved, &[]) {
                 Ok(version) => {
                     self.written(shared, version);
                     return Ok(());
                 }
                 Err(error) if error.kind() == ErrorKind::Conflict => {
-                    let loaded = shared.checked(shared.outside.load().await, &[]);
+                    let loaded = shared.checked(shared.user_code.load().await, &[]);
                     match loaded.inspect_err(|error| shared.tell_store_failed(error))? {
                         Some(theirs) => self.take_up(shared, theirs),
                         None => self.version = None,

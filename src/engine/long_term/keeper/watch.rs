@@ -15,7 +15,7 @@ const BETWEEN_RELOADS: Duration = Duration::from_millis(250);
 pub(in crate::engine) async fn watch(shared: Arc<Shared>) -> Infallible {
     loop {
         let change = working_for(shared.key(), async {
-            shared.outside.store_changed().await;
+            shared.user_code.store_changed().await;
             shared.keeper.lock().await.reload(&shared).await
         });
         // A failure was told already, and what is here stays in use.

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use crate::calls::Exchanged;
+use crate::engine::exchange_call::note_minted;
+use crate::engine::failure::is_refused;
 use crate::engine::grants;
 use crate::engine::long_term::keeper::{Keeper, dated, retiring};
-use crate::engine::minting::note_minted;
-use crate::engine::refusal::is_refused;
 use crate::engine::shared::Shared;
 use crate::error::{Error, ErrorKind};
 use crate::store::Record;
@@ -47,11 +47,11 @@ async fn ask_now(shared: &Shared, keeper: &mut Keeper) -> Result<LongTermToken, 
             Some(authority) => (authority.clone(), true),
             None => (authorize(shared, keeper).await?, false),
         };
-        let asked = shared.outside.ask(&grant, Some(&authority)).await;
+        let asked = shared.user_code.ask(&grant, Some(&authority)).await;
         match shared.checked(asked, &[authority.expose()]) {
             Err(error) if is_old && is_refused(&error) => {
                 let authority = authorize(shared, keeper).await?;
-                let asked = shared.outside.ask(&grant, Some(&authority)).await;
+                let asked = shared.user_code.ask(&grant, Some(&authority)).await;
                 shared.checked(asked, &[authority.expose()])?
             }
             outcome => outcome?,
@@ -99,8 +99,8 @@ async fn authorize(shared: &Shared, keeper: &mut Keeper) -> Result<ShortTermToke
     };
     let (current, scopes) = (record.current().clone(), [TOKENS_WRITE.to_owned()]);
     let default_lifetime = shared.settings.policies.refresh.default_lifetime;
-    let exchange = (shared.outside).exchange(Some(&current), &scopes, default_lifetime);
-    let exchanged = shared.outside.bounded(exchange).await;
+    let exchange = (shared.user_code).exchange(Some(&current), &scopes, default_lifetime);
+    let exchanged = shared.user_code.bounded(exchange).await;
     let Exchanged {
         minted,
         replacement,

@@ -2,14 +2,14 @@
 //! begins, and whoever comes after a crash goes on from what is written.
 
 mod asking;
-mod revoking;
+mod revocation;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::keeper::{Keeper, retiring};
 use crate::calls::working_for;
-use crate::engine::refusal::failure;
+use crate::engine::failure::failure;
 use crate::engine::shared::Shared;
 use crate::engine::state::Verdict;
 use crate::error::{Error, ErrorKind};
@@ -19,7 +19,7 @@ use crate::observe::Event;
 use crate::store::Record;
 
 pub(in crate::engine) use asking::{ask, no_grant};
-use revoking::{due, revoke_retiring, revoke_spent};
+use revocation::{due, revoke_retiring, revoke_spent};
 
 /// How soon to look again when somebody else is at it.
 pub(in crate::engine) const LOOK_AGAIN: Duration = Duration::from_millis(250);
@@ -147,7 +147,7 @@ async fn see_to(shared: &Shared, keeper: &mut Keeper, rotate: bool) -> Result<At
         return Ok(Attended::Done);
     }
     let present = record.current().clone();
-    let lease = shared.checked(shared.outside.lease().await, &[])?;
+    let lease = shared.checked(shared.user_code.lease().await, &[])?;
     let Some(_lease) = lease else {
         return Ok(Attended::Deferred);
     };

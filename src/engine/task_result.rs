@@ -4,11 +4,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::flight::Failed;
+use super::exchange::Failed;
+use super::failure::failure;
 use super::live::LiveToken;
 use super::long_term::rotation;
-use super::refusal::failure;
-use super::revoking;
+use super::revocation;
 use super::scope_set::ScopeSet;
 use super::shared::Shared;
 use super::state::Engine;
@@ -176,7 +176,7 @@ fn revoked(shared: &Shared, token: &ShortTermToken, outcome: Result<Revoked, Err
     if matches!(outcome, Ok(Revoked::Gone)) {
         shared.engine().live.forget(token);
     } // else the shutdown tries again, unless the token has ended by then
-    if let Some(event) = revoking::event(token.shown_id(), outcome) {
+    if let Some(event) = revocation::event(token.shown_id(), outcome) {
         shared.observers.tell(event);
     }
 }
@@ -184,7 +184,7 @@ fn revoked(shared: &Shared, token: &ShortTermToken, outcome: Result<Revoked, Err
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::shutdown;
+    use crate::engine::shutdown::begin::begin;
     use crate::policy::RefreshPolicy;
     use crate::provider::TokenProvider;
     use crate::testkit::{ManualClock, Reply, ScriptedIssuer};
@@ -207,7 +207,7 @@ mod tests {
         }
         assert_eq!(provider.status().generation, 1, "the next one is held back");
         let now = provider.shared.now();
-        shutdown::begin(&provider.shared, now, now);
+        begin(&provider.shared, now, now);
         publish(&provider.shared, SetId::ROOT, now);
         assert!(provider.current().is_none());
     }

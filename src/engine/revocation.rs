@@ -2,8 +2,8 @@
 
 use std::time::SystemTime;
 
-use super::report::{TokenKind, shown_time};
 use super::shared::Shared;
+use super::shutdown::report::{TokenKind, shown_time};
 use crate::calls::Authorities;
 use crate::error::{Error, ErrorKind};
 use crate::issuer::Revoked;
@@ -31,7 +31,7 @@ pub(crate) async fn revoke(shared: &Shared, token: TokenRef<'_>) -> Result<Revok
         other: other.as_ref().map(TokenRef::LongTerm),
         is_other_first,
     };
-    let (outcome, was_other) = shared.outside.revoke(token, authorities).await;
+    let (outcome, was_other) = shared.user_code.revoke(token, authorities).await;
     let outcome = shared.checked(outcome, &[token.expose()]);
     if outcome.is_ok() && authorities.other.is_some() {
         shared.engine().learnt.needs_long_term = was_other;

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
-use super::refusal::failure;
 use super::report::{RevocationOutcome, ShutdownReport, TokenKind, TokenReport};
-use super::revoking;
-use super::shared::Shared;
 use crate::clock::Moment;
+use crate::engine::failure::failure;
+use crate::engine::revocation;
+use crate::engine::shared::Shared;
 use crate::error::{Error, ErrorKind};
 use crate::issuer::Revoked;
 use crate::machine::{Next, Revocations};
@@ -19,7 +19,7 @@ const MOST_TOLD: usize = 100;
 
 /// The report of a shutdown while it is made: an entry for each token, and the tokens to revoke.
 #[derive(Default)]
-pub(crate) struct Book {
+pub(crate) struct ReportBuilder {
     entries: Vec<TokenReport>,
     /// The tokens to revoke, by the number of their entry.
     tokens: BTreeMap<usize, Token>,
@@ -45,7 +45,7 @@ impl Token {
     }
 }
 
-impl Book {
+impl ReportBuilder {
     /// With the short-term tokens that are there.
     pub(crate) fn of(shared: &Shared) -> Self {
         let mut book = Self::default();
@@ -148,7 +148,7 @@ impl Book {
         };
         entry.outcome = match &outcome {
             Ok(Revoked::Gone) => RevocationOutcome::Revoked,
-            Ok(Revoked::Unknown) => RevocationOutcome::Unknown(revoking::unknown()),
+            Ok(Revoked::Unknown) => RevocationOutcome::Unknown(revocation::unknown()),
             Ok(Revoked::Unsupported) => RevocationOutcome::Unsupported,
             Err(error) => RevocationOutcome::NotRevoked(error.clone()),
         };
@@ -162,7 +162,7 @@ impl Book {
                 }
             }
         }
-        if let Some(event) = revoking::event(entry.token_id.as_deref(), outcome) {
+        if let Some(event) = revocation::event(entry.token_id.as_deref(), outcome) {
             shared.observers.tell(event);
         }
     }

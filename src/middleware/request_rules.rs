@@ -5,10 +5,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
+use http::header::AUTHORIZATION;
 use http::{HeaderMap, StatusCode, Uri};
 
-use super::challenge::has_param;
+use super::refusal::refuses_token;
 use crate::clock::Moment;
 use crate::error::Error;
 use crate::origin::Origin;
@@ -79,7 +79,7 @@ use crate::provider::{RequestToken, TokenProvider};
 pub struct RequestRules {
     pub(super) provider: TokenProvider,
     origins: Arc<[Origin]>,
-    refusals: Arc<[StatusCode]>,
+    pub(super) refusals: Arc<[StatusCode]>,
     overwrite: bool,
 }
 
@@ -275,7 +275,7 @@ impl RequestRules {
     /// # }
     /// ```
     pub fn is_refusal(&self, uri: &Uri, status: StatusCode, headers: &HeaderMap) -> bool {
-        self.covering(Target::of(uri)).is_some() && self.refuses_token(status, headers)
+        self.covering(Target::of(uri)).is_some() && refuses_token(&self.refusals, status, headers)
     }
 
     /// Notes the status of an answer from this URI to a request that got no token, because no origin covers it
@@ -405,22 +405,6 @@ impl RequestRules {
         if status == StatusCode::UNAUTHORIZED {
             self.provider.note_uncovered_refusal(&target.to_string());
         }
-    }
-
-    /// A new token does not help where the old one grants too little (RFC 6750, section 3.1).
-    #[inline]
-    pub(super) fn refuses_token(&self, status: StatusCode, headers: &HeaderMap) -> bool {
-        if !status.is_client_error() {
-            return false;
-        }
-        let challenges = headers.get_all(WWW_AUTHENTICATE);
-        let names = |code| {
-            let mut challenges = challenges.iter();
-            challenges.any(|header| has_param(header.as_bytes(), "error", code))
-        };
-        let is_listed = self.refusals.contains(&status);
-        let may_name = status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN;
-        (is_listed || may_name && names("invalid_token")) && !names("insufficient_scope")
     }
 }
 

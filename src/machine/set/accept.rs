@@ -4,10 +4,10 @@
 use std::time::Duration;
 
 use super::SetState;
-use super::accepted::{Accepted, Brought, Upcoming};
+use super::exchange_result::{Accepted, Brought, Upcoming};
 use crate::clock::Moment;
 use crate::machine::input::{Demand, Failure, Generation, Window};
-use crate::machine::schedule;
+use crate::machine::refresh_time;
 use crate::policy::{LONGEST, Policies};
 
 /// How many exchanges within one life may return the token in use again.
@@ -56,7 +56,7 @@ impl SetState {
     ) -> Option<Accepted> {
         let Brought { sent, life, .. } = brought;
         let draw = self.random.f64();
-        let window = schedule::window(&policies.refresh, next, (sent, now), life, draw)?;
+        let window = refresh_time::window(&policies.refresh, next, (sent, now), life, draw)?;
         let settled_at = now + brought.settling;
         let present_until = self.window.map_or(now, |present| present.usable_until);
         let publish_at = settled_at.min(present_until).min(window.refresh_at);
@@ -91,7 +91,7 @@ impl SetState {
         let stated = sent + life.min(LONGEST);
         let ends_at = self.latest_end.map_or(stated, |latest| latest.min(stated));
         let rest = ends_at.since(now);
-        if rest < schedule::SHORTEST_LIFE {
+        if rest < refresh_time::SHORTEST_LIFE {
             return None;
         }
         let draw = self.random.f64();
@@ -100,16 +100,16 @@ impl SetState {
         let begins_anew = ends_at.since(present.ends_at) * 2 >= rest;
         let window = if begins_anew {
             let life = ends_at.since(sent);
-            let window = schedule::window(policy, generation, (sent, now), life, draw)?;
+            let window = refresh_time::window(policy, generation, (sent, now), life, draw)?;
             self.take(window, life);
             self.held_until = Some(earliest);
             window
         } else {
             self.repetitions += 1;
             // Spread over a fleet that shares the token, whose instances must not refresh all at once.
-            let next_token_at = ends_at + schedule::spread_after(policy, self.life, draw);
+            let next_token_at = ends_at + refresh_time::spread_after(policy, self.life, draw);
             let next_token_at = next_token_at.max(earliest);
-            let refresh_at = (now + schedule::refresh_after(policy, rest, draw)).max(earliest);
+            let refresh_at = (now + refresh_time::refresh_after(policy, rest, draw)).max(earliest);
             let is_exhausted = self.repetitions >= MOST_REPETITIONS || refresh_at >= ends_at;
             self.held_until = Some(if is_exhausted {
                 next_token_at

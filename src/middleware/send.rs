@@ -5,8 +5,9 @@ use std::time::Duration;
 use http::header::AUTHORIZATION;
 use reqwest::{Request, Response, Url};
 
-use super::refusal::Refusal;
-use super::rules::{RequestRules, Target, Wants};
+use super::buffered_response::BufferedResponse;
+use super::refusal::refuses_token;
+use super::request_rules::{RequestRules, Target, Wants};
 use crate::clock::Moment;
 use crate::error::Error;
 use crate::provider::Carried;
@@ -71,7 +72,7 @@ pub(super) async fn prepare(
 pub(super) fn is_refusal(rules: &RequestRules, sent: &Sent, response: &Response) -> bool {
     response.status().is_client_error()
         && rules.is_covered_by(sent.origin, target(response.url()))
-        && rules.refuses_token(response.status(), response.headers())
+        && refuses_token(&rules.refusals, response.status(), response.headers())
 }
 
 /// Warns if the answer to a request that no origin covers is a 401.
@@ -91,7 +92,7 @@ pub(super) async fn after_refusal(rules: &RequestRules, sent: Sent, refusal: Res
         ..
     } = sent;
     let again = again.filter(|again| is_same(again.url(), refusal.url()));
-    let mut refusal = Refusal::new(refusal);
+    let mut refusal = BufferedResponse::new(refusal);
     let mut newer = Box::pin(
         rules
             .provider

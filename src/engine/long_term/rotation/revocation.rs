@@ -1,8 +1,8 @@
 //! Revoking what is of no further use: superseded long-term tokens, and what has asked for others.
 
+use crate::engine::failure::is_refused;
 use crate::engine::long_term::keeper::{Keeper, retiring};
-use crate::engine::refusal::is_refused;
-use crate::engine::revoking::{self, revoke_in_time};
+use crate::engine::revocation::{self, revoke_in_time};
 use crate::engine::shared::Shared;
 use crate::error::Error;
 use crate::issuer::Revoked;
@@ -76,7 +76,7 @@ fn lives(shared: &Shared, token: &LongTermToken) -> bool {
 }
 
 fn tell_revocation(shared: &Shared, token_id: Option<&str>, outcome: Result<Revoked, Error>) {
-    if let Some(event) = revoking::event(token_id, outcome) {
+    if let Some(event) = revocation::event(token_id, outcome) {
         shared.observers.tell(event);
     }
 }

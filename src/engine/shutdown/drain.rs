@@ -5,14 +5,14 @@ use std::sync::Arc;
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
-use super::book::{Book, Token};
-use super::landing::land;
-use super::long_term::keeper::Keeper;
-use super::revoking;
-use super::shared::Shared;
-use super::tasks::Tasks;
+use super::report_builder::{ReportBuilder, Token};
 use crate::calls::{guarded, guarded_within, panicked};
 use crate::clock::Moment;
+use crate::engine::long_term::keeper::Keeper;
+use crate::engine::revocation;
+use crate::engine::shared::Shared;
+use crate::engine::task_result::land;
+use crate::engine::tasks::Tasks;
 use crate::error::Error;
 use crate::issuer::Revoked;
 use crate::machine::{Input, Next};
@@ -23,7 +23,7 @@ type InFlight = FuturesUnordered<BoxFuture<'static, (usize, Result<Revoked, Erro
 /// The driver's part: revokes everything, what a call under way still brings included, until all
 /// is done or the deadline has come.
 pub(crate) async fn drain(shared: &Arc<Shared>, tasks: &mut Tasks, deadline: Moment) {
-    let mut book = Book::of(shared);
+    let mut book = ReportBuilder::of(shared);
     shared.observers.tell(Event::ShutdownBegan {
         tokens: book.waiting(),
     });
@@ -73,7 +73,7 @@ pub(crate) async fn drain(shared: &Arc<Shared>, tasks: &mut Tasks, deadline: Mom
 async fn revoke_short_term(
     shared: &Arc<Shared>,
     tasks: &mut Tasks,
-    book: &mut Book,
+    book: &mut ReportBuilder,
     deadline: Moment,
 ) {
     if shared.settings.shutdown.revokes_nothing() {
@@ -98,7 +98,7 @@ async fn revoke_short_term(
     }
 }
 
-fn give_up(shared: &Shared, tasks: &mut Tasks, book: &mut Book) {
+fn give_up(shared: &Shared, tasks: &mut Tasks, book: &mut ReportBuilder) {
     if tasks.minting > 0 && !shared.settings.shutdown.revokes_nothing() {
         book.add_unknown();
     }
@@ -106,7 +106,7 @@ fn give_up(shared: &Shared, tasks: &mut Tasks, book: &mut Book) {
 }
 
 /// Revokes all tokens of the book.
-async fn revoke_all(shared: &Arc<Shared>, book: &mut Book, deadline: Moment) {
+async fn revoke_all(shared: &Arc<Shared>, book: &mut ReportBuilder, deadline: Moment) {
     let (mut in_flight, mut now) = (InFlight::new(), shared.now());
     loop {
         now = now.max(shared.now());
@@ -123,7 +123,7 @@ async fn revoke_all(shared: &Arc<Shared>, book: &mut Book, deadline: Moment) {
 fn begin(
     shared: &Arc<Shared>,
     in_flight: &mut InFlight,
-    book: &mut Book,
+    book: &mut ReportBuilder,
     now: Moment,
 ) -> Option<Moment> {
     loop {
@@ -155,7 +155,7 @@ fn revocation(
     let shared = Arc::clone(shared);
     let span = observe::revocation_span(&shared.settings.name, token.as_ref().shown_id());
     async move {
-        let call = revoking::revoke(&shared, token.as_ref());
+        let call = revocation::revoke(&shared, token.as_ref());
         let outcome = guarded_within(span, call).await;
         (number, outcome.unwrap_or_else(|| Err(panicked())))
     }

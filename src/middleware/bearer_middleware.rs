@@ -10,8 +10,8 @@ use reqwest::{Request, Response};
 use reqwest_middleware::{Middleware, Next};
 
 use super::NOT_SENT;
-use super::rules::{RequestRules, Wants};
-use super::sending::{self, After, Sent};
+use super::request_rules::{RequestRules, Wants};
+use super::send::{self, After, Sent};
 use crate::error::Error;
 use crate::observe;
 use crate::provider::TokenProvider;
@@ -221,23 +221,22 @@ impl Middleware for BearerMiddleware {
         'life1: 'async_trait,
         'life2: 'async_trait,
     {
-        let origin = match sending::origin_of(&self.rules, &request) {
+        let origin = match send::origin_of(&self.rules, &request) {
             Ok(origin) => origin,
             Err(Wants::Uncovered) => {
                 return Box::pin(async move {
                     let response = next.run(request, extensions).await?;
-                    sending::note_if_refused(&self.rules, &response);
+                    send::note_if_refused(&self.rules, &response);
                     Ok(response)
                 });
             }
             Err(_) => return next.run(request, extensions),
         };
         Box::pin(async move {
-            let sent =
-                sending::prepare(&self.rules, &mut request, origin, self.resend, self.timeout);
+            let sent = send::prepare(&self.rules, &mut request, origin, self.resend, self.timeout);
             let sent = sent.await.map_err(no_token)?;
             let response = next.clone().run(request, extensions).await?;
-            if sending::is_refusal(&self.rules, &sent, &response) {
+            if send::is_refusal(&self.rules, &sent, &response) {
                 return Box::pin(self.after_refusal(response, sent, extensions, next)).await;
             }
             Ok(response)
@@ -253,7 +252,7 @@ impl BearerMiddleware {
         extensions: &mut Extensions,
         next: Next<'_>,
     ) -> reqwest_middleware::Result<Response> {
-        match sending::after_refusal(&self.rules, sent, refusal).await {
+        match send::after_refusal(&self.rules, sent, refusal).await {
             After::Resend(request) => next.run(request, extensions).await,
             After::Return(refusal) => Ok(refusal),
         }

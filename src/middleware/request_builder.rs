@@ -5,8 +5,8 @@ use std::future::Future;
 use reqwest::{RequestBuilder, Response};
 
 use super::NOT_SENT;
-use super::rules::Wants;
-use super::sending::{self, After};
+use super::request_rules::Wants;
+use super::send::{self, After};
 use crate::error::Error;
 use crate::provider::TokenProvider;
 
@@ -100,22 +100,22 @@ impl RequestBuilderExt for RequestBuilder {
         let (client, request) = self.build_split();
         let mut request = request?;
         let rules = provider.request_rules();
-        let origin = match sending::origin_of(&rules, &request) {
+        let origin = match send::origin_of(&rules, &request) {
             Ok(origin) => origin,
             Err(Wants::Uncovered) => {
                 let response = client.execute(request).await?;
-                sending::note_if_refused(&rules, &response);
+                send::note_if_refused(&rules, &response);
                 return Ok(response);
             }
             Err(_) => return Ok(client.execute(request).await?),
         };
-        let sent = sending::prepare(&rules, &mut request, origin, true, None).await;
+        let sent = send::prepare(&rules, &mut request, origin, true, None).await;
         let sent = sent.map_err(SendError::Token)?;
         let response = client.execute(request).await?;
-        if !sending::is_refusal(&rules, &sent, &response) {
+        if !send::is_refusal(&rules, &sent, &response) {
             return Ok(response);
         }
-        match Box::pin(sending::after_refusal(&rules, sent, response)).await {
+        match Box::pin(send::after_refusal(&rules, sent, response)).await {
             After::Resend(request) => Ok(client.execute(request).await?),
             After::Return(refusal) => Ok(refusal),
         }

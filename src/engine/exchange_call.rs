@@ -19,7 +19,7 @@ pub(crate) async fn mint(
     let settings = &shared.settings;
     let default_lifetime = settings.policies.refresh.default_lifetime;
     let exchange = shared
-        .outside
+        .user_code
         .exchange(long_term, &scope_set.scopes, default_lifetime);
     let outcome = exchange.await;
     let sent = long_term.map(LongTermToken::expose);

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::book::{Book, unfinished};
 use super::report::ShutdownReport;
-use super::shared::Shared;
-use super::start::{STARTS, current_runtime, ensure, runtime_is_going};
+use super::report_builder::{ReportBuilder, unfinished};
 use crate::clock::Moment;
+use crate::engine::shared::Shared;
+use crate::engine::start::{STARTS, current_runtime, ensure, runtime_is_going};
 use crate::error::Error;
 use crate::machine::Input;
 
@@ -34,7 +34,7 @@ pub(crate) async fn shut_down(shared: &Arc<Shared>) -> ShutdownReport {
         Err(error) => Err(error),
     };
     // Without a driver to do the work, say of every token that it may live on.
-    outcome.unwrap_or_else(|error| Book::of(shared).nothing_done(shared, &error))
+    outcome.unwrap_or_else(|error| ReportBuilder::of(shared).nothing_done(shared, &error))
 }
 
 pub(crate) fn begin(shared: &Shared, now: Moment, deadline: Moment) {

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::time::Time;
-use super::unchecked::Unchecked;
+use super::unchecked_error::Unchecked;
 use crate::error::{Error, ErrorKind};
 use crate::issuer::TokenIssuer;
 use crate::store::TokenStore;
 
 /// The user's code that the engine calls.
-pub(crate) struct Outside {
+pub(crate) struct UserCode {
     pub(super) issuer: Arc<dyn TokenIssuer>,
     pub(super) store: Arc<dyn TokenStore>,
     pub(crate) time: Time,
@@ -19,7 +19,7 @@ pub(crate) struct Outside {
     pub(super) limit: Duration,
 }
 
-impl Outside {
+impl UserCode {
     pub(crate) fn new(
         issuer: Arc<dyn TokenIssuer>,
         store: Arc<dyn TokenStore>,

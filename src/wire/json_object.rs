@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
 /// The members of a JSON object, each unparsed.
-pub(crate) struct Members<'a>(HashMap<String, &'a RawValue>);
+pub(crate) struct JsonObject<'a>(HashMap<String, &'a RawValue>);
 
 /// Returns the body as text that JSON can be read from: without a byte order mark, with spaces for control
 /// characters, and with replacement characters for what is not UTF-8.
@@ -27,7 +27,7 @@ pub(crate) fn readable(body: &[u8]) -> Zeroizing<String> {
     text
 }
 
-impl<'a> Members<'a> {
+impl<'a> JsonObject<'a> {
     /// Returns the members, or `None` if the text is not a JSON object. Of two members of one name, the
     /// last one counts.
     pub(crate) fn of(text: &'a str) -> Option<Self> {
@@ -64,7 +64,7 @@ mod tests {
             deep.as_bytes(),
         ] {
             let text = readable(body);
-            let members = Members::of(&text).unwrap();
+            let members = JsonObject::of(&text).unwrap();
             assert_eq!(members.get("code"), "a");
             assert_eq!(members.get("missing"), Value::Null);
         }
@@ -74,10 +74,10 @@ mod tests {
     fn what_is_not_an_object_has_no_members() {
         for body in ["", "null", "[]", r#"["code"]"#, "{", "<html>", "{}{}"] {
             let text = readable(body.as_bytes());
-            assert!(Members::of(&text).is_none(), "{body}");
+            assert!(JsonObject::of(&text).is_none(), "{body}");
         }
         let text = readable(br#"{"n": 1e999}"#);
-        assert_eq!(Members::of(&text).unwrap().get("n"), Value::Null);
+        assert_eq!(JsonObject::of(&text).unwrap().get("n"), Value::Null);
     }
 
     #[test]

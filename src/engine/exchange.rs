@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use super::exchange_call::{kept, mint, replace};
+use super::failure::is_refused;
 use super::grants;
 use super::long_term::recovery::{self, Found, Search};
-use super::minting::{kept, mint, replace};
-use super::refusal::is_refused;
 use super::scope_set::ScopeSet;
 use super::shared::Shared;
 use super::state::Verdict;

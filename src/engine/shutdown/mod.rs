@@ -1,0 +1,8 @@
+//! The shutdown: as callers see it, the driver's part, and the report.
+
+pub(super) mod begin;
+pub(super) mod drain;
+pub(super) mod report;
+mod report_builder;
+
+pub(crate) use begin::shut_down;

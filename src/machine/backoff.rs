@@ -1,0 +1,85 @@
+//! How long to wait after a failure.
+//!
+//! `draw` is a random number from 0 to 1; tests pass the least, the middle and the most.
+
+use std::time::Duration;
+
+use super::input::Failure;
+use crate::policy::{RetryPolicy, RotationPolicy};
+
+/// While a token is still good, attempts are made at least this often in the rest of its life.
+const ATTEMPTS_IN_REST_OF_LIFE: u32 = 4;
+/// The least time between two attempts while a token is good, as a share of its life.
+const ATTEMPTS_IN_LIFE: u32 = 40;
+const SHORTEST_DELAY: Duration = Duration::from_millis(1);
+/// The least of a delay, as a share of its bound: a draw of zero is no reason to try at once.
+const LEAST_SHARE_OF_DELAY: f64 = 0.1;
+
+/// How long to wait after the `failures`-th failure in a row, when the token in use, if there is
+/// one, is good for another `rest_of_life`. Never zero.
+pub(crate) fn retry_delay(
+    policy: &RetryPolicy,
+    failure: Failure,
+    failures: u32,
+    rest_of_life: Option<Rest>,
+    draw: f64,
+) -> Duration {
+    let mut asked = pause_asked_for(policy, failure).unwrap_or_default();
+    if matches!(failure, Failure::Terminal { .. }) {
+        return policy.terminal_backoff.max(asked);
+    }
+    let mut least = policy.first_delay.mul_f64(LEAST_SHARE_OF_DELAY);
+    let mut bound = doubled(policy.first_delay, policy.longest_delay, failures);
+    if let Some(Rest { usable, life }) = rest_of_life {
+        // Towards the end the attempts come closer together, but not ever closer.
+        least = policy.first_delay.min(life / ATTEMPTS_IN_LIFE);
+        if usable <= least {
+            return usable.max(SHORTEST_DELAY);
+        }
+        bound = bound.min(usable / ATTEMPTS_IN_REST_OF_LIFE);
+        asked = asked.min(usable.saturating_sub(usable / ATTEMPTS_IN_REST_OF_LIFE));
+    }
+    let backoff = drawn(bound, draw).max(least);
+    backoff.max(asked).max(SHORTEST_DELAY)
+}
+
+/// Returns the pause that the server requested, up to `RetryPolicy::max_retry_after`.
+pub(super) fn pause_asked_for(policy: &RetryPolicy, failure: Failure) -> Option<Duration> {
+    let (Failure::Transient { retry_after } | Failure::Terminal { retry_after }) = failure;
+    retry_after.map(|asked| asked.min(policy.max_retry_after))
+}
+
+/// How long to wait after the `failures`-th failure of a rotation in a row.
+pub(super) fn rotation_retry_delay(
+    policy: &RotationPolicy,
+    failure: Failure,
+    failures: u32,
+    draw: f64,
+) -> Duration {
+    let Failure::Transient { retry_after } = failure else {
+        return policy.longest_delay;
+    };
+    let bound = doubled(policy.first_delay, policy.longest_delay, failures);
+    let asked = retry_after.unwrap_or_default().min(policy.longest_delay);
+    drawn(bound, draw).max(asked).max(SHORTEST_DELAY)
+}
+
+/// The bound of the delay after the `failures`-th failure in a row.
+fn doubled(first: Duration, longest: Duration, failures: u32) -> Duration {
+    let doublings = failures.saturating_sub(1).min(31);
+    first.saturating_mul(1 << doublings).min(longest)
+}
+
+/// A delay within this bound.
+fn drawn(bound: Duration, draw: f64) -> Duration {
+    bound.mul_f64(LEAST_SHARE_OF_DELAY + (1.0 - LEAST_SHARE_OF_DELAY) * draw)
+}
+
+/// What is left of a good token.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rest {
+    /// For how long it may still go on requests.
+    pub(crate) usable: Duration,
+    /// How long it lives as a whole.
+    pub(crate) life: Duration,
+}
