@@ -41,7 +41,7 @@ impl Shared {
             .chain(long_term.iter().map(LongTermToken::expose))
             .chain(short_term.iter().map(ShortTermToken::expose))
             .collect();
-        // UserCode the engine's lock, since the texts of causes are user code.
+        // Outside the engine's lock, since the texts of causes are user code.
         error.checked(&secrets)
     }
 

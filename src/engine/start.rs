@@ -27,7 +27,7 @@ pub(crate) fn ensure(shared: &Arc<Shared>) -> Result<bool, Error> {
         }
         runtime
     };
-    // UserCode the lock: a runtime that shuts down drops the task here and now.
+    // Outside the lock: a runtime that shuts down drops the task here and now.
     runtime.spawn(run(DriverGuard(Arc::clone(shared))));
     Ok(true)
 }

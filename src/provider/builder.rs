@@ -392,7 +392,7 @@ impl TokenProviderBuilder {
     /// Builds the provider.
     ///
     /// Within a tokio runtime, the first exchange begins at once, unless the provider is
-    /// [lazy](crate::RefreshPolicy::lazy). UserCode of a runtime, it begins with the first call that needs a
+    /// [lazy](crate::RefreshPolicy::lazy). Outside of a runtime, it begins with the first call that needs a
     /// token.
     ///
     /// # Errors

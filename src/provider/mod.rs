@@ -613,7 +613,7 @@ impl TokenProvider {
     /// whatever the auth server does. All calls return the report of the same shutdown. Callers that wait for
     /// a token, and all later callers, get [`ErrorKind::ShutDown`].
     ///
-    /// UserCode of a tokio runtime, or on a runtime that is shutting down, it revokes nothing, and reports
+    /// Outside of a tokio runtime, or on a runtime that is shutting down, it revokes nothing, and reports
     /// that for each token. A later call on another runtime continues the shutdown.
     ///
     /// # Cancel safety
