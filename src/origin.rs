@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use http::Uri;
+use http::uri::Authority;
 
 use crate::error::{Error, ErrorKind};
 
@@ -101,7 +102,9 @@ impl Origin {
                 "the URL holds a user name or a password; leave them out",
             ));
         }
-        Self::of(scheme, &host, authority.port_u16(), plain_http)
+        let port = port_of(authority)
+            .map_err(|_| refused(scheme, &host, "the port is not a number from 0 to 65535"))?;
+        Self::of(scheme, &host, port, plain_http)
     }
 
     /// Returns the origin of these parts of a URL, whose host is in lower case.
@@ -180,7 +183,8 @@ impl Origin {
         let (Some(scheme), Some(host)) = (uri.scheme_str(), uri.host()) else {
             return false;
         };
-        self.covers_parts(scheme, host, uri.port_u16())
+        let port = uri.authority().map(port_of);
+        matches!(port, Some(Ok(port)) if self.covers_parts(scheme, host, port))
     }
 
     /// Like [`covers`](Self::covers), for a URL of another type.
@@ -281,11 +285,33 @@ fn refused(scheme: &str, host: &str, why: &str) -> Error {
     config(format!("a token cannot go to {scheme}://{host}: {why}"))
 }
 
+/// What follows the host is no port.
+pub(crate) struct InvalidPort;
+
+/// Returns the port, if there is one. `Authority` does not check it.
+pub(crate) fn port_of(authority: &Authority) -> Result<Option<u16>, InvalidPort> {
+    let text = authority.as_str();
+    let text = text.rsplit_once('@').map_or(text, |(_, after)| after);
+    let rest = text.strip_prefix(authority.host()).ok_or(InvalidPort)?;
+    if rest.is_empty() || rest == ":" {
+        return Ok(None);
+    }
+    let digits = rest.strip_prefix(':').ok_or(InvalidPort)?;
+    if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(InvalidPort);
+    }
+    digits.parse().map(Some).map_err(|_| InvalidPort)
+}
+
 /// Returns the host as HTTP clients have it: in lower case, an IPv6 address in its short form.
 fn normalized(host: &str) -> String {
     let address = host.strip_prefix('[').and_then(|it| it.strip_suffix(']'));
     match address.and_then(|it| it.parse::<Ipv6Addr>().ok()) {
-        Some(address) => format!("[{address}]"),
+        Some(address) => match address.segments() {
+            // `Display` would show the last four bytes as an IPv4 address.
+            [0, 0, 0, 0, 0, 0xffff, high, low] => format!("[::ffff:{high:x}:{low:x}]"),
+            _ => format!("[{address}]"),
+        },
         None => host.to_ascii_lowercase(),
     }
 }
@@ -336,6 +362,10 @@ mod tests {
             "https://bücher.example",
             "https://",
             "//api.example.com",
+            "https://api.example.com:99999",
+            "https://api.example.com:x",
+            "https://api.example.com:+1",
+            "http://[::1]x",
             "/v1",
         ] {
             assert_eq!(
@@ -409,6 +439,8 @@ mod tests {
         assert!(!covers("https://evil-api.example.com"));
         assert!(!covers("https://api.example.com.evil.org"));
         assert!(!covers("https://evil.org/https://api.example.com"));
+        assert!(!covers("https://api.example.com:+443"));
+        assert!(covers("https://api.example.com:/"));
     }
 
     #[test]

@@ -24,7 +24,7 @@ const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
 /// Calls the auth server: issues, exchanges and revokes tokens.
 ///
 /// It follows no redirect, reads at most 1 MiB of a response, and fails a call after [a
-/// timeout](AuthApiBuilder::timeout). Every response that is not a success becomes an [`Error`] with the
+/// timeout](crate::AuthApiBuilder::timeout). Every response that is not a success becomes an [`Error`] with the
 /// server's error code. The error leaves out secrets that the server repeats.
 ///
 /// An exchange or a revocation is repeated once if its connection breaks before a response begins, since the

@@ -47,6 +47,14 @@ impl TokenIssuer for AuthApi {
             {
                 Ok(Revoked::Gone)
             }
+            // A 404 with an empty body: not the server's own answer about this ID.
+            Err(error)
+                if error.kind() == ErrorKind::InvalidRequest
+                    && error.status() == Some(404)
+                    && error.code().is_none() =>
+            {
+                Ok(Revoked::Unknown)
+            }
             outcome => outcome.map(|()| Revoked::Gone),
         }
     }

@@ -17,11 +17,6 @@ pub(crate) fn failure(error: &Error) -> Failure {
 /// an issuer that has no others than that it refuses. A retryable failure is no refusal, whatever
 /// its code.
 pub(crate) fn is_refused(error: &Error) -> bool {
-    if error.is_retryable() {
-        return false;
-    }
-    match error.code() {
-        Some(code) => matches!(code, "invalid_token" | "token_expired" | "invalid_grant"),
-        None => error.kind() == ErrorKind::Denied,
-    }
+    let is_denied = error.kind() == ErrorKind::Denied && error.code().is_none();
+    is_denied || error.names_refused_token()
 }

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use super::shared::Shared;
 use super::shutdown::report::{TokenKind, shown_time};
-use crate::calls::Authorities;
+use crate::calls::{Authorities, Revocation};
 use crate::error::{Error, ErrorKind};
 use crate::issuer::Revoked;
 use crate::observe::Event;
@@ -15,7 +15,7 @@ use crate::token::TokenRef;
 ///
 /// # Errors
 ///
-/// The error of the last call.
+/// The refusal of the token's own authority, or the error of the last call.
 pub(crate) async fn revoke(shared: &Shared, token: TokenRef<'_>) -> Result<Revoked, Error> {
     let kind = TokenKind::of(token);
     let (long_term, is_other_first) = {
@@ -31,10 +31,13 @@ pub(crate) async fn revoke(shared: &Shared, token: TokenRef<'_>) -> Result<Revok
         other: other.as_ref().map(TokenRef::LongTerm),
         is_other_first,
     };
-    let (outcome, was_other) = shared.user_code.revoke(token, authorities).await;
+    let Revocation {
+        outcome,
+        needed_second,
+    } = shared.user_code.revoke(token, authorities).await;
     let outcome = shared.checked(outcome, &[token.expose()]);
-    if outcome.is_ok() && authorities.other.is_some() {
-        shared.engine().learnt.needs_long_term = was_other;
+    if needed_second {
+        shared.engine().learnt.needs_long_term = !is_other_first;
     }
     if matches!(outcome, Ok(Revoked::Unsupported)) {
         note_unsupported(shared, token, kind);

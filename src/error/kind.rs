@@ -91,7 +91,7 @@ impl ErrorKind {
             Self::Store => "store",
             Self::Conflict => "conflict",
             Self::TooManyScopeSets => "too_many_scope_sets",
-            Self::LifetimeTooShort => "too_short_lived",
+            Self::LifetimeTooShort => "lifetime_too_short",
             Self::Unchanged => "unchanged",
             Self::ShutDown => "shut_down",
             Self::NoRuntime => "no_runtime",

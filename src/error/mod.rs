@@ -353,6 +353,12 @@ impl Error {
         self.inner.status
     }
 
+    /// Returns whether the code says that the server does not accept the token.
+    pub(crate) fn names_refused_token(&self) -> bool {
+        let code = self.code().filter(|_| !self.is_retryable());
+        code.is_some_and(|code| matches!(code, "invalid_token" | "token_expired" | "invalid_grant"))
+    }
+
     /// Creates an error whose text this crate wrote, which repeats no secret.
     pub(crate) fn own(kind: ErrorKind, text: impl Into<String>) -> Self {
         Self {

@@ -234,8 +234,8 @@ pub trait TokenIssuer: Send + Sync + 'static {
 pub enum Revoked {
     /// The server no longer accepts the token: it was revoked, now or before, or it has expired.
     Gone,
-    /// The server does not state whether it still accepts the token. The provider does not retry, and the
-    /// shutdown report lists the token as [`Unknown`](crate::RevocationOutcome::Unknown).
+    /// The server does not state whether it still accepts the token. The shutdown does not retry, and its
+    /// report lists the token as [`Unknown`](crate::RevocationOutcome::Unknown).
     Unknown,
     /// The server cannot revoke tokens of this kind. After this answer, the provider makes no further call for
     /// such tokens, and the shutdown report lists them as [`Unsupported`](crate::RevocationOutcome::Unsupported).

@@ -11,7 +11,7 @@ use http::{HeaderMap, StatusCode, Uri};
 use super::refusal::refuses_token;
 use crate::clock::Moment;
 use crate::error::Error;
-use crate::origin::Origin;
+use crate::origin::{Origin, port_of};
 use crate::provider::{RequestToken, TokenProvider};
 
 /// Decides which requests get the token, and what happens after a refusal, for an adapter of another HTTP
@@ -104,12 +104,13 @@ pub(super) struct Target<'a> {
 }
 
 impl<'a> Target<'a> {
-    fn of(uri: &'a Uri) -> Self {
-        Self {
-            scheme: uri.scheme_str().unwrap_or_default(),
-            host: uri.host().unwrap_or_default(),
-            port: uri.port_u16(),
-        }
+    /// Returns `None` if the URI has no scheme or host, or an invalid port.
+    fn of(uri: &'a Uri) -> Option<Self> {
+        Some(Self {
+            scheme: uri.scheme_str()?,
+            host: uri.host()?,
+            port: port_of(uri.authority()?).ok()?,
+        })
     }
 }
 
@@ -207,9 +208,10 @@ impl RequestRules {
     /// # }
     /// ```
     pub fn wants(&self, uri: &Uri, headers: &HeaderMap) -> Wants {
-        match self.origin_of(Target::of(uri), headers) {
-            Ok(_) => Wants::Token,
-            Err(wants) => wants,
+        match Target::of(uri).map(|target| self.origin_of(target, headers)) {
+            Some(Ok(_)) => Wants::Token,
+            Some(Err(wants)) => wants,
+            None => Wants::Uncovered,
         }
     }
 
@@ -257,6 +259,9 @@ impl RequestRules {
     ///
     /// For a URI that no origin covers, it returns false.
     ///
+    /// Send the request again only if the response came from the URL that was requested: a client that followed a
+    /// redirect may have sent the request to its end already.
+    ///
     /// # Examples
     ///
     /// ```
@@ -275,7 +280,8 @@ impl RequestRules {
     /// # }
     /// ```
     pub fn is_refusal(&self, uri: &Uri, status: StatusCode, headers: &HeaderMap) -> bool {
-        self.covering(Target::of(uri)).is_some() && refuses_token(&self.refusals, status, headers)
+        let origin = Target::of(uri).and_then(|target| self.covering(target));
+        origin.is_some() && refuses_token(&self.refusals, status, headers)
     }
 
     /// Notes the status of an answer from this URI to a request that got no token, because no origin covers it
@@ -287,7 +293,9 @@ impl RequestRules {
     /// # }
     /// ```
     pub fn note_uncovered(&self, uri: &Uri, status: StatusCode) {
-        self.note_if_refused(Target::of(uri), status);
+        if let Some(target) = Target::of(uri) {
+            self.note_if_refused(target, status);
+        }
     }
 
     /// Reports that the server refused this token, and returns a newer token for sending the request once

@@ -56,6 +56,30 @@ pub struct TokenProviderBuilder {
     seed: Option<u64>,
 }
 
+impl TokenProvider {
+    /// Returns a builder for a provider that gets its tokens from this issuer, starting with a
+    /// [`LongTermToken`](crate::LongTermToken), a [`Grant`](crate::Grant) or another [`Credential`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use everbearer::testkit::ScriptedIssuer;
+    /// use everbearer::{LongTermToken, TokenProvider};
+    ///
+    /// # fn main() -> Result<(), everbearer::Error> {
+    /// # let issuer = ScriptedIssuer::new();
+    /// let provider = TokenProvider::builder(issuer, LongTermToken::new("lt_0d51e9bd2f6449cf")?).build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn builder(
+        issuer: impl TokenIssuer,
+        credential: impl Into<Credential>,
+    ) -> TokenProviderBuilder {
+        TokenProviderBuilder::new(Arc::new(issuer), credential.into())
+    }
+}
+
 impl TokenProviderBuilder {
     pub(super) fn new(issuer: Arc<dyn TokenIssuer>, credential: Credential) -> Self {
         Self {

@@ -102,6 +102,8 @@ impl TokenProvider {
         let Some(deadline) = deadline else {
             return token.await;
         };
+        // A timer needs a runtime, too.
+        engine::current_runtime()?;
         let left = deadline.since(self.now());
         let outcome = tokio::time::timeout(left, token).await;
         outcome.unwrap_or_else(|_| {

@@ -19,7 +19,6 @@ pub use for_middleware::RequestToken;
 
 use crate::engine::{self, Published, Replacement, ScopeSet, Shared, ShutdownReport};
 use crate::error::{Error, ErrorKind};
-use crate::issuer::{Credential, TokenIssuer};
 use crate::machine::{Generation, Input, Window};
 use crate::observe::{Status, Subscription};
 use crate::origin::Origin;
@@ -86,28 +85,6 @@ impl Drop for StopOnDrop {
 type Waiting<'a> = Pin<Box<dyn Future<Output = Result<HeaderValue, Error>> + Send + 'a>>;
 
 impl TokenProvider {
-    /// Returns a builder for a provider that gets its tokens from this issuer, starting with a
-    /// [`LongTermToken`], a [`Grant`](crate::Grant) or another [`Credential`].
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use everbearer::testkit::ScriptedIssuer;
-    /// use everbearer::{LongTermToken, TokenProvider};
-    ///
-    /// # fn main() -> Result<(), everbearer::Error> {
-    /// # let issuer = ScriptedIssuer::new();
-    /// let provider = TokenProvider::builder(issuer, LongTermToken::new("lt_0d51e9bd2f6449cf")?).build()?;
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn builder(
-        issuer: impl TokenIssuer,
-        credential: impl Into<Credential>,
-    ) -> TokenProviderBuilder {
-        TokenProviderBuilder::new(Arc::new(issuer), credential.into())
-    }
-
     /// Returns a valid token, at once if there is one, and otherwise after the exchange for it.
     ///
     /// # Errors

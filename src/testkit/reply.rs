@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::issuer::Revoked;
 use crate::token::ShortTermToken;
 
-/// Determines how a [`ScriptedIssuer`] answers one call.
+/// Determines how a [`ScriptedIssuer`](super::ScriptedIssuer) answers one call.
 ///
 /// # Examples
 ///

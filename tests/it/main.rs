@@ -10,7 +10,6 @@
 )]
 
 mod architecture;
-mod circles;
 mod support;
 
 #[cfg(all(feature = "auth-api", feature = "reqwest-middleware"))]

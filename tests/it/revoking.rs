@@ -2,7 +2,7 @@
 
 use everbearer::testkit::{AuthServer, ManualClock, Reply, ScriptedIssuer, TokenKind};
 use everbearer::{
-    Error, Event, IssuerProfile, LongTermToken, RevocationOutcome, Revoked, ShutdownPolicy,
+    Error, Event, Grant, IssuerProfile, LongTermToken, RevocationOutcome, Revoked, ShutdownPolicy,
     TokenProvider,
 };
 
@@ -116,6 +116,49 @@ async fn d12_a_revocation_of_unknown_outcome_is_reported_and_not_tried_again() {
         matches!(outcome, RevocationOutcome::Unknown(_)),
         "{report:?}"
     );
+}
+
+/// The server lets neither the superseded token nor the one in use revoke the former.
+#[tokio::test(start_paused = true)]
+async fn d13_a_superseded_token_that_may_not_be_revoked_is_reported() {
+    let issuer = ScriptedIssuer::new();
+    issuer.script_revocations([Reply::error(Error::terminal("may not revoke"))]);
+    let provider = rotating(&issuer);
+    provider.ready().await.unwrap();
+    let mut events = provider.subscribe();
+    provider.rotate().await.unwrap();
+    let error = loop {
+        if let Event::Revocation { error, .. } = events.next().await.unwrap() {
+            break error;
+        }
+    };
+    assert_eq!(error.unwrap().kind(), everbearer::ErrorKind::Denied);
+    assert_eq!(issuer.authorities().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn d13_the_long_term_token_in_use_is_revoked_last() {
+    let issuer = ScriptedIssuer::new();
+    let provider = rotating(&issuer);
+    provider.ready().await.unwrap();
+    provider.rotate().await.unwrap();
+    provider.token().await.unwrap();
+    assert!(provider.shutdown().await.all_revoked());
+    let revoked = issuer.revoked();
+    assert_eq!(
+        revoked.last().map(String::as_str),
+        Some("lt-2"),
+        "{revoked:?}"
+    );
+    assert!(revoked.contains(&"lt-1".to_owned()), "{revoked:?}");
+}
+
+fn rotating(issuer: &ScriptedIssuer) -> TokenProvider {
+    TokenProvider::builder(issuer.clone(), Grant::client_secret("id", "secret"))
+        .clock(ManualClock::new())
+        .shutdown_policy(ShutdownPolicy::default().revoke_long_term(true))
+        .build()
+        .unwrap()
 }
 
 /// A token that the server hands to all clients is not one client's to revoke.

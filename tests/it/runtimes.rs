@@ -4,7 +4,8 @@ use std::sync::{Arc, LazyLock, Mutex, OnceLock};
 use std::time::SystemTime;
 
 use everbearer::testkit::{Reply, ScriptedIssuer};
-use everbearer::{Clock, LongTermToken, Moment, SystemClock, TokenProvider};
+use everbearer::{Clock, ErrorKind, LongTermToken, Moment, SystemClock, TokenProvider};
+use futures_util::FutureExt;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::support::{builder, millis, secs, tasks};
@@ -144,4 +145,12 @@ fn f11_a_driver_that_dies_while_a_set_of_scopes_is_opened_is_replaced() {
         );
         second.block_on(provider.shutdown());
     }
+}
+
+#[test]
+fn the_rules_of_an_adapter_fail_without_a_runtime_and_do_not_panic() {
+    let provider = builder(&ScriptedIssuer::new()).build().unwrap();
+    let rules = provider.request_rules();
+    let outcome = rules.token(Some(secs(1))).now_or_never().unwrap();
+    assert_eq!(outcome.unwrap_err().kind(), ErrorKind::NoRuntime);
 }

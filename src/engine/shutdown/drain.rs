@@ -37,7 +37,11 @@ pub(crate) async fn drain(shared: &Arc<Shared>, tasks: &mut Tasks, deadline: Mom
         };
         // What only this process knows must not end with it.
         let save = guarded(async { shared.keeper.lock().await.save(shared).await });
-        let short_term = revoke_short_term(shared, tasks, &mut book, deadline);
+        let short_term = async {
+            if !settings.shutdown.revokes_nothing() {
+                revoke(shared, tasks, &mut book, deadline).await;
+            }
+        };
         let short_term = tokio::time::timeout(for_short_term, short_term);
         let _ = tokio::join!(short_term, tokio::time::timeout(for_short_term, save));
         give_up(shared, tasks, &mut book);
@@ -46,13 +50,19 @@ pub(crate) async fn drain(shared: &Arc<Shared>, tasks: &mut Tasks, deadline: Mom
         let save = guarded(async { shared.keeper.lock().await.save(shared).await });
         let _ = tokio::time::timeout(deadline.since(shared.now()) / 2, save).await;
         book.add_short_term(shared);
-        book.add_long_term(shared);
-        revoke_all(shared, &mut book, deadline).await;
+        book.add_superseded(shared);
+        // Revoked last: it may be the authority for the others.
+        let left = deadline.since(shared.now()) / 2;
+        let _ = tokio::time::timeout(left, revoke(shared, tasks, &mut book, deadline)).await;
+        book.drop_in_flight();
+        book.add_in_use(shared);
+        revoke(shared, tasks, &mut book, deadline).await;
     };
     let _ = tokio::time::timeout(budget, work).await;
     give_up(shared, tasks, &mut book);
     book.add_short_term(shared);
-    book.add_long_term(shared);
+    book.add_superseded(shared);
+    book.add_in_use(shared);
     book.tell_unfinished(shared);
     let report = book.report(shared);
     if let Ok(mut keeper) = shared.keeper.try_lock() {
@@ -68,17 +78,14 @@ pub(crate) async fn drain(shared: &Arc<Shared>, tasks: &mut Tasks, deadline: Mom
     shared.report.send_modify(|slot| *slot = Some(report));
 }
 
-/// Revokes the short-term tokens while waiting for the exchanges in flight, for half of the time at most: the
-/// long-term token may have to be revoked, too. Tokens that still arrive are revoked like the others.
-async fn revoke_short_term(
+/// Revokes the tokens of the report while waiting for the exchanges in flight, for half of the time at most: the
+/// long-term token may have to be revoked, too. Short-term tokens that still arrive are revoked like the others.
+async fn revoke(
     shared: &Arc<Shared>,
     tasks: &mut Tasks,
     book: &mut ReportBuilder,
     deadline: Moment,
 ) {
-    if shared.settings.shutdown.revokes_nothing() {
-        return;
-    }
     let patience = tokio::time::sleep(deadline.since(shared.now()) / 2);
     tokio::pin!(patience);
     let (mut in_flight, mut now) = (InFlight::new(), shared.now());
@@ -103,20 +110,6 @@ fn give_up(shared: &Shared, tasks: &mut Tasks, book: &mut ReportBuilder) {
         book.add_unknown();
     }
     tasks.give_up();
-}
-
-/// Revokes all tokens of the book.
-async fn revoke_all(shared: &Arc<Shared>, book: &mut ReportBuilder, deadline: Moment) {
-    let (mut in_flight, mut now) = (InFlight::new(), shared.now());
-    loop {
-        now = now.max(shared.now());
-        let retry_at = begin(shared, &mut in_flight, book, now);
-        tokio::select! {
-            Some((number, outcome)) = in_flight.next() => book.note(shared, number, outcome, deadline),
-            () = sleep_until(now, retry_at), if retry_at.is_some() => now = retry_at.unwrap_or(now),
-            else => return,
-        }
-    }
 }
 
 /// Begins the revocations that are due. Returns when the next one is, if one is tried again.

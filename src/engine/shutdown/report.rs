@@ -153,7 +153,8 @@ pub enum RevocationOutcome {
     Revoked,
     /// The token may still be valid, for this reason.
     NotRevoked(Error),
-    /// The auth server does not state whether it still accepts the token. The error has the reason.
+    /// It is unknown whether the token is valid, for this reason: the auth server does not say, or a call that was
+    /// in flight at the deadline may have issued the token.
     Unknown(Error),
     /// The auth server cannot revoke tokens of this kind. The token is valid until it expires.
     Unsupported,
@@ -183,8 +184,15 @@ impl fmt::Display for ShutdownReport {
             let kind = token.kind.as_str();
             let id = token.token_id.as_deref().unwrap_or("without an ID");
             match &token.outcome {
-                RevocationOutcome::NotRevoked(error) | RevocationOutcome::Unknown(error) => {
+                RevocationOutcome::NotRevoked(error) => {
                     write!(f, "; not revoked: {kind} token {id}: {}", Causes(error))?;
+                }
+                RevocationOutcome::Unknown(error) => {
+                    write!(
+                        f,
+                        "; unknown whether revoked: {kind} token {id}: {}",
+                        Causes(error)
+                    )?;
                 }
                 RevocationOutcome::Unsupported => {
                     write!(f, "; cannot be revoked: {kind} token {id}")?;

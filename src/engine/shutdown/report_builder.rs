@@ -92,34 +92,42 @@ impl ReportBuilder {
         }
     }
 
-    /// Adds the long-term tokens that are there and not in the book yet. Superseded ones are
-    /// revoked, unless the store keeps them for whoever comes next; and so is one that was obtained
-    /// here and could not be stored, for nobody will know of it.
-    pub(crate) fn add_long_term(&mut self, shared: &Shared) {
-        let revoke = shared.settings.shutdown.revoke_long_term;
-        let (in_use, beside, unwritten) = {
+    /// Adds the long-term tokens beside the one in use that are not in the report yet. They are revoked, unless a
+    /// shared store keeps them.
+    pub(crate) fn add_superseded(&mut self, shared: &Shared) {
+        let (in_use, beside) = {
             let engine = shared.engine();
             let in_use = engine.long_term.as_ref().map(|held| held.token.clone());
-            (in_use, engine.beside.clone(), engine.unwritten.clone())
+            (in_use, engine.beside.clone())
         };
-        let revokes_beside = revoke || !shared.settings.shares_store;
         let is_in_use = |token: &LongTermToken| in_use.as_ref().is_some_and(|it| it.is_same(token));
-        let beside: Vec<_> = beside
-            .into_iter()
-            .filter(|token| !is_in_use(token))
-            .map(|token| (token, revokes_beside))
-            .collect();
-        for (token, revoke) in beside
-            .into_iter()
-            .chain(in_use.map(|token| (token, revoke)))
-        {
-            let revoke = revoke || token.reads_like_any(&unwritten);
-            if !token.reads_like_any(&self.long_term) {
-                self.long_term.push(token.clone());
-                let ends_at = token.expires_at();
-                self.add(Token::LongTerm(token), ends_at, revoke);
-            }
+        let revoke = shared.settings.shutdown.revoke_long_term || !shared.settings.shares_store;
+        for token in beside.into_iter().filter(|token| !is_in_use(token)) {
+            self.add_long_term(shared, token, revoke);
         }
+    }
+
+    /// Adds the long-term token in use, unless it is in the report already.
+    pub(crate) fn add_in_use(&mut self, shared: &Shared) {
+        let in_use = shared
+            .engine()
+            .long_term
+            .as_ref()
+            .map(|held| held.token.clone());
+        if let Some(token) = in_use {
+            self.add_long_term(shared, token, shared.settings.shutdown.revoke_long_term);
+        }
+    }
+
+    /// A token that was obtained here and is not stored is revoked in any case, since no later process knows it.
+    fn add_long_term(&mut self, shared: &Shared, token: LongTermToken, revoke: bool) {
+        if token.reads_like_any(&self.long_term) {
+            return;
+        }
+        let revoke = revoke || token.reads_like_any(&shared.engine().unwritten);
+        self.long_term.push(token.clone());
+        let ends_at = token.expires_at();
+        self.add(Token::LongTerm(token), ends_at, revoke);
     }
 
     /// Adds a token that a call in flight may have obtained.
@@ -162,6 +170,7 @@ impl ReportBuilder {
                 }
             }
         }
+        self.tokens.remove(&number);
         if let Some(event) = revocation::event(entry.token_id.as_deref(), outcome) {
             shared.observers.tell(event);
         }
@@ -201,7 +210,8 @@ impl ReportBuilder {
 
     /// The report of a shutdown that could not do its work.
     pub(crate) fn nothing_done(mut self, shared: &Shared, error: &Error) -> ShutdownReport {
-        self.add_long_term(shared);
+        self.add_superseded(shared);
+        self.add_in_use(shared);
         for entry in &mut self.entries {
             if matches!(entry.outcome, RevocationOutcome::NotRevoked(_)) {
                 entry.outcome = RevocationOutcome::NotRevoked(error.clone());

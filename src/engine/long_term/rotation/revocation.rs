@@ -1,6 +1,5 @@
 //! Revoking what is of no further use: superseded long-term tokens, and what has asked for others.
 
-use crate::engine::failure::is_refused;
 use crate::engine::long_term::keeper::{Keeper, retiring};
 use crate::engine::revocation::{self, revoke_in_time};
 use crate::engine::shared::Shared;
@@ -49,10 +48,7 @@ pub(super) async fn revoke_retiring(shared: &Shared, keeper: &mut Keeper) {
     let mut is_down = false;
     for token in tokens {
         if !is_down {
-            let outcome = match revoke_in_time(shared, TokenRef::LongTerm(&token)).await {
-                Err(error) if is_refused(&error) => Ok(Revoked::Gone),
-                outcome => outcome,
-            };
+            let outcome = revoke_in_time(shared, TokenRef::LongTerm(&token)).await;
             is_down = outcome.as_ref().is_err_and(Error::is_retryable);
             tell_revocation(shared, token.shown_id(), outcome);
         }

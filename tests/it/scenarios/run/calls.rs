@@ -5,7 +5,9 @@ use std::num::NonZeroUsize;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex};
 
-use everbearer::{Error, RevocationOutcome, ShortTermToken, ShutdownReport, TokenProvider};
+use everbearer::{
+    Error, ErrorKind, RevocationOutcome, ShortTermToken, ShutdownReport, TokenProvider,
+};
 use futures_util::FutureExt as _;
 use tokio::task::JoinHandle;
 
@@ -120,7 +122,12 @@ impl Caller {
 }
 
 fn failed(error: &Error) -> Outcome {
-    Outcome::Failed(error.kind().as_str().to_owned())
+    // The timelines have another word for it.
+    let kind = match error.kind() {
+        ErrorKind::LifetimeTooShort => "too_short_lived",
+        kind => kind.as_str(),
+    };
+    Outcome::Failed(kind.to_owned())
 }
 
 fn report(report: &ShutdownReport) -> Outcome {

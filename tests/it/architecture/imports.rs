@@ -1,19 +1,16 @@
-//! Which files of `src` use which others, and that no file uses itself by way of others.
+//! Which files of `src` import which others.
 //!
 //! A file that only re-exports (`pub use`) is followed to where the item is defined.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::path::Path;
 
-/// The circles that are left, each with its files. The list may only shrink.
-const LEFT: &[&[&str]] = &[];
+use super::code;
 
 /// The segments of a path, such as `crate`, `token` and `Issued`.
 type Segments = Vec<String>;
 
 /// The files, by the path of their module, and what each imports.
-struct Sources {
+pub(super) struct Sources {
     files: BTreeMap<Segments, String>,
     imports: BTreeMap<String, Vec<Import>>,
     /// What a module re-exports: where each name comes from.
@@ -26,39 +23,10 @@ struct Import {
     is_public: bool,
 }
 
-fn read(directory: &Path, root: &Path, found: &mut BTreeMap<String, String>) {
-    for entry in fs::read_dir(directory).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path
-            .strip_prefix(root)
-            .unwrap()
-            .to_str()
-            .unwrap()
-            .to_owned();
-        let is_for_tests = ["testkit", "machine/tests", "machine/properties"];
-        if path.is_dir() && !is_for_tests.contains(&name.as_str()) {
-            read(&path, root, found);
-        } else if name.ends_with(".rs") && !name.ends_with("tests.rs") && name != "lib.rs" {
-            found.insert(name, fs::read_to_string(&path).unwrap());
-        }
-    }
-}
-
 /// `provider/keeper/mod.rs` is the module `provider::keeper`.
 fn module_of(file: &str) -> Segments {
     let path = file.trim_end_matches(".rs").trim_end_matches("/mod");
     path.split('/').map(str::to_owned).collect()
-}
-
-/// The code without comments, texts and the tests at its end.
-fn code(text: &str) -> String {
-    let lines = text.lines().take_while(|line| *line != "#[cfg(test)]");
-    let lines = lines.map(|line| line.split("//").next().unwrap_or_default());
-    let text = lines.collect::<Vec<_>>().join("\n").replace("\\\"", "");
-    // A visibility is no import.
-    let text = text.replace("(in crate::", "(");
-    // Every other part stands between quotes.
-    text.split('"').step_by(2).collect::<Vec<_>>().join("\"\"")
 }
 
 /// The paths of a tree such as `a::{b, c::{d, e}}`.
@@ -99,10 +67,19 @@ fn leaves(tree: &str, before: &[String], found: &mut Vec<Segments>) {
 }
 
 impl Sources {
-    fn read() -> Self {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-        let mut texts = BTreeMap::new();
-        read(&root, &root, &mut texts);
+    /// Reads these files, by their paths below `src`. `testkit` and the tests of `machine` are left out.
+    pub(super) fn of(texts: &BTreeMap<String, String>) -> Self {
+        let is_for_tests = |file: &str| {
+            let folders = ["testkit/", "machine/tests/", "machine/properties/"];
+            folders.iter().any(|folder| file.starts_with(folder))
+                || file.ends_with("tests.rs")
+                || file == "lib.rs"
+        };
+        let texts = texts.iter().filter(|(file, _)| !is_for_tests(file));
+        // A visibility is no import.
+        let texts: BTreeMap<_, _> = texts
+            .map(|(file, text)| (file.clone(), code(text).replace("(in crate::", "(")))
+            .collect();
         let files = texts
             .keys()
             .map(|file| (module_of(file), file.clone()))
@@ -113,7 +90,7 @@ impl Sources {
             exports: BTreeMap::new(),
         };
         for (file, text) in &texts {
-            let imports = sources.imports_of(file, &code(text));
+            let imports = sources.imports_of(file, text);
             for import in imports.iter().filter(|import| import.is_public) {
                 let name = import.path.last().cloned().unwrap_or_default();
                 let export = (module_of(file), name);
@@ -132,6 +109,7 @@ impl Sources {
             }
         };
         let mut body = String::new();
+        let mut re_exported = Vec::new();
         for statement in code.split_inclusive(';') {
             let start = statement.rfind("use ").filter(|start| {
                 let before = &statement[..*start];
@@ -153,6 +131,19 @@ impl Sources {
             );
             for path in found {
                 add(&path, is_public);
+                if is_public {
+                    re_exported.push(path);
+                }
+            }
+        }
+        // What a file re-exports and uses itself, it imports.
+        let words: BTreeSet<&str> = body.split(|char: char| !is_word(char)).collect();
+        for path in re_exported {
+            if path
+                .last()
+                .is_some_and(|name| words.contains(name.as_str()))
+            {
+                add(&path, false);
             }
         }
         let is_path = |char: char| char.is_alphanumeric() || matches!(char, '_' | ':');
@@ -205,7 +196,7 @@ impl Sources {
         self.files.get(&path[..module])
     }
 
-    fn arrows(&self) -> BTreeMap<&String, BTreeSet<&String>> {
+    pub(super) fn arrows(&self) -> BTreeMap<&String, BTreeSet<&String>> {
         let arrows = self.imports.iter().map(|(file, imports)| {
             let used = imports.iter().filter(|import| !import.is_public);
             let used = used.filter_map(|import| self.file_of(&import.path, 10));
@@ -215,7 +206,7 @@ impl Sources {
     }
 
     /// The files that can be reached from each other, in groups of two or more.
-    fn circles(&self) -> BTreeSet<Vec<String>> {
+    pub(super) fn circles(&self) -> BTreeSet<Vec<String>> {
         let arrows = self.arrows();
         let reached_from = |start: &String| {
             let (mut reached, mut next) = (BTreeSet::new(), vec![start]);
@@ -243,21 +234,6 @@ impl Sources {
     }
 }
 
-#[test]
-fn no_files_use_each_other_beyond_those_that_are_listed() {
-    let sources = Sources::read();
-    let arrows: usize = sources.arrows().values().map(BTreeSet::len).sum();
-    assert!(arrows > 200, "the sources were not read: {arrows}");
-    let left = LEFT
-        .iter()
-        .map(|circle| circle.iter().map(|&file| file.to_owned()).collect());
-    let left: BTreeSet<Vec<String>> = left.collect();
-    let found = sources.circles();
-    let new: Vec<_> = found.difference(&left).collect();
-    assert!(new.is_empty(), "these files use each other: {new:#?}");
-    let gone: Vec<_> = left.difference(&found).collect();
-    assert!(
-        gone.is_empty(),
-        "take these off the list, for they are gone: {gone:#?}"
-    );
+fn is_word(char: char) -> bool {
+    char.is_alphanumeric() || char == '_'
 }
