@@ -187,6 +187,8 @@ impl Error {
     /// Creates the error of an answer of the auth server that is not a success, by its HTTP status and error code
     /// (RFC 6749, section 5.2), for a [`TokenIssuer`](crate::TokenIssuer) of your own.
     ///
+    /// A 5xx decides first, then a 401 with a code, then a known code, then the status:
+    ///
     /// | Answer | Kind |
     /// |---|---|
     /// | 5xx, 408, 425; the code `temporarily_unavailable` or `server_error` | [`Server`](ErrorKind::Server) |
@@ -214,6 +216,23 @@ impl Error {
             Some(code) => error.with_code(code),
             None => error,
         }
+    }
+
+    /// Withholds the parts of the error that repeat one of these secrets, for a [`TokenIssuer`](crate::TokenIssuer)
+    /// that has secrets of its own. The provider does the same for the tokens and secrets that it knows.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use everbearer::{Error, ErrorKind};
+    ///
+    /// let error = Error::new(ErrorKind::Denied, "the client correct-horse is unknown");
+    /// let error = error.without_secrets(&["correct-horse"]);
+    /// assert!(!error.to_string().contains("correct-horse"));
+    /// ```
+    #[must_use]
+    pub fn without_secrets(self, secrets: &[&str]) -> Self {
+        self.without(secrets)
     }
 
     /// Sets the server's error code, such as `invalid_token`.

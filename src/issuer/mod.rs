@@ -264,7 +264,7 @@ pub struct ExchangeResponse {
 
 impl ExchangeResponse {
     /// Adds the long-term token that replaces the exchanged one. The provider stores it durably before it
-    /// uses the short-term token.
+    /// uses the short-term token. With [`Needs::Nothing`], the provider ignores it.
     ///
     /// # Examples
     ///

@@ -75,7 +75,10 @@ impl ClientCredentials {
         if response.status().is_success() {
             return Ok(response);
         }
-        Err(refusal(url, response).await)
+        // The server may repeat the secret.
+        Err(refusal(url, response)
+            .await
+            .without_secrets(&[secret.expose()]))
     }
 }
 
