@@ -151,7 +151,7 @@ pub enum Event {
     /// [`TokenProvider::set_long_term_token`](crate::TokenProvider::set_long_term_token) replaced the
     /// long-term token.
     #[non_exhaustive]
-    LongTermRenewed {
+    LongTermReplaced {
         /// The ID of the new token, if it is known.
         token_id: Option<String>,
     },

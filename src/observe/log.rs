@@ -235,7 +235,7 @@ fn emit(provider: &str, event: &Event) {
             log_outage(provider, event);
         }
         Event::LongTermObtained { .. }
-        | Event::LongTermRenewed { .. }
+        | Event::LongTermReplaced { .. }
         | Event::LongTermReloaded { .. }
         | Event::RotationBegan
         | Event::Rotated { .. }
@@ -324,7 +324,7 @@ fn log_long_term(provider: &str, event: &Event) {
         Event::LongTermObtained { token_id } => {
             tracing::info!(target: TARGET, provider, token_id, "obtained a long-term token");
         }
-        Event::LongTermRenewed { token_id } => {
+        Event::LongTermReplaced { token_id } => {
             tracing::info!(target: TARGET, provider, token_id, "replaced the long-term token with the one that was set");
         }
         Event::LongTermReloaded { token_id } => {

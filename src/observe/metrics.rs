@@ -120,7 +120,7 @@ impl Metrics {
             Event::ExchangeBegan { .. }
             | Event::OutageContinues { .. }
             | Event::LongTermObtained { .. }
-            | Event::LongTermRenewed { .. }
+            | Event::LongTermReplaced { .. }
             | Event::LongTermReloaded { .. }
             | Event::RotationBegan
             | Event::ShutdownBegan { .. }

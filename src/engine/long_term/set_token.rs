@@ -26,5 +26,5 @@ pub(crate) fn set_long_term_token(shared: &Shared, long_term: LongTermToken) {
         engine.machine.handle(Input::Urgent, now);
     }
     shared.wake.notify_one();
-    shared.observers.tell(Event::LongTermRenewed { token_id });
+    shared.observers.tell(Event::LongTermReplaced { token_id });
 }
