@@ -3,6 +3,9 @@
 #[doc = include_str!("failures.md")]
 pub mod failures {}
 
+#[doc = include_str!("integration.md")]
+pub mod integration {}
+
 #[doc = include_str!("lifetimes.md")]
 pub mod lifetimes {}
 
