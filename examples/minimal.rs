@@ -9,7 +9,7 @@ use everbearer::{AuthApi, Grant, TokenProvider};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let server = AuthServer::start().await?; // stands for yours
+    let server = AuthServer::start().await?; // in place of your auth server
     let (base_url, target) = (server.base_url(), server.url("/jobs"));
     let (id, secret) = (server.client_id(), server.client_secret());
 
