@@ -304,6 +304,10 @@ pub(crate) fn in_keys(text: &str) -> String {
             "`accept_group_readable = true` under [token]",
         ),
         (
+            "FileStore::sealed_with, feature sealed",
+            "`sealing_key` under [token]",
+        ),
+        (
             "`AuthApiBuilder::allow_plain_http_to`",
             "`allow_plain_http_to` under [auth]",
         ),

@@ -80,7 +80,7 @@ impl Answer<'_> {
             None if self.body.is_empty() => "its body is empty".to_owned(),
             None => "its body is not a JSON object".to_owned(),
         };
-        let text = format!("the answer is not what the contract says: {what}");
+        let text = format!("the answer breaks the contract: {what}");
         Err(self.error(ErrorKind::Protocol, &text, None))
     }
 

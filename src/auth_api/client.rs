@@ -267,7 +267,7 @@ impl AuthApi {
         if !is_segment || token_id.contains(char::is_control) {
             return Err(Error::own(
                 ErrorKind::InvalidToken,
-                "a token without a proper ID cannot be revoked by it",
+                "the token's ID cannot stand in a URL path, so the token cannot be revoked by it",
             ));
         }
         let answer = self

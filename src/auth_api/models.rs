@@ -337,7 +337,7 @@ impl<T: From<Issued>> TokenResponse<T> {
         if !self.token_type.eq_ignore_ascii_case("Bearer") {
             return Err(Error::own(
                 ErrorKind::Protocol,
-                "the auth server sent a token of another type than Bearer",
+                "the auth server returned a token of another type than Bearer",
             ));
         }
         let mut token = TokenBuilder::new(self.access_token.expose()).scopes(self.scopes);

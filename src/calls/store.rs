@@ -36,7 +36,7 @@ impl UserCode {
         let limit = self.limit / 4;
         let outcome = tokio::time::timeout(limit, call).await;
         let outcome = outcome.unwrap_or_else(|_| {
-            let text = format!("the token store has not answered within {limit:?}");
+            let text = format!("the token store did not answer within {limit:?}");
             Err(Error::own(ErrorKind::Store, text))
         });
         Ok(outcome?)

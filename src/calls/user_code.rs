@@ -41,7 +41,7 @@ impl UserCode {
     ) -> Result<T, Unchecked> {
         let limit = self.limit;
         tokio::time::timeout(limit, call).await.unwrap_or_else(|_| {
-            let text = format!("the auth server has not answered within {limit:?}");
+            let text = format!("the auth server did not answer within {limit:?}");
             Err(Error::own(ErrorKind::Timeout, text).into())
         })
     }

@@ -41,7 +41,7 @@ pub(crate) async fn exchange(shared: Arc<Shared>, set: Arc<ScopeSet>) -> Result<
     outcome.unwrap_or_else(|_| {
         Err(Failed::from(Error::own(
             ErrorKind::Timeout,
-            format!("the exchange took longer than {limit:?} and was given up"),
+            format!("the exchange timed out after {limit:?}"),
         )))
     })
 }

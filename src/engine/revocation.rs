@@ -50,7 +50,7 @@ pub(crate) async fn revoke_in_time(shared: &Shared, token: TokenRef<'_>) -> Resu
     let limit = shared.settings.policies.retry.exchange_timeout;
     let outcome = tokio::time::timeout(limit, revoke(shared, token)).await;
     outcome.unwrap_or_else(|_| {
-        let text = format!("the auth server has not answered within {limit:?}");
+        let text = format!("the auth server did not answer within {limit:?}");
         Err(Error::own(ErrorKind::Timeout, text))
     })
 }

@@ -102,7 +102,7 @@ impl Shared {
             Error::own(
                 ErrorKind::Issuer,
                 "the provider's clock panicked, or reads more than 400 years after its origin; check \
-                 the Clock that TokenProviderBuilder::clock was given",
+                 the Clock of TokenProviderBuilder::clock",
             )
         })
     }

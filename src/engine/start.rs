@@ -36,7 +36,7 @@ pub(crate) fn current_runtime() -> Result<Handle, Error> {
     Handle::try_current().map_err(|_| {
         Error::own(
             ErrorKind::NoRuntime,
-            "a token provider needs a tokio runtime to run on; call it from within one",
+            "a token provider needs a tokio runtime; call it within one",
         )
     })
 }
@@ -44,6 +44,6 @@ pub(crate) fn current_runtime() -> Result<Handle, Error> {
 pub(crate) fn runtime_is_going() -> Error {
     Error::own(
         ErrorKind::NoRuntime,
-        "the tokio runtime is shutting down, and nothing can be done on it",
+        "the tokio runtime is shutting down; call the provider on another runtime",
     )
 }

@@ -270,6 +270,6 @@ impl Engine {
 pub(crate) fn shut_down() -> Error {
     Error::own(
         ErrorKind::ShutDown,
-        "the token provider was shut down and gives out no more tokens",
+        "the token provider was shut down and returns no more tokens",
     )
 }

@@ -75,7 +75,7 @@ fn accept(shared: &Shared, set: &ScopeSet, minted: Minted, now: Moment) {
                 })
             }
             Accepted::Expired => {
-                let text = "the auth server handed out a token that has already expired";
+                let text = "the auth server returned a token that has already expired";
                 let error = Error::own(ErrorKind::Protocol, text);
                 Some(failed(&mut engine, set, error, now))
             }

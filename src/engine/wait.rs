@@ -109,7 +109,9 @@ pub(crate) async fn for_reload(shared: &Arc<Shared>) -> Result<(), Error> {
         Err(_) => {
             return Err(Error::own(
                 ErrorKind::WaitTimeout,
-                format!("the store was not read within {patience:?}: a rotation is under way"),
+                format!(
+                    "the token store was not read within {patience:?}, since a rotation is in flight; try again"
+                ),
             ));
         }
     }
@@ -129,7 +131,7 @@ pub(crate) async fn for_rotation(shared: &Arc<Shared>) -> Result<(), Error> {
     outcome.unwrap_or_else(|_| {
         Err(Error::own(
             ErrorKind::WaitTimeout,
-            format!("the long-term token is not rotated within {patience:?}; the attempts go on"),
+            format!("the rotation did not finish within {patience:?}; the provider keeps trying"),
         ))
     })
 }
@@ -174,7 +176,7 @@ fn refuse_within(shared: &Arc<Shared>) -> Result<(), Error> {
     if is_within(shared.key()) {
         return Err(Error::own(
             ErrorKind::Config,
-            "the token issuer, or the store, calls its own provider, and would wait for itself",
+            "the token issuer or the token store calls its own provider, which would deadlock; remove the call",
         ));
     }
     Ok(())
@@ -183,7 +185,7 @@ fn refuse_within(shared: &Arc<Shared>) -> Result<(), Error> {
 fn out_of_patience(shared: &Shared, set: &ScopeSet, patience: Duration) -> Error {
     let error = Error::own(
         ErrorKind::WaitTimeout,
-        format!("no token within {patience:?}; the attempts go on"),
+        format!("no token within {patience:?}; the provider keeps trying"),
     );
     match shared.engine().sets.last_error(set.id) {
         Some(cause) => error.with_source(cause.clone()),

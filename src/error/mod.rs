@@ -118,7 +118,7 @@ impl Error {
     /// assert!(!error.is_retryable());
     /// ```
     pub fn terminal(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        Self::new(ErrorKind::Denied, "the token issuer refuses").with_source(source)
+        Self::new(ErrorKind::Denied, "the token issuer refused the request").with_source(source)
     }
 
     /// Creates an error for a [`TokenStore`](crate::TokenStore) of your own that cannot be read or written,
@@ -152,7 +152,7 @@ impl Error {
     pub fn conflict() -> Self {
         Self::new(
             ErrorKind::Conflict,
-            "somebody else has changed what the token store holds",
+            "another process has changed the record in the token store",
         )
     }
 
@@ -403,7 +403,7 @@ impl Error {
 
     /// What is stored cannot be used, for this reason.
     pub(crate) fn unreadable(how: &str) -> Self {
-        Self::new(ErrorKind::Store, format!("what is stored {how}"))
+        Self::new(ErrorKind::Store, format!("the stored content {how}"))
     }
 
     /// Adds what the auth server said: one line, cut to length.

@@ -470,8 +470,8 @@ impl TokenProviderBuilder {
         let replaces = profile.needs == Needs::Replacing;
         if replaces && self.rotate_with.is_some() {
             return Err(config(
-                "this issuer replaces the long-term token with each exchange: leave \
-                 TokenProviderBuilder::rotate_with away",
+                "this issuer replaces the long-term token with each exchange; do not set \
+                 TokenProviderBuilder::rotate_with",
             ));
         }
         let recover_with = self.recover_with.or(grant).or_else(|| {
@@ -487,7 +487,7 @@ impl TokenProviderBuilder {
         }
         if recover_with.as_ref().is_some_and(Grant::is_own_token) {
             return Err(config(
-                "Grant::self_rotation needs a long-term token to begin with; it is for \
+                "Grant::self_rotation needs a long-term token, so it cannot obtain the first one; pass it to \
                  TokenProviderBuilder::rotate_with",
             ));
         }
@@ -541,16 +541,16 @@ impl TokenProviderBuilder {
         let what = if !matches!(self.credential, Credential::None) {
             "start from Credential::None"
         } else if self.rotate_with.is_some() {
-            "leave TokenProviderBuilder::rotate_with away"
+            "do not set TokenProviderBuilder::rotate_with"
         } else if self.recover_with.is_some() {
-            "leave TokenProviderBuilder::recover_with away"
+            "do not set TokenProviderBuilder::recover_with"
         } else if self.store.is_some() {
-            "leave TokenProviderBuilder::store away, since a store holds long-term tokens"
+            "do not set TokenProviderBuilder::store, since a store holds long-term tokens"
         } else {
             return Ok(());
         };
         Err(config(format!(
-            "this issuer needs no long-term token: {what}"
+            "this issuer needs no long-term token; {what}"
         )))
     }
 }
@@ -605,7 +605,7 @@ fn config(text: impl Into<String>) -> Error {
 
 fn not_a_refusal(status: u16) -> Error {
     let text = format!(
-        "{status} cannot refuse a token: TokenProviderBuilder::refusal_statuses takes 400 to 499"
+        "status {status} cannot refuse a token; TokenProviderBuilder::refusal_statuses accepts 400 to 499"
     );
     config(text)
 }

@@ -182,8 +182,8 @@ impl TokenProvider {
         Err(Error::own(
             ErrorKind::LifetimeTooShort,
             format!(
-                "a token that is good for {min_remaining:?} was asked for, and a new one is good \
-                 for {:?}",
+                "the caller needs a token that is valid for {min_remaining:?}; a new token is valid for \
+                 {:?}",
                 window.usable_until.since(window.received)
             ),
         ))
@@ -382,7 +382,7 @@ impl TokenProvider {
         if engine::deny(&self.shared, &self.set, refused) == Replacement::None {
             return Err(Error::own(
                 ErrorKind::Denied,
-                "the resource server refused a token that was minted just now",
+                "the resource server refused a token that the provider obtained just now",
             ));
         }
         self.newer_than(refused, |it| it.token.clone()).await

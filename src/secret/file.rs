@@ -36,7 +36,7 @@ pub(crate) fn read(path: &Path, longest: usize, checked: bool) -> Result<Content
     let mut file = open(path)?;
     let before = file.metadata()?;
     if !before.is_file() {
-        let why = "is no regular file; name one, since it may be read more than once";
+        let why = "is no regular file; use one, since it may be read more than once";
         return Err(Unread::Unsuitable(why.to_owned()));
     }
     #[cfg(unix)]

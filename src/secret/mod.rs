@@ -97,7 +97,7 @@ impl BearerToken {
         line.extend_from_slice(token.as_bytes());
         header(line)
             .map(Self)
-            .ok_or_else(|| malformed("cannot stand in a header"))
+            .ok_or_else(|| malformed("cannot be sent in a header"))
     }
 
     /// The header once more, in a buffer of its own.

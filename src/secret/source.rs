@@ -205,8 +205,10 @@ impl SecretSource {
             return Ok(());
         }
         Err(config(match &self.kind {
-            Kind::Env(_) => format!("{what} comes from an environment variable without a name"),
-            Kind::File { .. } => format!("{what} comes from a file without a path"),
+            Kind::Env(_) => {
+                format!("{what} comes from an environment variable whose name is empty")
+            }
+            Kind::File { .. } => format!("{what} comes from a file whose path is empty"),
             Kind::Value(_) | Kind::Callback(_) => format!("{what} is empty"),
         }))
     }
@@ -238,7 +240,7 @@ impl SecretSource {
         let secret = match &self.kind {
             Kind::Value(secret) => stripped(secret).ok_or_else(|| config("the secret is empty")),
             Kind::Callback(callback) => callback().await.and_then(|secret| {
-                let text = "the callback brought an empty secret";
+                let text = "the callback returned an empty secret";
                 stripped(&secret).ok_or_else(|| Error::own(ErrorKind::Issuer, text))
             }),
             Kind::Env(_) | Kind::File { .. } => self.present(),

@@ -48,7 +48,9 @@ impl Unread {
     /// Returns why the file was not read, after its name.
     pub(crate) fn reason(&self, instead: &str) -> String {
         match self {
-            Self::Io(_) => "cannot be read; check that it exists and who may read it".to_owned(),
+            Self::Io(_) => {
+                "cannot be read; check that it exists and that this process can read it".to_owned()
+            }
             Self::Unsuitable(why) => why.clone(),
             Self::Replaceable(why) => format!(
                 "can be replaced by another user: {why}; where the file system has no modes, as under WSL, or \

@@ -58,13 +58,11 @@ impl Record {
     pub fn decode(text: &str) -> Result<Self, Error> {
         let text = without_line_breaks(text).trim();
         if text.is_empty() {
-            return Err(Error::unreadable(
-                "is empty: write a token into the file, or remove it",
-            ));
+            return Err(Error::unreadable("is empty; write a token, or remove it"));
         }
         if !text.starts_with('{') {
             let token = LongTermToken::new(text).map_err(|error| {
-                Error::unreadable("holds neither a record nor a token: replace it with a token")
+                Error::unreadable("is neither a record nor a token; replace it with a token")
                     .with_source(error)
             })?;
             return Ok(Self {
@@ -75,13 +73,13 @@ impl Record {
         let Format { format } = serde_json::from_str(text).map_err(|error| not_whole(&error))?;
         if format != FORMAT {
             return Err(Error::unreadable(&format!(
-                "has format {format}, and this version of everbearer reads format {FORMAT}: run the \
-                 later version, or replace it with a token"
+                "has format {format}, and this version of everbearer reads format {FORMAT}; use the version \
+                 that wrote it, or replace it with a token"
             )));
         }
         let wire: Wire = serde_json::from_str(text).map_err(|error| not_whole(&error))?;
         Self::try_from(wire).map_err(|error| {
-            Error::unreadable("holds an invalid token: replace it").with_source(error)
+            Error::unreadable("holds an invalid token; replace it").with_source(error)
         })
     }
 }
@@ -94,8 +92,8 @@ struct Format {
 /// Where the text stops making sense; JSON errors themselves quote what they choke on.
 fn not_whole(error: &serde_json::Error) -> Error {
     Error::unreadable(&format!(
-        "is no whole record: it stops making sense at line {}, column {}; restore it, or \
-         replace it with a token",
+        "is not a complete record: it is invalid at line {}, column {}; restore it, or replace it \
+         with a token",
         error.line(),
         error.column()
     ))

@@ -55,8 +55,7 @@ impl Answer<'_> {
             Some(code) => format!("the auth server answers {code}"),
             _ if self.is_empty() => format!("the answer is {} with an empty body", self.status),
             _ => format!(
-                "the answer is {} with a body that is not the contract's; is something else \
-                 answering for the auth server?",
+                "the answer is {} with an unexpected body; check that no proxy answers for the auth server",
                 self.status
             ),
         };
@@ -92,8 +91,8 @@ pub(super) fn redirected(operation: &str, status: StatusCode) -> Error {
     Error::own(
         ErrorKind::Protocol,
         format!(
-            "{operation}: the auth server redirects, and a secret does not follow; set the base \
-             URL to where the server really is"
+            "{operation}: the auth server redirects, and secrets are not sent to another URL; set the \
+             base URL to the final address"
         ),
     )
     .with_answer(status.as_u16(), None)

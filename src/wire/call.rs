@@ -47,8 +47,12 @@ impl<'a> Call<'a> {
     }
 
     pub(crate) fn json(mut self, body: &impl Serialize) -> Result<Self, Error> {
-        let json = serde_json::to_vec(body)
-            .map_err(|_| Error::own(ErrorKind::Config, "the request cannot be put into JSON"))?;
+        let json = serde_json::to_vec(body).map_err(|_| {
+            Error::own(
+                ErrorKind::Config,
+                "the request cannot be serialized as JSON",
+            )
+        })?;
         self.headers.insert(CONTENT_TYPE, JSON);
         self.body = Some(Bytes::from_owner(Zeroizing::new(json)));
         Ok(self)
@@ -138,8 +142,8 @@ impl<'a> Call<'a> {
             return Error::own(
                 ErrorKind::Config,
                 format!(
-                    "{}: https needs a TLS backend, and this build of reqwest has none; turn on \
-                     reqwest's `rustls` or `native-tls` feature in your Cargo.toml",
+                    "{}: https needs a TLS backend, and this build of reqwest has none; enable reqwest's \
+                     feature `rustls` or `native-tls` in your Cargo.toml",
                     self.operation
                 ),
             );

@@ -70,13 +70,13 @@ fn own_client(origin: &Origin, most_idle: usize) -> Result<reqwest::Client, Erro
     // Without a rustls crypto provider, reqwest panics.
     let built = caught(|| client.build()).ok_or_else(|| {
         config(
-            "reqwest panicked while it set up the HTTP client; if the feature `rustls-no-provider` \
-             of reqwest is on, enable a TLS feature of reqwest, such as `rustls`, or install a \
-             process-wide rustls `CryptoProvider` before `AuthApi::new`, or pass a client with \
+            "reqwest panicked while it built the HTTP client; if reqwest's feature `rustls-no-provider` \
+             is enabled, enable a TLS feature of reqwest, such as `rustls`, or install a process-wide \
+             rustls `CryptoProvider` before `AuthApi::new`, or pass a client with \
              `AuthApiBuilder::http_client`",
         )
     })?;
-    built.map_err(|error| config("the HTTP client could not be set up").with_source(error))
+    built.map_err(|error| config("the HTTP client could not be built").with_source(error))
 }
 
 fn config(text: &str) -> Error {

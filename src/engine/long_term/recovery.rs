@@ -73,7 +73,8 @@ impl Search<'_> {
             None => Err(error.unwrap_or_else(|| {
                 Error::own(
                     ErrorKind::Config,
-                    "there is neither a long-term token nor a grant to obtain one with",
+                    "there is neither a long-term token nor a grant that obtains one; store a token, or set a grant with \
+                     TokenProviderBuilder::recover_with",
                 )
             })),
         }

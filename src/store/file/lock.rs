@@ -44,7 +44,7 @@ pub(super) fn wait_for(target: &Target) -> Result<Locked, Error> {
     Err(Error::own(
         ErrorKind::Store,
         format!(
-            "{} cannot be written: another process has held {} for {:?}; see whether one hangs",
+            "{} cannot be written: another process has locked {} for {:?}; check whether it hangs",
             target.path().display(),
             path.display(),
             BETWEEN_LOOKS * LOOKS

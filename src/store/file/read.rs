@@ -55,7 +55,7 @@ pub(super) fn check_own_mode(path: &Path, mode: u32, group_may_read: bool) -> Re
         return Ok(());
     }
     let mut text = format!(
-        "users other than the owner have a right to it (mode {mode:04o}): run `chmod 600 {}`",
+        "users other than the owner can access it (mode {mode:04o}); run `chmod 600 {}`",
         path.display()
     );
     if mode & !0o740 == 0 {

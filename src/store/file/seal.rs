@@ -195,17 +195,17 @@ pub(super) fn open(key: &SealingKey, line: &str) -> Result<Zeroizing<Vec<u8>>, E
         .and_then(|rest| rest.strip_prefix(FORMAT))
     else {
         return Err(Error::unreadable(
-            "is sealed in a format that this version of everbearer does not read: run the later \
-             version, or replace it with a token",
+            "is sealed in a format that this version of everbearer does not read; use the version that \
+             wrote it, or replace it with a token",
         ));
     };
     let sealed = STANDARD.decode(sealed).map_err(|_| {
-        Error::unreadable("is sealed, but not whole: restore it, or replace it with a token")
+        Error::unreadable("is sealed and damaged; restore it, or replace it with a token")
     })?;
     let mut sealed = Zeroizing::new(sealed);
     let cannot_open = || {
         Error::unreadable(
-            "cannot be opened with this sealing key: give the one that it was written with",
+            "cannot be decrypted with this sealing key; set the key it was written with",
         )
     };
     let (nonce, text) = sealed
@@ -225,7 +225,7 @@ pub(super) fn open(key: &SealingKey, line: &str) -> Result<Zeroizing<Vec<u8>>, E
 fn not_read(path: &Path, unread: Unread) -> Error {
     match unread {
         Unread::Io(error) if error.kind() == io::ErrorKind::NotFound => {
-            let text = "there is no such file, and it should hold the sealing key";
+            let text = "the file of the sealing key does not exist; create it";
             Error::own(ErrorKind::Config, text).at(path.display())
         }
         Unread::Io(error) => cannot_read(path, error),
@@ -239,13 +239,16 @@ fn not_read(path: &Path, unread: Unread) -> Error {
 fn not_a_key() -> Error {
     Error::own(
         ErrorKind::Config,
-        "a sealing key is 32 bytes, in base64 or hex: make one with `openssl rand -base64 32`",
+        "a sealing key is 32 bytes, in base64 or hex; create one with `openssl rand -base64 32`",
     )
 }
 
 /// ring does not say why; the system has no random numbers, most likely.
 fn broken() -> Error {
-    Error::own(ErrorKind::Store, "sealing does not work on this system")
+    Error::own(
+        ErrorKind::Store,
+        "the encryption failed; check that the system has a source of random numbers",
+    )
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ impl Target {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Err(refused(
                     path,
-                    "is a symlink to a file that is not there: create that file, or remove the link",
+                    "is a symlink to a missing file; create that file, or remove the link",
                 ));
             }
             Err(error) => return Err(cannot_write(path, error)),
@@ -40,7 +40,7 @@ impl Target {
                 name: name.to_owned(),
                 path: real,
             }),
-            _ => Err(refused(path, "is the name of no file")),
+            _ => Err(refused(path, "is not the path of a file")),
         }
     }
 

@@ -79,7 +79,7 @@ impl TokenFile {
     ) -> Result<Version, Error> {
         let content = self.encode(text)?;
         if content.len() > MOST {
-            return Err(refused(&self.path, "the record has grown beyond 256 KiB"));
+            return Err(refused(&self.path, "the record is larger than 256 KiB"));
         }
         let target = self.target()?;
         let _lock = lock::wait_for(&target)?;
@@ -141,9 +141,8 @@ impl TokenFile {
         expect(clippy::unused_self, reason = "there is no key without the feature")
     )]
     fn decode(&self, content: &[u8]) -> Result<Record, Error> {
-        let text = std::str::from_utf8(content).map_err(|_| {
-            Error::unreadable("holds bytes that are no text: replace it with a token")
-        })?;
+        let text = std::str::from_utf8(content)
+            .map_err(|_| Error::unreadable("is not UTF-8; replace it with a token"))?;
         let text = without_line_breaks(text);
         if !text.trim_start().starts_with(SEALED) {
             return Record::decode(text);
@@ -154,7 +153,7 @@ impl TokenFile {
             return Record::decode(std::str::from_utf8(&plain).unwrap_or_default());
         }
         Err(Error::unreadable(
-            "is sealed: give the sealing key that it was written with",
+            "is sealed; set the key it was written with (FileStore::sealed_with, feature sealed)",
         ))
     }
 

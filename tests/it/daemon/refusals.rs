@@ -68,13 +68,13 @@ async fn it_says_in_one_line_what_is_wrong_and_what_to_do() {
             "[token]",
             "client_secret = \"any\"\n[retry]\nfirst_delay = \"2m\"\n[token]",
             2,
-            "daemon.toml:7: retry.first_delay: the first is longer than the longest",
+            "daemon.toml:7: retry.first_delay: the first delay is longer than the longest",
         ),
         (
             "[token]",
             "client_secret = \"any\"\n[retry]\nlongest_delay = \"500ms\"\n[token]",
             2,
-            "daemon.toml:7: retry.longest_delay: the first is longer than the longest",
+            "daemon.toml:7: retry.longest_delay: the first delay is longer than the longest",
         ),
         (
             "[job]\nurl = \"http://127.0.0.1",
@@ -235,7 +235,7 @@ async fn it_says_what_is_wrong_with_the_token_file() {
         .unwrap();
     let (code, line) = daemon.refusal();
     assert!(
-        code == 1 && line.contains("is sealed: give the sealing key"),
+        code == 1 && line.contains("is sealed; set the key"),
         "{line}"
     );
     daemon
@@ -243,7 +243,7 @@ async fn it_says_what_is_wrong_with_the_token_file() {
         .push(("EVERBEARER_TOKEN__SEALING_KEY", OTHER_KEY.to_owned()));
     let (code, line) = daemon.refusal();
     assert!(
-        code == 1 && line.contains("this sealing key: give the one"),
+        code == 1 && line.contains("this sealing key; set the key"),
         "{line}"
     );
     daemon.env.clear();

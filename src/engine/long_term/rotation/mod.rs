@@ -133,7 +133,7 @@ async fn see_to(shared: &Shared, keeper: &mut Keeper, rotate: bool) -> Result<At
         return if rotate {
             Err(Setback::from(Error::own(
                 ErrorKind::Config,
-                "there is no long-term token yet that could be rotated",
+                "there is no long-term token to rotate",
             )))
         } else {
             Ok(Attended::Done)
