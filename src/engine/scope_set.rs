@@ -19,7 +19,7 @@ pub(crate) struct ScopeSet {
     /// that the next driver may be there before the exchange of the last one is gone.
     pub(crate) exchanging: tokio::sync::Mutex<()>,
     /// Wakes the callers that wait: look again.
-    tick: Notify,
+    changed: Notify,
     /// How many callers wait.
     waiting: AtomicUsize,
 }
@@ -40,7 +40,7 @@ impl ScopeSet {
             scopes,
             current: CurrentToken::default(),
             exchanging: tokio::sync::Mutex::default(),
-            tick: Notify::new(),
+            changed: Notify::new(),
             waiting: AtomicUsize::new(0),
         })
     }
@@ -56,12 +56,12 @@ impl ScopeSet {
     }
 
     /// Ends at the next tick after this call, whenever it is first polled.
-    pub(crate) fn tick(&self) -> Notified<'_> {
-        self.tick.notified()
+    pub(crate) fn changed(&self) -> Notified<'_> {
+        self.changed.notified()
     }
 
     pub(crate) fn wake_callers(&self) {
-        self.tick.notify_waiters();
+        self.changed.notify_waiters();
     }
 }
 

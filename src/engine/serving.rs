@@ -15,7 +15,7 @@ pub(crate) enum Service {
     /// Wait for the scope set's tick, and ask again.
     Wait {
         /// Whether the exchange is under way, so that the driver need not be told.
-        is_under_way: bool,
+        is_in_flight: bool,
     },
 }
 
@@ -64,7 +64,7 @@ impl Engine {
         }
         self.demand(set.id, Demand::NewerThan(asking.newer_than), now);
         Ok(Service::Wait {
-            is_under_way: self.machine.is_exchanging(set.id),
+            is_in_flight: self.machine.is_exchanging(set.id),
         })
     }
 

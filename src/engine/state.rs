@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::authority::Learnt;
 use super::current::USE_PRECISION;
 use super::grant_pause::GrantPause;
 use super::live::{LiveToken, LiveTokens};
 use super::outage::{Observed, Outages};
+use super::revocation_hints::RevocationHints;
 use super::scope_set::ScopeSet;
 use super::sets::ScopeSets;
 use crate::clock::Moment;
@@ -53,7 +53,7 @@ pub(crate) struct Engine {
     pub(crate) live: LiveTokens,
     pub(super) outages: Outages,
     pub(crate) shutdown_began: Option<Moment>,
-    pub(crate) learnt: Learnt,
+    pub(crate) revocation_hints: RevocationHints,
     /// Whether observers were told which tokens a shutdown without a driver did not revoke.
     pub(crate) is_undone_told: bool,
     pub(crate) sets: ScopeSets,
@@ -109,7 +109,7 @@ impl Engine {
             live: LiveTokens::default(),
             outages: Outages::default(),
             shutdown_began: None,
-            learnt: Learnt::default(),
+            revocation_hints: RevocationHints::default(),
             is_undone_told: false,
             sets: ScopeSets::new(root),
             evicted: BTreeMap::new(),

@@ -55,7 +55,7 @@ async fn wait<T>(
     let (mut starts, mut measured) = (0, None);
     loop {
         // Asked for before the look, so that nothing that happens after the look is missed.
-        let tick = set.tick();
+        let changed = set.changed();
         let now = shared.now_or_error()?;
         let (service, is_driven) = {
             let mut engine = shared.engine();
@@ -73,12 +73,12 @@ async fn wait<T>(
                 return Ok(take(&published));
             }
             Service::Wait { .. } if starts > STARTS => return Err(runtime_is_going()),
-            Service::Wait { is_under_way } => {
-                if !is_under_way {
+            Service::Wait { is_in_flight } => {
+                if !is_in_flight {
                     shared.wake.notify_one();
                 }
                 measured.get_or_insert_with(|| shared.observers.metrics.waiting(&set.scopes));
-                tick.await;
+                changed.await;
             }
         }
         // Those who waited together are not to meet again at the engine's lock.
@@ -141,7 +141,7 @@ async fn rotated(shared: &Arc<Shared>) -> Result<(), Error> {
     if !shared.engine().machine.knows_long_term() {
         for_token(shared, &root, Generation(0), |_| ()).await?;
     }
-    let mut ticks = shared.rotated.subscribe();
+    let mut rotations = shared.rotated.subscribe();
     let (changes, failures) = {
         let engine = shared.engine();
         (engine.long_term_changes, engine.rotation_failures.0)
@@ -149,7 +149,7 @@ async fn rotated(shared: &Arc<Shared>) -> Result<(), Error> {
     shared.signal(Input::RotationDemanded);
     let mut starts = 0;
     loop {
-        ticks.borrow_and_update();
+        rotations.borrow_and_update();
         starts += u32::from(ensure(shared)?);
         {
             let engine = shared.engine();
@@ -168,7 +168,7 @@ async fn rotated(shared: &Arc<Shared>) -> Result<(), Error> {
         if starts > STARTS {
             return Err(runtime_is_going());
         }
-        ticks.changed().await.map_err(|_| shut_down())?;
+        rotations.changed().await.map_err(|_| shut_down())?;
     }
 }
 

@@ -528,7 +528,7 @@ impl TokenProviderBuilder {
             ensure(&shared)?;
         }
         Ok(TokenProvider {
-            lifeline: Arc::new(StopOnDrop(Arc::clone(&shared))),
+            stop_on_drop: Arc::new(StopOnDrop(Arc::clone(&shared))),
             set: root,
             shared,
         })

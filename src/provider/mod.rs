@@ -67,11 +67,11 @@ use crate::token::{LongTermToken, ShortTermToken};
 pub struct TokenProvider {
     pub(crate) shared: Arc<Shared>,
     set: Arc<ScopeSet>,
-    lifeline: Arc<StopOnDrop>,
+    stop_on_drop: Arc<StopOnDrop>,
 }
 
-/// How often [`TokenProvider::ready`] looks whether there is a token by now.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// The longest pause between two attempts of [`TokenProvider::ready`] to get a token.
+const POLL_READY: Duration = Duration::from_secs(1);
 
 /// Ends the driver when the last handle is dropped.
 struct StopOnDrop(Arc<Shared>);
@@ -217,12 +217,12 @@ impl TokenProvider {
     /// ```
     #[inline]
     pub fn authorization(&self) -> impl Future<Output = Result<HeaderValue, Error>> + Send {
-        let mut long_way: Option<Waiting<'_>> = None;
-        future::poll_fn(move |context| match &mut long_way {
+        let mut slow_path: Option<Waiting<'_>> = None;
+        future::poll_fn(move |context| match &mut slow_path {
             Some(waiting) => waiting.as_mut().poll(context),
             None => self.at_once(
                 |it| Poll::Ready(Ok(it.header().clone())),
-                || long_way.insert(self.wait()).as_mut().poll(context),
+                || slow_path.insert(self.wait()).as_mut().poll(context),
             ),
         })
     }
@@ -284,8 +284,8 @@ impl TokenProvider {
         let go_on = async {
             while error.is_retryable() {
                 // Look again now and then: timers stand still while the machine sleeps.
-                let next = self.status().next_exchange_in.unwrap_or(LOOK_AGAIN);
-                tokio::time::sleep(next.clamp(LOOK_AGAIN / 100, LOOK_AGAIN)).await;
+                let next = self.status().next_exchange_in.unwrap_or(POLL_READY);
+                tokio::time::sleep(next.clamp(POLL_READY / 100, POLL_READY)).await;
                 match self.token().await {
                     Ok(_) => return true,
                     Err(failure) => error = failure,
@@ -425,7 +425,7 @@ impl TokenProvider {
         Self {
             shared: Arc::clone(&self.shared),
             set,
-            lifeline: Arc::clone(&self.lifeline),
+            stop_on_drop: Arc::clone(&self.stop_on_drop),
         }
     }
 
