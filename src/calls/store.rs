@@ -1,4 +1,4 @@
-//! Calls of the store. Each is given up when it takes too long: sooner than an exchange, which may wait for it.
+//! Calls of the store, each with a quarter of the exchange timeout.
 
 use std::future::Future;
 

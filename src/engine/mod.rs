@@ -1,4 +1,4 @@
-//! The engine: the task that acts, what callers wait on, and the hot path.
+//! The engine: the driver, callers that wait, and the hot path.
 
 mod current;
 mod driver;

@@ -1,4 +1,4 @@
-//! Starting the driver.
+//! Starts the driver.
 
 use std::sync::Arc;
 
@@ -8,11 +8,11 @@ use super::driver::{DriverGuard, run};
 use super::shared::Shared;
 use crate::error::{Error, ErrorKind};
 
-/// So often one caller starts the driver before it concludes that its runtime is shutting down.
+/// How often one caller starts the driver before it concludes that its runtime is shutting down.
 pub(crate) const STARTS: u32 = 3;
 
-/// Starts the driver on the current runtime unless it runs, or has nothing left to do. Returns
-/// whether it was started.
+/// Starts the driver on the current runtime, unless it runs or the provider has stopped. Returns whether it was
+/// started.
 pub(crate) fn ensure(shared: &Arc<Shared>) -> Result<bool, Error> {
     let runtime = {
         let mut engine = shared.engine();
@@ -27,7 +27,7 @@ pub(crate) fn ensure(shared: &Arc<Shared>) -> Result<bool, Error> {
         }
         runtime
     };
-    // Outside the lock: a runtime that shuts down drops the task here and now.
+    // Outside the lock, since a runtime that is shutting down drops the task at once.
     runtime.spawn(run(DriverGuard(Arc::clone(shared))));
     Ok(true)
 }

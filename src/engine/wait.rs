@@ -1,5 +1,4 @@
-//! How a caller that the hot path does not serve waits: it never acts itself, so that it can go
-//! away at any moment.
+//! Callers on the slow path. They only wait, so they can be dropped at any time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,10 +15,10 @@ use crate::error::{Error, ErrorKind};
 use crate::machine::{Generation, Input};
 use crate::observe::Event;
 
-/// What `take` makes of a good token that is newer than this generation.
+/// Returns what `take` makes of a valid token that is newer than this generation.
 ///
-/// A caller waits for one exchange at the most: if the one under way, or else the next, fails, so
-/// does the caller.
+/// A caller waits for one exchange at most: the one in flight, or the next. If it fails, the caller gets its
+/// error.
 pub(crate) async fn for_token<T>(
     shared: &Arc<Shared>,
     set: &Arc<ScopeSet>,
@@ -54,7 +53,7 @@ async fn wait<T>(
     let _waiting = set.begin_waiting();
     let (mut starts, mut measured) = (0, None);
     loop {
-        // Asked for before the look, so that nothing that happens after the look is missed.
+        // Registers before it checks, so that no wake-up is lost.
         let changed = set.changed();
         let now = shared.now_or_error()?;
         let (service, is_driven) = {
@@ -81,7 +80,7 @@ async fn wait<T>(
                 changed.await;
             }
         }
-        // Those who waited together are not to meet again at the engine's lock.
+        // Reads the token without the engine lock, so that woken callers do not contend for it.
         let newer = |published: &Published| {
             let is_newer = published.window.generation > newer_than;
             is_newer.then(|| take(published))
@@ -95,7 +94,7 @@ async fn wait<T>(
     }
 }
 
-/// Takes up what the store holds by now.
+/// Loads the store's content.
 pub(crate) async fn for_reload(shared: &Arc<Shared>) -> Result<(), Error> {
     current_runtime()?;
     refuse_within(shared)?;
@@ -119,7 +118,7 @@ pub(crate) async fn for_reload(shared: &Arc<Shared>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Has the long-term token rotated, and waits until another one is in use.
+/// Requests a rotation, and waits until another token is in use.
 pub(crate) async fn for_rotation(shared: &Arc<Shared>) -> Result<(), Error> {
     current_runtime()?;
     refuse_within(shared)?;

@@ -505,7 +505,7 @@ impl TokenProviderBuilder {
         let settings = Settings {
             name: self.name,
             profile,
-            // Each provider, and each of its grants, keeps its own record of the secret that it last used.
+            // Each grant of each provider records the secret that it last used.
             recover_with: recover_with.map(Grant::unused),
             rotate_with: rotate_with.map(Grant::unused),
             shares_store: self.store.is_some(),
@@ -536,7 +536,7 @@ impl TokenProviderBuilder {
 }
 
 impl TokenProviderBuilder {
-    /// Refuses what makes no sense without a long-term token.
+    /// Refuses settings that need a long-term token.
     fn check_needs_nothing(&self) -> Result<(), Error> {
         let what = if !matches!(self.credential, Credential::None) {
             "start from Credential::None"
@@ -555,7 +555,7 @@ impl TokenProviderBuilder {
     }
 }
 
-/// Returns the origins to which the token may go, and logs those on plain http.
+/// Returns the origins to which the token may be sent, and logs those on plain http.
 fn allowed(
     origins: Option<&[String]>,
     plain_http: &PlainHttp,
@@ -570,7 +570,7 @@ fn allowed(
                 .map(|origin| Origin::parse(origin, plain_http));
             origins.collect::<Result<_, Error>>()?
         }
-        // That secrets may go to the auth server on plain http does not mean that the token may.
+        // A permission to send secrets to the auth server over plain http does not cover the token.
         None => (issuers.into_iter())
             .filter(|origin| origin.is_allowed(plain_http))
             .cloned()

@@ -1,4 +1,4 @@
-//! [`TokenProvider`], which callers hold, and its builder.
+//! [`TokenProvider`] and its builder.
 
 mod builder;
 mod for_middleware;
@@ -283,7 +283,7 @@ impl TokenProvider {
         let patience = self.shared.settings.policies.retry.ready_timeout;
         let go_on = async {
             while error.is_retryable() {
-                // Look again now and then: timers stand still while the machine sleeps.
+                // Polls, since timers stop while the machine is suspended.
                 let next = self.status().next_exchange_in.unwrap_or(POLL_READY);
                 tokio::time::sleep(next.clamp(POLL_READY / 100, POLL_READY)).await;
                 match self.token().await {
@@ -572,7 +572,7 @@ impl TokenProvider {
     /// # }
     /// ```
     pub fn subscribe(&self) -> Subscription {
-        let engine = self.shared.engine(); // under which tokens are published
+        let engine = self.shared.engine(); // tokens are published under this lock
         self.shared
             .observers
             .subscribe(engine.sets.generations_in_use())
@@ -636,7 +636,7 @@ impl TokenProvider {
         &self.shared.settings.origins
     }
 
-    /// What `take` makes of a good token, on the hot path; or what `or_else` says if there is none.
+    /// Returns what `take` makes of a valid token, on the hot path, or `or_else` if there is none.
     #[inline]
     fn at_once<T>(&self, take: impl FnOnce(&Published) -> T, or_else: impl FnOnce() -> T) -> T {
         self.set
@@ -644,13 +644,13 @@ impl TokenProvider {
             .serve(self.shared.user_code.time.coarse_now(), take, or_else)
     }
 
-    /// Apart, and in a box, so that what each request polls stays small.
+    /// Boxed, so that the future that each request polls stays small.
     #[cold]
     fn wait(&self) -> Waiting<'_> {
         Box::pin(self.newer_than(Generation(0), |it| it.token.authorization().clone()))
     }
 
-    /// What `take` makes of a good token that is newer than this generation.
+    /// Returns what `take` makes of a valid token that is newer than this generation.
     fn newer_than<T>(
         &self,
         generation: Generation,

@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind};
 #[derive(Debug)]
 pub(crate) enum Unread {
     Io(io::Error),
-    /// The file holds something else than a secret.
+    /// The file cannot hold a secret.
     Unsuitable(String),
     /// Another user can replace the file.
     #[cfg_attr(not(unix), expect(dead_code, reason = "the checks are for unix"))]
@@ -25,8 +25,8 @@ impl From<io::Error> for Unread {
 }
 
 impl Unread {
-    /// Returns the error for the file of this description. If the file cannot be read now, the error has the
-    /// kind `unreadable`. `instead` is how the file can be read without the checks.
+    /// Returns the error for the file that `what` describes. If the file cannot be read now, the error has the kind
+    /// `unreadable`. `instead` states how the file can be read without the checks.
     pub(crate) fn into_error(
         self,
         what: &str,

@@ -1,4 +1,4 @@
-//! A record as text: JSON, or a bare token.
+//! A record as text: JSON, or only a token.
 
 use serde::Deserialize;
 use zeroize::Zeroizing;
@@ -27,9 +27,9 @@ impl Record {
     /// ```
     pub fn encode(&self) -> Secret {
         let wire = Wire::from(self);
-        // Room for all of it at once: a buffer that grows leaves copies behind.
+        // Reserves the whole length, since a buffer that grows leaves copies behind.
         let mut text = Zeroizing::new(Vec::with_capacity(wire.longest()));
-        // Nothing in it can fail to be written as JSON.
+        // Serializing these types cannot fail.
         let _ = serde_json::to_writer_pretty(&mut *text, &wire);
         text.push(b'\n');
         Secret::from(String::from_utf8(std::mem::take(&mut *text)).unwrap_or_default())
@@ -89,7 +89,7 @@ struct Format {
     format: u32,
 }
 
-/// Where the text stops making sense; JSON errors themselves quote what they choke on.
+/// Returns an error with the position at which the text is invalid. JSON errors themselves quote the text.
 fn not_whole(error: &serde_json::Error) -> Error {
     Error::unreadable(&format!(
         "is not a complete record: it is invalid at line {}, column {}; restore it, or replace it \
@@ -197,7 +197,7 @@ mod tests {
     }
 
     proptest::proptest! {
-        /// Whatever somebody leaves in a file: an error or a record, and no panic.
+        /// Any text in a file decodes to a record or an error, without a panic.
         #[test]
         fn l9_any_text_is_read_or_refused(text: String, at: proptest::sample::Index, bit in 0_u8..7) {
             let _ = Record::decode(&text);

@@ -1,4 +1,4 @@
-//! An answer of a server, and what its status and headers say.
+//! An answer of a server, and the meaning of its status and headers.
 
 use std::time::{Duration, SystemTime};
 
@@ -44,7 +44,7 @@ impl Answer<'_> {
             .with_answer(self.status.as_u16(), code)
     }
 
-    /// Returns what a failed answer means, with the server's error code and message, if it sent them. The error
+    /// Returns the error of a failed answer, with the server's error code and message, if it sent them. The error
     /// repeats no secret of the request.
     pub(crate) fn refused(&self, code: Option<String>, message: Option<String>) -> Error {
         if self.status.is_redirection() {
@@ -60,7 +60,7 @@ impl Answer<'_> {
             ),
         };
         let kind = ErrorKind::of_status(self.status.as_u16(), code.as_deref());
-        // Cut before it is searched for secrets.
+        // Truncated before it is searched for secrets.
         let message = message.map(|message| on_one_line(&message, LONGEST_MESSAGE));
         let message = message.filter(|message| code.is_some() && !message.trim().is_empty());
         let mut error = self.error(kind, &text, code);

@@ -1,4 +1,4 @@
-//! The HTTP clients that call an auth server, and what each call needs besides.
+//! The HTTP clients that call an auth server, with their origin and timeout.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -8,8 +8,8 @@ use crate::origin::Origin;
 use crate::unwind::caught;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long an idle connection is kept: shorter than servers and middleboxes keep it, which may drop it
-/// silently, and long enough for the calls of one exchange or of a shutdown.
+/// How long an idle connection is kept: long enough for the calls of one exchange or of a shutdown, and shorter than
+/// servers and middleboxes keep it, which may drop it silently.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A clone shares the connections.
@@ -55,7 +55,7 @@ impl Connection {
 
 fn own_client(origin: &Origin, most_idle: usize) -> Result<reqwest::Client, Error> {
     let client = reqwest::Client::builder();
-    // Plain http is not for a proxy that the environment names.
+    // A proxy of the environment must not see plain http.
     let client = if origin.is_encrypted() {
         client
     } else {

@@ -1,4 +1,4 @@
-//! What went wrong with the file, and what to do.
+//! Errors of the file, with what to do.
 
 use std::io;
 use std::path::Path;
@@ -8,7 +8,7 @@ use tokio::task::JoinError;
 
 use crate::error::{Error, ErrorKind};
 
-/// What is there is not used, for this reason.
+/// Returns the error of a file that is not used, for this reason.
 pub(super) fn refused(path: &Path, why: &str) -> Error {
     Error::own(ErrorKind::Store, format!("{}: {why}", path.display()))
 }
@@ -46,13 +46,13 @@ pub(super) fn cannot_write(path: &Path, error: io::Error) -> Error {
     failed(path, "written", what_to_do, error)
 }
 
-/// There is nobody to do the work.
+/// Returns the error of a call outside of a tokio runtime.
 pub(super) fn no_runtime(error: TryCurrentError) -> Error {
     let text = "the token file needs a tokio runtime; call the store within one";
     Error::own(ErrorKind::NoRuntime, text).with_source(error)
 }
 
-/// The work was not begun, or did not come to its end.
+/// Returns the error of blocking work that panicked or was not started.
 pub(super) fn not_done(error: JoinError) -> Error {
     if error.is_panic() {
         let text = "the access to the token file panicked";

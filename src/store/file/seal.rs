@@ -1,4 +1,4 @@
-//! Encryption of the file.
+//! Encrypts the file.
 
 use std::fmt;
 use std::io;
@@ -21,10 +21,10 @@ use crate::secret::file;
 use crate::secret::unread::Unread;
 use crate::text::without_line_breaks;
 
-/// What follows [`SEALED`] in the format that this version of the crate writes.
+/// Follows [`SEALED`] in the format that this version of the crate writes.
 const FORMAT: &str = "1:";
 
-/// What is sealed along: a text of another format cannot pass for one of this.
+/// The associated data, so that a text of another format does not decrypt as one of this format.
 const LABEL: &[u8] = b"everbearer-sealed-1";
 
 const KEY_LEN: usize = 32;
@@ -32,7 +32,7 @@ const KEY_LEN: usize = 32;
 /// The longest key file that is read, in bytes.
 const LONGEST_FILE: usize = 64 * 1024;
 
-/// Keys are written down with padding or without.
+/// Accepts keys with padding or without.
 const LENIENT: GeneralPurposeConfig =
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
 const KEY_CODEC: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT);
@@ -147,7 +147,7 @@ impl SealingKey {
 
     fn from_content(content: &[u8]) -> Result<Self, Error> {
         match std::str::from_utf8(content) {
-            // Random bytes are not all ASCII; 32 letters are a key cut short, or a password.
+            // 32 random bytes are hardly all ASCII; 32 letters are a truncated key or a password.
             Ok(text) if without_line_breaks(text).is_ascii() => Self::parse(text),
             _ => content.try_into().map(Self::new).map_err(|_| not_a_key()),
         }
@@ -165,8 +165,8 @@ impl fmt::Debug for SealingKey {
     }
 }
 
-/// One line that only this key opens. Each is another, for its nonce is random; of 96 bits, which is
-/// room for more writes than any file sees.
+/// Returns the encrypted text as one line. The random nonce of 96 bits makes each line different, for more writes than
+/// any file gets.
 pub(super) fn seal(key: &SealingKey, plain: &str) -> Result<String, Error> {
     let mut nonce = [0; NONCE_LEN];
     SystemRandom::new().fill(&mut nonce).map_err(|_| broken())?;
@@ -188,7 +188,7 @@ pub(super) fn seal(key: &SealingKey, plain: &str) -> Result<String, Error> {
     ))
 }
 
-/// What was sealed in this line.
+/// Returns the decrypted text of this line.
 pub(super) fn open(key: &SealingKey, line: &str) -> Result<Zeroizing<Vec<u8>>, Error> {
     let Some(sealed) = line
         .strip_prefix(SEALED)
@@ -243,7 +243,7 @@ fn not_a_key() -> Error {
     )
 }
 
-/// ring does not say why; the system has no random numbers, most likely.
+/// Returns the error of an encryption that failed. ring gives no reason; most likely, the system has no random numbers.
 fn broken() -> Error {
     Error::own(
         ErrorKind::Store,

@@ -1,4 +1,4 @@
-//! What can be done with the file: all that blocks.
+//! The blocking operations on the file.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -20,11 +20,11 @@ use crate::secret::{Secret, permissions};
 use crate::store::{Lease, Record, Stored, Version};
 use crate::text::without_line_breaks;
 
-/// What the file holds.
+/// The content of the file.
 #[derive(Default)]
 pub(super) struct Loaded {
     pub(super) stored: Option<Stored>,
-    /// The mode of the file, if others may read it.
+    /// The mode of the file, if other users can read it.
     pub(super) exposed: Option<u32>,
 }
 
@@ -84,9 +84,9 @@ impl TokenFile {
         let target = self.target()?;
         let _lock = lock::wait_for(&target)?;
         let _turn = seen.turn();
-        // While it is locked, whoever began a temporary file that is there is dead.
+        // While this process holds the lock, a temporary file can only come from a process that was killed.
         write::sweep(&target);
-        // Its owner and mode do not matter: the file that replaces it has the right ones.
+        // The owner and mode of the old file do not matter, since the new file has the right ones.
         let there = read(target.path(), false)?;
         if there.map(|there| version(&there.bytes)).as_ref() != expected {
             return Err(Error::conflict().at(self.path.display()));
