@@ -1,11 +1,11 @@
-//! Runs an Auth API on this machine until Ctrl-C, to try things with:
+//! Runs an auth server for tests on this machine until Ctrl-C:
 //!
 //! ```sh
 //! cargo run --example auth_server -- --addr 127.0.0.1:4010
 //! ```
 //!
-//! It prints its address, the credentials of a client, and one curl command for each operation. Paste
-//! them into a shell, in their order.
+//! It prints its base URL, the credentials of a client, and one curl command for each operation. Paste the commands into
+//! a shell, in this order.
 
 use std::env;
 use std::net::SocketAddr;
@@ -15,12 +15,12 @@ use std::time::Duration;
 use everbearer::testkit::AuthServer;
 
 const USAGE: &str = "\
-Runs an Auth API for tests until Ctrl-C.
+Runs an auth server for tests until Ctrl-C.
 
 Usage: auth_server [--addr ADDRESS:PORT] [--short-seconds N]
 
-  --addr ADDRESS:PORT  where to listen [default: 127.0.0.1:4010; port 0 takes a free one]
-  --short-seconds N    how long short-term tokens live [default: 900]
+  --addr ADDRESS:PORT  address to listen on [default: 127.0.0.1:4010; port 0 selects a free port]
+  --short-seconds N    lifetime of short-term tokens [default: 900]
   --help               print this and stop";
 
 #[tokio::main(flavor = "current_thread")]
@@ -64,7 +64,7 @@ struct Options {
 }
 
 impl Options {
-    /// `None` where help is wanted.
+    /// Returns `None` if `--help` is given.
     fn parse(mut args: impl Iterator<Item = String>) -> Result<Option<Self>, String> {
         let mut options = Self {
             addr: SocketAddr::from(([127, 0, 0, 1], 4010)),
@@ -77,14 +77,14 @@ impl Options {
                 "--addr" => {
                     let value = value()?;
                     options.addr = value.parse().map_err(|_| {
-                        format!("{value:?} is no address with a port, such as 127.0.0.1:4010")
+                        format!("--addr must be an address with a port, such as 127.0.0.1:4010, not {value:?}")
                     })?;
                 }
                 "--short-seconds" => {
                     let value = value()?;
-                    let seconds = value
-                        .parse()
-                        .map_err(|_| format!("{value:?} is no whole number of seconds"))?;
+                    let seconds = value.parse().map_err(|_| {
+                        format!("--short-seconds must be a whole number, not {value:?}")
+                    })?;
                     options.short_term_lifetime = Duration::from_secs(seconds);
                 }
                 _ => return Err(format!("unknown argument {name:?}")),
@@ -101,7 +101,7 @@ fn print_introduction(server: &AuthServer) {
         server.client_secret(),
     );
     println!(
-        r#"The Auth API is up. Ctrl-C stops it, and it forgets everything.
+        r#"The auth server is running. Ctrl-C stops it and discards its tokens.
 
 Base URL       {base}
 Client ID      {id}
@@ -109,7 +109,7 @@ Client secret  {secret}
 
 Paste these into another shell, in this order.
 
-# A helper that picks one text out of a JSON response.
+# A helper that prints one text of a JSON response.
 field() {{ sed -n 's/.*"'"$1"'":"\([^"]*\)".*/\1/p'; }}
 
 # 1. Obtain a long-term token.

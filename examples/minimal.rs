@@ -1,4 +1,4 @@
-//! The least code: a client whose requests carry a token that stays fresh.
+//! The shortest example: a client that adds a token to its requests.
 //!
 //! ```sh
 //! cargo run --example minimal

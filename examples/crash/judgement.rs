@@ -1,4 +1,4 @@
-//! What became of it.
+//! The counts of a run, and whether a token was lost.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,7 +9,7 @@ pub(crate) struct Judgement {
     name: &'static str,
     pub(crate) restarts: u32,
     kills: u32,
-    /// By what the journal said at that instant.
+    /// The number of kills, by the state of the journal at that moment.
     crash_points: BTreeMap<&'static str, u32>,
     pub(crate) lost: u32,
     rotations: u64,
@@ -32,18 +32,18 @@ impl Judgement {
     pub(crate) fn note_kill(&mut self, file: &str) {
         self.kills += 1;
         let point = if file.contains("\"next\"") {
-            "the next token is stored, not yet proven"
+            "the next token is stored and not yet proven"
         } else if file.contains("\"asking_with\"") {
-            "the next token is asked for, and not yet stored"
+            "the next token is requested and not yet stored"
         } else if file.contains("\"retiring\"") {
-            "the next token is current, the old one not yet revoked"
+            "the next token is in use, the old one not yet revoked"
         } else {
             "between two rotations"
         };
         *self.crash_points.entry(point).or_default() += 1;
     }
 
-    /// One long-term token must live: the one in the file.
+    /// Counts the long-term tokens that are valid besides the one in the file.
     pub(crate) fn note_end(&mut self, server: &AuthServer, file: &str) {
         self.rotations = server.counts().long_term_issued - 1;
         self.left_alive = server
@@ -72,12 +72,12 @@ impl fmt::Display for Judgement {
         }
         writeln!(
             f,
-            "  restarts that had a token by themselves  {:>6}",
+            "  restarts without manual intervention     {:>6}",
             self.restarts
         )?;
         writeln!(
             f,
-            "  long-term tokens the server handed out   {:>6}",
+            "  long-term tokens the server issued       {:>6}",
             self.rotations
         )?;
         writeln!(
@@ -87,7 +87,7 @@ impl fmt::Display for Judgement {
         )?;
         writeln!(
             f,
-            "  tokens left alive beyond the grace       {:>6}",
+            "  tokens not revoked after the grace       {:>6}",
             self.left_alive
         )
     }

@@ -1,4 +1,4 @@
-//! Lives and deaths under one behaviour of the server.
+//! Starts and kills processes under one behaviour of the server.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -13,9 +13,9 @@ use super::Result;
 use super::judgement::Judgement;
 use super::victim::{FLAG, READY};
 
-/// A process that has no token by then will have none.
+/// How long a process has to obtain its first token.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// So long a process lives at most once it is ready: a rotation and a half.
+/// How long a process runs at most once it is ready: one and a half rotations.
 const LONGEST_LIFE: Duration = Duration::from_millis(45);
 
 pub(crate) struct Behaviour {
@@ -40,7 +40,7 @@ pub(crate) async fn live(behaviour: &Behaviour, kills: u32, seed: u64) -> Result
             lose_responses(&server, &mut random);
         }
         let mut victim = spawn(&server, &path, false)?;
-        // One in four dies while it still picks up the pieces.
+        // One in four is killed while it still recovers.
         let is_premature = random.u8(..4) == 0;
         let lives = LONGEST_LIFE.mul_f64(random.f64());
         if is_premature {
@@ -50,7 +50,7 @@ pub(crate) async fn live(behaviour: &Behaviour, kills: u32, seed: u64) -> Result
                 judgement.lost += 1;
                 victim.kill().await?;
                 server.clear_faults();
-                begin(&server, &path).await?; // a person comes to help
+                begin(&server, &path).await?; // manual intervention
                 continue;
             }
             judgement.restarts += 1;
@@ -69,7 +69,7 @@ pub(crate) async fn live(behaviour: &Behaviour, kills: u32, seed: u64) -> Result
     Ok(judgement)
 }
 
-/// What a person does once: obtains a token and puts it into the file.
+/// Obtains a token and writes it to the file, as an operator does once.
 async fn begin(server: &AuthServer, path: &Path) -> Result<()> {
     let grant = Grant::client_secret(server.client_id(), server.client_secret());
     let token = AuthApi::new(server.base_url())?

@@ -1,6 +1,5 @@
-//! A process that rotates its long-term token again and again is killed at random instants, with
-//! SIGKILL. Each time another one must go on from the file that the last one left, with no other
-//! secret and nobody's help.
+//! Kills a process that rotates its long-term token again and again, at random moments, with SIGKILL. The next
+//! process must continue from the file that is left, without another secret or manual intervention.
 //!
 //! ```sh
 //! cargo run --release --example crash -- --kills 1000
@@ -19,29 +18,29 @@ use judgement::Judgement;
 use life::{Behaviour, live};
 
 const USAGE: &str = "\
-Kills a rotating process at random instants, and looks whether anything is lost.
+Kills a process that rotates its token at random moments, and checks that no token is lost.
 
 Usage: crash [--kills N] [--seed N]
 
-  --kills N  how often, under each behaviour of the server [default: 100]
-  --seed N   draws the same instants as the run that printed this number [default: a new one]
+  --kills N  number of kills for each behaviour of the server [default: 100]
+  --seed N   repeats the moments of the run that printed this seed [default: random]
   --help     print this and stop
 
-The exit code is 0 if nothing was lost and nothing is left alive, and 1 otherwise.";
+The exit code is 0 if no token was lost and none is left to revoke, and 1 otherwise.";
 
 const BEHAVIOURS: [Behaviour; 3] = [
     Behaviour {
-        name: "the old token lives on",
+        name: "the old token stays valid",
         old: OldLongTermToken::LivesOn,
         loses_responses: false,
     },
     Behaviour {
-        name: "the old token dies at once",
+        name: "the old token is invalidated at once",
         old: OldLongTermToken::DiesAtOnce,
         loses_responses: false,
     },
     Behaviour {
-        name: "it dies at once, and every third response is lost",
+        name: "the old token is invalidated at once, and every third response is lost",
         old: OldLongTermToken::DiesAtOnce,
         loses_responses: true,
     },
@@ -77,7 +76,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(kills: u32, seed: u64) -> Result<bool> {
-    println!("{kills} kills under each behaviour of the server; seed {seed}\n");
+    println!("{kills} kills for each behaviour of the server; seed {seed}\n");
     let mut is_well = true;
     for behaviour in BEHAVIOURS {
         let judgement: Judgement = live(&behaviour, kills, seed).await?;
@@ -87,15 +86,15 @@ async fn run(kills: u32, seed: u64) -> Result<bool> {
     println!(
         "{}",
         if is_well {
-            "All as it should be."
+            "All checks passed."
         } else {
-            "Something was lost."
+            "Some checks failed: a token was lost or not revoked."
         }
     );
     Ok(is_well)
 }
 
-/// `None` where help is wanted.
+/// Returns `None` if `--help` is given.
 fn options(
     mut args: impl Iterator<Item = String>,
 ) -> std::result::Result<Option<(u32, u64)>, String> {
@@ -105,7 +104,7 @@ fn options(
         let number = |value: String| {
             value
                 .parse()
-                .map_err(|_| format!("{value:?} is no whole number"))
+                .map_err(|_| format!("expected a whole number, not {value:?}"))
         };
         match name.as_str() {
             "--help" | "-h" => return Ok(None),
@@ -113,7 +112,7 @@ fn options(
                 let value = value()?;
                 kills = value
                     .parse()
-                    .map_err(|_| format!("{value:?} is no whole number"))?;
+                    .map_err(|_| format!("expected a whole number, not {value:?}"))?;
             }
             "--seed" => seed = number(value()?)?,
             _ => return Err(format!("unknown argument {name:?}")),

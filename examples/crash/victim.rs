@@ -10,13 +10,13 @@ use everbearer::{
 use super::Result;
 
 pub(crate) const FLAG: &str = "--victim";
-/// It has a short-term token.
+/// Printed when the process has a short-term token.
 pub(crate) const READY: &str = "ready";
-/// How long a superseded token lives on.
+/// How long a replaced token stays valid.
 const GRACE: Duration = Duration::from_millis(30);
 
-/// Starts from the file, says that it is ready, and rotates until it is killed. With a last
-/// argument it rotates once and stops, as it should at the end of its days.
+/// Starts from the file, prints that it is ready, and rotates until it is killed. With a last argument, it rotates once
+/// and shuts down.
 pub(crate) async fn run(mut args: impl Iterator<Item = String>) -> Result<()> {
     let mut argument = || args.next().ok_or("an argument is missing");
     let (base_url, client_id, path) = (argument()?, argument()?, argument()?);
@@ -24,7 +24,7 @@ pub(crate) async fn run(mut args: impl Iterator<Item = String>) -> Result<()> {
     let policy = RotationPolicy::default()
         .grace(GRACE)
         .backoff(Duration::from_millis(5), Duration::from_millis(20));
-    // Responses may be lost: that is no reason to give up at the start.
+    // Lost responses must not end the process at the start.
     let retries = RetryPolicy::default()
         .backoff(Duration::from_millis(5), Duration::from_millis(20))
         .ready_timeout(Duration::from_secs(10));
@@ -39,13 +39,13 @@ pub(crate) async fn run(mut args: impl Iterator<Item = String>) -> Result<()> {
     stdout().flush()?;
     if stops {
         while provider.rotate().await.is_err() {}
-        // For what is left over of the lives before.
+        // Revokes what earlier processes have left.
         tokio::time::sleep(GRACE * 10).await;
         provider.shutdown().await;
         return Ok(());
     }
     loop {
-        // A lost response is a failure here, and goes on by itself.
+        // A lost response is an error here, and the provider retries.
         let _ = provider.rotate().await;
     }
 }

@@ -1,4 +1,4 @@
-//! What can be configured. Every value that may be left out has the library's default.
+//! The config. Optional values have the defaults of the library.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -29,7 +29,7 @@ pub(crate) struct Auth {
     pub(crate) base_url: String,
     /// Without it, the long-term token is not rotated.
     pub(crate) client_id: Option<String>,
-    /// Without it, the long-term token obtains the next one, and there must be one to begin with.
+    /// Without it, the long-term token obtains the next one, and the token file must hold the first one.
     pub(crate) client_secret: Option<Source>,
     pub(crate) scopes: Vec<String>,
     /// The host that `base_url` may name on plain http.
@@ -177,7 +177,7 @@ impl Retry {
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Shutdown {
-    /// Of the whole daemon. A tenth is left over for what is neither job nor revocation.
+    /// The deadline of the whole daemon. A tenth is for neither the job nor the revocations.
     pub(crate) deadline: Time,
     pub(crate) revoke_long_term: bool,
 }
@@ -192,7 +192,7 @@ impl Default for Shutdown {
 }
 
 impl Shutdown {
-    /// Half of the time is for the job under way.
+    /// Returns the time for the job in flight: half of the deadline.
     pub(crate) fn for_job(&self) -> std::time::Duration {
         self.deadline.0 / 2
     }
@@ -209,7 +209,7 @@ impl Shutdown {
 }
 
 impl Config {
-    /// The sections that differ and are only read when the daemon starts.
+    /// Returns the sections that differ and are only read at the start.
     pub(crate) fn needs_restart(&self, other: &Self) -> Vec<&'static str> {
         let differs = [
             ("auth", self.auth != other.auth),
@@ -225,7 +225,7 @@ impl Config {
     }
 }
 
-/// The keys that set what the library calls by this name at the start of an error.
+/// The keys of the settings that the library names at the start of an error.
 const SETTINGS: [(&str, &[&str]); 9] = [
     ("RefreshPolicy::refresh_before", &["refresh.before_end"]),
     ("RefreshPolicy::expiry_margin", &["refresh.margin"]),
@@ -247,7 +247,7 @@ const SETTINGS: [(&str, &[&str]); 9] = [
     ("the grant's client secret", &["auth.client_secret"]),
 ];
 
-/// The key that an error of the library is about, and the error without the value, which may be a secret in the
+/// Returns the key that an error of the library is about, and the error without the value, which may be a secret in the
 /// wrong place.
 pub(crate) fn blamed(error: &str, places: &Places) -> Option<(String, String)> {
     let advice = |error: &str| {
@@ -287,7 +287,7 @@ pub(crate) fn blamed(error: &str, places: &Places) -> Option<(String, String)> {
     None
 }
 
-/// Replaces the methods that the library advises to call by keys of the config.
+/// Replaces the methods in an error of the library by keys of the config.
 pub(crate) fn in_keys(text: &str) -> String {
     const SKIP: &str = "`skip_permission_checks = true` under [token]";
 
@@ -302,6 +302,10 @@ pub(crate) fn in_keys(text: &str) -> String {
         (
             "`accept_group_readable`",
             "`accept_group_readable = true` under [token]",
+        ),
+        (
+            "FileStore::sealed_with, feature sealed",
+            "`sealing_key` under [token]",
         ),
         (
             "`AuthApiBuilder::allow_plain_http_to`",

@@ -1,4 +1,4 @@
-//! Durations as people write them: "30s", "15m", "30d".
+//! Durations in the config: "30s", "15m", "30d".
 
 use std::fmt;
 use std::time::Duration;
@@ -32,12 +32,12 @@ impl Visitor<'_> for Text {
     fn visit_str<E: Error>(self, text: &str) -> Result<Time, E> {
         // Without the text and the reason, which quotes it: it may be a secret in the wrong place.
         humantime::parse_duration(text).map(Time).map_err(|_| {
-            E::custom("that is no duration; write one such as \"30s\", \"15m\" or \"30d\"")
+            E::custom("this is not a duration; write one such as \"30s\", \"15m\" or \"30d\"")
         })
     }
 }
 
-/// In whole seconds, for people.
+/// Returns the duration in whole seconds, as text.
 pub(crate) fn show(duration: Duration) -> String {
     humantime::format_duration(Duration::from_secs(duration.as_secs())).to_string()
 }

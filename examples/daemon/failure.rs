@@ -1,4 +1,4 @@
-//! Why the daemon does not run, in one line that says what is wrong and what to do.
+//! Why the daemon cannot run, in one line that says what is wrong and what to do.
 
 use std::error::Error;
 use std::fmt;
@@ -6,9 +6,9 @@ use std::process::ExitCode;
 
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// A person has to change the config: starting again is no use.
+    /// The config is invalid: a restart does not help.
     Config(String),
-    /// The world is not as it should be.
+    /// The environment does not allow a start, such as a port that is in use.
     Start(String),
 }
 
@@ -28,7 +28,7 @@ impl fmt::Display for Failure {
     }
 }
 
-/// An error with its causes, in one line.
+/// Returns an error with its causes, on one line.
 pub(crate) fn one_line(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -1,4 +1,4 @@
-//! How the daemon is, over HTTP: for a supervisor, a load balancer and Prometheus.
+//! Health and metrics over HTTP, for a supervisor, a load balancer and Prometheus.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -21,7 +21,7 @@ use crate::failure::{Failure, one_line};
 const BUCKETS: [f64; 9] = [0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0];
 const UPKEEP: Duration = Duration::from_secs(5);
 
-/// Where all metrics of the process are told. It is made before whatever tells it something.
+/// Installs the recorder of all metrics of the process, before the provider is built.
 pub(crate) fn recorder() -> Result<PrometheusHandle, Failure> {
     let durations = Matcher::Suffix("_duration_seconds".to_owned());
     PrometheusBuilder::new()
@@ -33,7 +33,7 @@ pub(crate) fn recorder() -> Result<PrometheusHandle, Failure> {
 pub(crate) async fn bind(listen: SocketAddr) -> Result<TcpListener, Failure> {
     TcpListener::bind(listen).await.map_err(|error| {
         Failure::Start(format!(
-            "http.listen: cannot listen on {listen}: {error}; stop what listens there, or choose \
+            "http.listen: cannot listen on {listen}: {error}; stop the process that listens there, or choose \
              another address"
         ))
     })
@@ -46,7 +46,7 @@ struct Shown {
     stop: watch::Receiver<bool>,
 }
 
-/// Answers until it is told that all is `over`. From the `stop` on, the daemon is not ready.
+/// Serves requests until `over` is set. After `stop`, the daemon is not ready.
 pub(crate) async fn serve(
     listener: TcpListener,
     provider: TokenProvider,
@@ -79,7 +79,7 @@ pub(crate) async fn serve(
     }
 }
 
-/// Whether a restart would help: only if there is no provider any more.
+/// Reports whether a restart would help: only if the provider has been shut down.
 async fn healthz(Extract(shown): Extract<Shown>) -> (StatusCode, String) {
     match shown.provider.status().state {
         State::ShutDown => (StatusCode::SERVICE_UNAVAILABLE, "stopped\n".into()),
@@ -87,7 +87,7 @@ async fn healthz(Extract(shown): Extract<Shown>) -> (StatusCode, String) {
     }
 }
 
-/// Whether work can be done: only with a good token.
+/// Reports whether the daemon can work: only with a valid token.
 async fn readyz(Extract(shown): Extract<Shown>) -> (StatusCode, String) {
     let status = shown.provider.status();
     let state = status.state.as_str();
@@ -98,7 +98,7 @@ async fn readyz(Extract(shown): Extract<Shown>) -> (StatusCode, String) {
         let left = show(status.usable_for);
         return (
             StatusCode::OK,
-            format!("ready: {state}, token good for {left}\n"),
+            format!("ready: {state}, token valid for {left}\n"),
         );
     }
     let reason = status

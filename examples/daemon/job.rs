@@ -1,4 +1,4 @@
-//! The work: a request at an interval, with whatever token is good at its time.
+//! The job: a request at an interval, with the token in use.
 
 use std::sync::Arc;
 
@@ -21,14 +21,14 @@ pub(crate) fn describe() {
     }
 }
 
-/// A job, and the client that does it.
+/// A job, and its client.
 pub(crate) struct Work {
     job: Job,
     client: ClientWithMiddleware,
 }
 
 impl Work {
-    /// The token goes to the job's origin only, also after the job has moved to another one.
+    /// Sends the token to the origin of this job only, also after a reload with another URL.
     pub(crate) fn new(
         provider: &TokenProvider,
         job: Job,
@@ -56,7 +56,7 @@ impl Work {
     }
 }
 
-/// Works until it is told to stop. The request under way is finished.
+/// Works until `stop` is set. The request in flight is finished.
 pub(crate) async fn run(mut work: watch::Receiver<Arc<Work>>, mut stop: watch::Receiver<bool>) {
     loop {
         let now = Arc::clone(&work.borrow_and_update());

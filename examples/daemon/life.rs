@@ -15,7 +15,7 @@ use crate::job::Work;
 use crate::place::Places;
 use crate::{http, job, load, report, service};
 
-/// Whether every token is revoked that was to be.
+/// Runs the daemon. Returns whether all tokens are revoked.
 pub(crate) async fn run(path: &Path) -> Result<bool, Failure> {
     let (mut config, places) = load::load(path)?;
     let mut signals = Signals::new()?;
@@ -51,10 +51,13 @@ pub(crate) async fn run(path: &Path) -> Result<bool, Failure> {
                 () = signals.stop() => break,
             };
             match reloaded {
-                Ok(()) => tracing::info!("read the token file again"),
+                Ok(()) => tracing::info!("reloaded the token file"),
                 Err(error) => {
                     let error = in_keys(&one_line(&error));
-                    tracing::error!(error, "the long-term token stays as it was");
+                    tracing::error!(
+                        error,
+                        "could not reload the token file; the long-term token stays in use"
+                    );
                 }
             }
         }
@@ -63,13 +66,13 @@ pub(crate) async fn run(path: &Path) -> Result<bool, Failure> {
     tell_supervisor(&NotifyState::Stopping);
     let _ = stop.send(true);
     tracing::info!(deadline = ?config.shutdown.deadline.0, "stopping");
-    // The job that is under way is finished if it can be.
+    // Waits for the job in flight, for half of the deadline.
     let for_job = config.shutdown.for_job();
     let finished = tokio::time::timeout(for_job, jobs.join_next()).await;
     if finished.is_err() {
-        tracing::warn!("gave up the job under way: it took too long");
+        tracing::warn!("the job in flight did not end in time and was dropped");
     }
-    drop(jobs); // which ends what is left of them
+    drop(jobs); // ends the job in flight
     let outcome = provider.shutdown().await;
     let _ = over.send(true);
     let _ = tokio::time::timeout(config.shutdown.for_http(), server).await;
@@ -77,13 +80,13 @@ pub(crate) async fn run(path: &Path) -> Result<bool, Failure> {
     if outcome.all_revoked() {
         tracing::info!(report = %outcome, "stopped");
     } else {
-        tracing::warn!(report = %outcome, "stopped, and tokens may live on");
+        tracing::warn!(report = %outcome, "stopped; tokens may still be valid");
     }
     Ok(outcome.all_revoked())
 }
 
-/// Waits for the first token. One that may still come is waited for at work; `false` if somebody
-/// stops the daemon meanwhile.
+/// Waits for the first token. After a retryable error, the daemon starts without one. Returns `false` if the daemon is
+/// stopped meanwhile.
 async fn begin(
     config: &Config,
     places: &Places,
@@ -102,11 +105,11 @@ async fn begin(
         return Err(failure);
     }
     let error = in_keys(&one_line(&error));
-    tracing::warn!(error, "there is no token yet; the attempts go on");
+    tracing::warn!(error, "no token yet; the provider keeps trying");
     Ok(true)
 }
 
-/// Takes up what can be taken up while it runs. A config that is wrong changes nothing.
+/// Applies the settings that can change while the daemon runs. An invalid config changes nothing.
 fn reload(
     path: &Path,
     config: &mut Config,
@@ -114,9 +117,9 @@ fn reload(
     work: &watch::Sender<Arc<Work>>,
 ) {
     let taken_up = load::load(path).and_then(|(new, places)| {
-        // The provider keeps what it was started with.
+        // The provider keeps the setting of the start.
         if config.job.allow_plain_http_to != new.job.allow_plain_http_to {
-            let message = "it is read at the start only: restart the daemon";
+            let message = "it is read at the start only; restart the daemon";
             return Err(places.failure("job.allow_plain_http_to", message));
         }
         let work = Work::new(provider, new.job.clone(), &places)?;
@@ -125,7 +128,7 @@ fn reload(
     let (new, new_work) = match taken_up {
         Ok(taken_up) => taken_up,
         Err(failure) => {
-            tracing::error!(%failure, "the config stays as it was");
+            tracing::error!(%failure, "the configuration is invalid; the previous one stays in use");
             return;
         }
     };
@@ -133,22 +136,22 @@ fn reload(
     if !restart.is_empty() {
         tracing::warn!(
             sections = restart.join(", "),
-            "changed, but needs a restart"
+            "sections of the configuration have changed; restart the daemon to apply them"
         );
     }
     if config.job == new.job {
-        tracing::info!("nothing to take up from the config");
+        tracing::info!("the job section of the configuration is unchanged");
     } else {
-        tracing::info!(url = new.job.url, every = ?new.job.every.0, "took up the job's section");
+        tracing::info!(url = new.job.url, every = ?new.job.every.0, "applied the job section of the configuration");
         config.job = new.job;
         let _ = work.send(new_work);
     }
 }
 
-/// Tells systemd, if it is there and wants to know.
+/// Notifies systemd, if it started the daemon with `Type=notify`.
 fn tell_supervisor(state: &NotifyState<'_>) {
     if let Err(error) = sd_notify::notify(std::slice::from_ref(state)) {
-        tracing::warn!(%error, "could not tell the supervisor");
+        tracing::warn!(%error, "could not notify the supervisor");
     }
 }
 

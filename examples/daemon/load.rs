@@ -1,5 +1,5 @@
-//! The config from its file and the environment, or one line that says what is wrong, where, and
-//! what to do.
+//! Reads the config from its file and the environment, or returns one line that says what is wrong, where, and what to
+//! do.
 
 use std::ffi::OsString;
 use std::fs;
@@ -17,7 +17,7 @@ const SECTIONS: [&str; 8] = [
     "AUTH", "TOKEN", "JOB", "HTTP", "REFRESH", "ROTATION", "RETRY", "SHUTDOWN",
 ];
 
-/// The config, and where its values stand.
+/// Returns the config, and where its values are set.
 pub(crate) fn load(path: &Path) -> Result<(Config, Places), Failure> {
     let text = fs::read_to_string(path).map_err(|error| unreadable(path, &error))?;
     let config: Config = toml::from_str(&text).map_err(|error| located(path, &text, &error))?;
@@ -33,22 +33,21 @@ fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
     let path = path.display();
     Failure::Config(match error.kind() {
         ErrorKind::NotFound => format!(
-            "the config file {path} is not there: copy examples/daemon/daemon.toml, or correct \
+            "the config file {path} does not exist; copy examples/daemon/daemon.toml, or correct \
              the path"
         ),
         ErrorKind::PermissionDenied => format!(
-            "the config file {path} may not be read by this user: change its owner or its mode"
+            "the config file {path} cannot be read by this user; change its owner or its mode"
         ),
         ErrorKind::IsADirectory => {
-            format!("the config file {path} is a directory: name the file in it")
+            format!("the config file {path} is a directory; name the file in it")
         }
-        ErrorKind::InvalidData => format!("the config file {path} is no UTF-8 text: save it so"),
+        ErrorKind::InvalidData => format!("the config file {path} is not UTF-8; save it as UTF-8"),
         _ => format!("the config file {path} cannot be read: {error}"),
     })
 }
 
-/// The error with its line and its key. TOML's own text would take several lines, and show the
-/// value that it is about.
+/// Returns the error with its line and its key. TOML's own text has several lines and shows the value.
 fn located(path: &Path, text: &str, error: &toml::de::Error) -> Failure {
     let message = without_values(error.message());
     let place = path.display();
@@ -60,8 +59,7 @@ fn located(path: &Path, text: &str, error: &toml::de::Error) -> Failure {
     Failure::Config(format!("{place}:{line}: {key}{message}"))
 }
 
-/// What TOML says, in one line. Where a value is of the wrong kind it would show the value, which
-/// may be a secret in the wrong place.
+/// Returns TOML's message on one line, without the value, which may be a secret in the wrong place.
 fn without_values(message: &str) -> String {
     let message = message.replace('\n', ", ");
     let names_a_value = ["invalid type: ", "invalid value: ", "invalid length "]
@@ -73,7 +71,7 @@ fn without_values(message: &str) -> String {
         if let Some((key, rest)) = rest.split_once('`')
             && !is_like_a_key(key)
         {
-            return format!("that is not the name of a key{rest}");
+            return format!("this is not the name of a key{rest}");
         }
     }
     if message.starts_with("invalid socket address") {
@@ -82,21 +80,21 @@ fn without_values(message: &str) -> String {
     match message.rsplit_once(", expected ") {
         Some((_, "a sequence")) => "write a list, such as [\"jobs:read\"]".to_owned(),
         Some((_, what)) if what.starts_with("struct ") => {
-            "that is a section of keys, and no single value".to_owned()
+            "this is a section of keys, not a single value".to_owned()
         }
         Some((_, expected)) if names_a_value => {
             let expected = match expected {
                 "f64" => "a number",
                 expected => expected,
             };
-            format!("that is the wrong kind of value: write {expected}")
+            format!("this is the wrong kind of value; write {expected}")
         }
         _ => message,
     }
 }
 
-/// Each `EVERBEARER_SECTION__KEY` takes the place of what the file says, one after the other, so
-/// that the one that is wrong can be named.
+/// Applies each `EVERBEARER_SECTION__KEY`, which takes precedence over the file. Applies them one by one, so that an
+/// error can name the variable.
 fn override_by(
     table: &mut Table,
     mut config: Config,
@@ -108,18 +106,18 @@ fn override_by(
             continue;
         };
         if !rest.contains("__") {
-            // Kubernetes has variables of its own for a Service whose name begins like this.
+            // Kubernetes sets variables for a Service whose name begins like this.
             let is_like_a_key = |section: &str| rest.starts_with(&format!("{section}_"));
             if !SECTIONS.iter().any(|section| is_like_a_key(section)) {
                 continue;
             }
             return Err(Failure::Config(format!(
-                "the environment variable {name} is no key of the config: write \
+                "the environment variable {name} is not a key of the config; write \
                  {PREFIX}<SECTION>__<KEY>, with two underscores between them, or unset it"
             )));
         }
         let Some(value) = value.to_str() else {
-            let text = format!("the environment variable {name} is no UTF-8 text");
+            let text = format!("the environment variable {name} is not UTF-8");
             return Err(Failure::Config(text));
         };
         let key = rest.to_lowercase();
@@ -132,7 +130,7 @@ fn override_by(
     Ok(config)
 }
 
-/// With this value for the key: as text, or else as what TOML reads in it.
+/// Returns the config with this value for the key, as text or else as TOML.
 fn with(table: &mut Table, keys: &[&str], value: &str) -> Result<Config, String> {
     let as_text = Value::String(value.to_owned());
     let as_toml = format!("it = {value}").parse::<Table>().ok();
@@ -161,7 +159,7 @@ fn set(table: &mut Table, keys: &[&str], value: Value) {
         [key, rest @ ..] => {
             let inner = table.entry(*key).or_insert_with(|| Table::new().into());
             if !inner.is_table() {
-                *inner = Table::new().into(); // the environment goes first
+                *inner = Table::new().into(); // the environment takes precedence
             }
             if let Value::Table(inner) = inner {
                 set(inner, rest, value);
@@ -170,7 +168,7 @@ fn set(table: &mut Table, keys: &[&str], value: Value) {
     }
 }
 
-/// What is to be said about values that are well formed.
+/// Checks values that are well formed.
 fn check(places: &Places, config: &Config) -> Result<(), Failure> {
     let missing = [
         ("auth", "base_url", config.auth.base_url.is_empty()),
@@ -181,12 +179,12 @@ fn check(places: &Places, config: &Config) -> Result<(), Failure> {
     if let Some((section, key, _)) = first {
         let variable = format!("{PREFIX}{section}__{key}").to_uppercase();
         return Err(Failure::Config(format!(
-            "{}: {section}.{key} is missing: add it under [{section}], or set {variable}",
+            "{}: {section}.{key} is missing; add it under [{section}], or set {variable}",
             places.path.display()
         )));
     }
     if config.auth.client_secret.is_some() && config.auth.client_id.is_none() {
-        let message = "it needs auth.client_id: add the client's ID";
+        let message = "it needs auth.client_id; add the client's ID";
         return Err(places.failure("auth.client_secret", message));
     }
     for (key, time) in [
@@ -198,7 +196,7 @@ fn check(places: &Places, config: &Config) -> Result<(), Failure> {
             return Err(places.failure(key, "it must be longer than zero"));
         }
     }
-    // Where plain http is allowed to a host, the provider checks it.
+    // With `allow_plain_http_to`, the provider checks the URL.
     match config.job.url.parse::<Origin>() {
         Err(error) if config.job.allow_plain_http_to.is_none() => {
             let allow =

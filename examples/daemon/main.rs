@@ -1,6 +1,5 @@
-//! A daemon to copy from: it keeps its long-term token in a file and rotates it, calls a URL at an
-//! interval, says how it is over HTTP, and stops as a service should. The README beside it walks
-//! through all of that.
+//! A daemon to copy from: it keeps its long-term token in a file and rotates it, calls a URL at an interval, reports its
+//! health over HTTP, and shuts down gracefully. The README beside it describes all of that.
 //!
 //! ```sh
 //! cargo run --example daemon -- examples/daemon/daemon.toml
@@ -37,16 +36,16 @@ use tracing_subscriber::filter::{EnvFilter, LevelFilter};
 
 #[cfg(unix)]
 const USAGE: &str = "\
-Calls a URL at an interval, with a token that stays fresh.
+Calls a URL at an interval, with a token that the provider keeps fresh.
 
 Usage: daemon CONFIG.toml
 
-Each key of the file can be given as EVERBEARER_<SECTION>__<KEY> in the environment instead, such as
-EVERBEARER_AUTH__BASE_URL. RUST_LOG says how much is logged, such as `debug` or `info,everbearer=debug`;
-LOG_FORMAT=json logs in JSON. SIGHUP reads the file again; SIGTERM and SIGINT stop it.
+The environment variable EVERBEARER_<SECTION>__<KEY>, such as EVERBEARER_AUTH__BASE_URL, overrides a key of the file.
+RUST_LOG sets the log level, such as `debug` or `info,everbearer=debug`; LOG_FORMAT=json logs in JSON.
+SIGHUP reloads the file; SIGTERM and SIGINT stop the daemon.
 
-It exits with 0 when all that was to be revoked is revoked, 1 when it cannot run, 2 when the config
-is wrong, and 3 when it stopped and a token may live on.";
+Exit codes: 0, all tokens are revoked; 1, the daemon cannot run; 2, the config is invalid; 3, the daemon stopped and a
+token may still be valid.";
 
 #[cfg(unix)]
 fn main() -> ExitCode {
@@ -58,7 +57,7 @@ fn main() -> ExitCode {
         }
         (Some(path), None) => PathBuf::from(path),
         _ => {
-            eprintln!("error: name the config file, and nothing else\n\n{USAGE}");
+            eprintln!("error: expected one argument, the config file\n\n{USAGE}");
             return ExitCode::from(2);
         }
     };
@@ -67,7 +66,7 @@ fn main() -> ExitCode {
         "" | "text" => false,
         "json" => true,
         _ => {
-            eprintln!("error: LOG_FORMAT is neither `json` nor `text`");
+            eprintln!("error: LOG_FORMAT must be `json` or `text`");
             return ExitCode::from(2);
         }
     };
@@ -84,20 +83,20 @@ fn main() -> ExitCode {
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("error: the system gives no threads to run on: {error}");
+            eprintln!("error: cannot start the tokio runtime: {error}");
             return ExitCode::FAILURE;
         }
     };
     let outcome = runtime.block_on(life::run(&path));
-    // A disk that hangs must not keep a process that has said its last word.
+    // Does not wait for blocking work, such as on a disk that hangs.
     runtime.shutdown_background();
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(3),
         Err(failure) => {
-            // Unless RUST_LOG leaves out errors.
+            // If RUST_LOG disables errors, prints to stderr.
             if is_json && tracing::enabled!(tracing::Level::ERROR) {
-                tracing::error!(%failure, "the daemon does not run");
+                tracing::error!(%failure, "the daemon cannot run");
             } else {
                 eprintln!("error: {failure}");
             }

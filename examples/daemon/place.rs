@@ -1,4 +1,4 @@
-//! Where a value of the config is set: in a line of the file, or in the environment.
+//! Finds where a value of the config is set: in a line of the file, or in the environment.
 
 use std::ops::Range;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! The report of the shutdown, for the journal.
+//! Prints the report of the shutdown.
 
 use std::io::{Write, stdout};
 use std::time::{Duration, SystemTime};
@@ -9,16 +9,16 @@ use crate::duration::show;
 use crate::failure::one_line;
 
 pub(crate) fn print(report: &ShutdownReport) {
-    let mut text = format!("Stopped; the tokens took {:.1?}.\n", report.took);
+    let mut text = format!("Stopped; revoking the tokens took {:.1?}.\n", report.took);
     for token in &report.tokens {
         text += "  ";
         text += &line(token);
         text += "\n";
     }
     if report.tokens.is_empty() {
-        text += "  there was none left to revoke\n";
+        text += "  no tokens to revoke\n";
     }
-    // That nobody reads it is no reason to fail.
+    // A closed pipe must not fail the shutdown.
     let _ = stdout().write_all(text.as_bytes());
 }
 
@@ -47,11 +47,11 @@ fn line(token: &TokenReport) -> String {
 fn left(ends_at: Option<SystemTime>) -> String {
     #[allow(
         clippy::disallowed_methods,
-        reason = "an example is not the library: it reads the clock where it likes"
+        reason = "an example may read the clock directly"
     )]
     let now = SystemTime::now();
     match ends_at.map(|at| at.duration_since(now)) {
-        Some(Ok(left)) if left > Duration::ZERO => format!(", lives for {} at most", show(left)),
+        Some(Ok(left)) if left > Duration::ZERO => format!(", valid for at most {}", show(left)),
         _ => String::new(),
     }
 }

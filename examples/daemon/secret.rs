@@ -1,4 +1,4 @@
-//! A secret of the config: the text itself, or where it stands. No error and no log line shows it.
+//! A secret of the config: the text itself, a file or an environment variable. No error and no log line shows it.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -28,7 +28,7 @@ impl fmt::Debug for Source {
 }
 
 impl Source {
-    /// The same for the library, which asks anew each time: a secret that was replaced is taken up.
+    /// Returns the source for the provider, which reads the secret at each use.
     pub(crate) fn source(&self, skip_permission_checks: bool) -> SecretSource {
         match self {
             Self::Text(text) => SecretSource::from(text.as_str()),
@@ -40,7 +40,7 @@ impl Source {
         }
     }
 
-    /// Why there is no secret, in a few words.
+    /// Checks that the secret exists.
     pub(crate) fn check(&self) -> Result<(), String> {
         match self {
             Self::Text(text) if text.trim().is_empty() => Err("it is empty".to_owned()),
@@ -64,7 +64,7 @@ impl Source {
             }
             Self::File(path) => {
                 let shown = path.display();
-                // Not opened: a FIFO would wait for a writer.
+                // Does not open the file, since a FIFO would wait for a writer.
                 let there = std::fs::metadata(path)
                     .map_err(|error| format!("{shown} cannot be read: {error}"))?;
                 if !there.is_file() {
@@ -101,7 +101,7 @@ impl<'de> Deserialize<'de> for Source {
     }
 }
 
-/// The table's only key.
+/// The only key of the table.
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Place {
@@ -124,16 +124,16 @@ impl<'de> Visitor<'de> for TextOrTable {
             |char: char| char.is_whitespace() || matches!(char, '\'' | '"' | '\u{feff}');
         if text.trim_start_matches(is_around).starts_with('{') {
             return Err(E::custom(
-                "this looks like { file = \"PATH\" } or { env = \"NAME\" } with wrong quotes: write them around the \
-                 path or the name only; a secret that begins with { must be in a file",
+                "this looks like { file = \"PATH\" } or { env = \"NAME\" } with wrong quotes; quote the path or the \
+                 name only; a secret that begins with { must be in a file",
             ));
         }
         Ok(Source::Text(text.to_owned()))
     }
 
-    // The usual refusal would show the number, which may be the secret.
+    // The default error would show the number, which may be the secret.
     fn visit_i64<E: Error>(self, _: i64) -> Result<Source, E> {
-        Err(E::custom("a number is no secret: put it in quotes"))
+        Err(E::custom("a number is not a secret; put it in quotes"))
     }
 
     fn visit_f64<E: Error>(self, _: f64) -> Result<Source, E> {
@@ -141,7 +141,7 @@ impl<'de> Visitor<'de> for TextOrTable {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Source, A::Error> {
-        let one = "name one place: { env = \"NAME\" } or { file = \"PATH\" }";
+        let one = "write one key: { env = \"NAME\" } or { file = \"PATH\" }";
         let Some(key) = map.next_key::<String>()? else {
             return Err(A::Error::custom(one));
         };

@@ -1,4 +1,4 @@
-//! The provider, as the config wants it.
+//! Builds the provider from the config.
 
 use everbearer::{
     AuthApi, Credential, Error, ErrorKind, FileStore, Grant, TokenProvider, TokenStore,
@@ -43,7 +43,7 @@ pub(crate) async fn start(config: &Config, places: &Places) -> Result<TokenProvi
         .map_err(|error| wrong(&error, "job.url", places))
 }
 
-/// What is wrong with the key that the library names in its words, or else with this one.
+/// Returns the failure of the key that the error is about, or else of this key.
 fn wrong(error: &Error, key: &str, places: &Places) -> Failure {
     let error = in_keys(&one_line(error));
     match blamed(&error, places) {
@@ -52,12 +52,12 @@ fn wrong(error: &Error, key: &str, places: &Places) -> Failure {
     }
 }
 
-/// How a long-term token is obtained when there is none, and how the next one is.
+/// Returns the grant that obtains the first long-term token and the next ones.
 fn grant(config: &Config, places: &Places) -> Result<Option<Grant>, Failure> {
     let (Some(id), Some(secret)) = (&config.auth.client_id, &config.auth.client_secret) else {
         return Ok(None);
     };
-    // Whether it is there is said now, even where it is not needed yet.
+    // Checked now, even if the secret is not needed yet.
     secret
         .check()
         .map_err(|why| places.failure("auth.client_secret", &why))?;
@@ -78,18 +78,17 @@ fn file_store(token: &Token, places: &Places) -> Result<FileStore, Failure> {
     Ok(store.sealed_with(key))
 }
 
-/// What a person can mend is said before anything begins. Later, the daemon goes on with the token
-/// that it has.
+/// Checks at the start what an operator can correct. Later, the daemon continues with the token that it has.
 async fn check(config: &Config, store: &FileStore, has_grant: bool) -> Result<(), Failure> {
     let stored = store.load().await.map_err(|error| unusable(&error))?;
-    // Where something is to be written, that it can be is seen now and not in a month.
+    // Checks now that the file can be written, and not at the first rotation.
     if config.auth.client_id.is_some() {
         let lease = store.lease().await;
         lease.map_err(|error| unusable(&error))?;
     }
     if stored.is_none() && !has_grant {
         return Err(Failure::Start(format!(
-            "token.file: {} is not there: write a long-term token into it, or set \
+            "token.file: {} does not exist; write a long-term token into it, or set \
              auth.client_id and auth.client_secret",
             config.token.file.display()
         )));
@@ -101,10 +100,10 @@ fn unusable(error: &Error) -> Failure {
     Failure::Start(format!("token.file: {}", in_keys(&one_line(error))))
 }
 
-/// Whether there is no use in going on after this error at the start.
+/// Returns the failure if the daemon cannot continue after this error at the start.
 pub(crate) fn refusal(config: &Config, places: &Places, error: &Error) -> Option<Failure> {
     if error.kind() == ErrorKind::Secret {
-        // Another process may be about to mend it, so starting again is of use.
+        // Another process may be about to correct the file, so a restart may help.
         let failure = wrong(error, "auth.client_secret", places);
         return Some(Failure::Start(failure.to_string()));
     }
@@ -114,11 +113,11 @@ pub(crate) fn refusal(config: &Config, places: &Places, error: &Error) -> Option
     let text = in_keys(&one_line(error));
     let what_to_do = match (error.kind(), &config.auth.client_secret) {
         (ErrorKind::Denied, None) => format!(
-            "write a good long-term token into {}, or set auth.client_id and auth.client_secret",
+            "write a valid long-term token into {}, or set auth.client_id and auth.client_secret",
             config.token.file.display()
         ),
         (ErrorKind::Denied, Some(_)) => {
-            "correct auth.client_id and auth.client_secret, or ask whoever runs the auth server"
+            "correct auth.client_id and auth.client_secret, or ask the operator of the auth server"
                 .to_owned()
         }
         (ErrorKind::Config, _) => {
@@ -127,10 +126,10 @@ pub(crate) fn refusal(config: &Config, places: &Places, error: &Error) -> Option
                 None => Failure::Config(text),
             });
         }
-        _ => "see whether auth.base_url and auth.scopes are right".to_owned(),
+        _ => "check auth.base_url and auth.scopes".to_owned(),
     };
     Some(Failure::Start(format!(
-        "there is no token to be had: {}: {what_to_do}",
+        "cannot obtain a token: {}; {what_to_do}",
         text.trim_end_matches('.')
     )))
 }

@@ -1,4 +1,4 @@
-//! Requests at a steady pace, each with the token that the middleware puts on it.
+//! Sends requests at a steady pace, each with the token that the middleware adds.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,7 +14,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use crate::timeline::Timeline;
 
-/// So many failures are shown; all are counted.
+/// How many failures are shown. All are counted.
 const FAILURES_SHOWN: u32 = 5;
 
 pub(crate) struct Load {
@@ -23,13 +23,13 @@ pub(crate) struct Load {
     pub(crate) lasts: Duration,
 }
 
-/// What was seen of the requests.
+/// The measurements of the requests.
 #[derive(Debug, Default)]
 pub(crate) struct Measured {
     pub(crate) requests: u32,
     pub(crate) failed: u32,
     pub(crate) longest_wait: Duration,
-    /// By token, with the token's place in the order of their appearance.
+    /// The number of requests by token, with the position of the token.
     per_token: HashMap<HeaderValue, (usize, u32)>,
 }
 
@@ -87,7 +87,7 @@ async fn call(client: &ClientWithMiddleware, url: &str) -> reqwest_middleware::R
 #[derive(Clone, Copy)]
 struct Asked(Instant);
 
-/// Stands behind the bearer middleware, and sees how long that took and which token it put on.
+/// Runs after the bearer middleware, and measures how long that took and which token it added.
 struct Stopwatch(Arc<Mutex<Measured>>);
 
 #[async_trait]

@@ -1,17 +1,17 @@
-//! A daemon's life in 15 seconds: obtain, exchange, refresh under load, revoke on the way out.
+//! The life of a provider in 15 seconds: obtain, exchange, refresh under load, revoke at the end.
 //!
 //! ```sh
 //! cargo run --example quickstart
 //! ```
 //!
-//! Without further ado it starts an auth server of its own, whose tokens live for 4 seconds. It
-//! does the same against yours with `EVERBEARER_BASE_URL`, `EVERBEARER_TARGET_URL` (what to call)
+//! By default, it starts an auth server of its own, whose tokens live for 4 seconds. It uses your
+//! server with `EVERBEARER_BASE_URL`, `EVERBEARER_TARGET_URL` (what to call)
 //! and either `EVERBEARER_CLIENT_ID` and `EVERBEARER_CLIENT_SECRET` or
 //! `EVERBEARER_LONG_TERM_TOKEN`.
 
 #![allow(
     clippy::disallowed_methods,
-    reason = "an example is not the library: it reads the clock where it likes"
+    reason = "an example may read the clock directly"
 )]
 
 mod load;
@@ -38,14 +38,14 @@ async fn main() -> ExitCode {
     match run().await {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => {
-            eprintln!("\nNot as it should be: see the summary.");
+            eprintln!("\nSome checks failed; see the summary.");
             ExitCode::FAILURE
         }
         Err(error) => {
             eprintln!("error: {error}");
             let mut cause = error.source();
             while let Some(error) = cause {
-                eprintln!("  because: {error}");
+                eprintln!("  caused by: {error}");
                 cause = error.source();
             }
             ExitCode::FAILURE
@@ -76,7 +76,7 @@ async fn run() -> Result<bool> {
         .run(setting.client()?, &provider, &setting.target, &timeline)
         .await;
 
-    timeline.note("the load is over; shutting down");
+    timeline.note("the load has ended; shutting down");
     let report = provider.shutdown().await;
     let told = printing.await?;
 
@@ -106,7 +106,7 @@ fn print_summary(
         told.exchanges, told.exchanges_failed
     );
     println!(
-        "  longest wait        {:.3} ms was the most that any request waited for a token",
+        "  longest wait        {:.3} ms for a token",
         measured.longest_wait.as_secs_f64() * 1_000.0
     );
     println!("  served per token    {}", measured.served_per_token());
@@ -119,7 +119,7 @@ fn print_summary(
         println!("  NOT revoked         {token:?}");
     }
     if accepted.is_empty() {
-        println!("  confirmed dead      all of them: the server accepts none any more");
+        println!("  confirmed           the server accepts none of the tokens");
     } else {
         println!("  STILL ACCEPTED      {}", accepted.join(", "));
     }

@@ -1,4 +1,4 @@
-//! Which server, and with what to begin.
+//! The server to use, and the credential to start with.
 
 use std::env::{self, VarError};
 use std::time::Duration;
@@ -19,7 +19,7 @@ pub(crate) struct Setting {
 }
 
 impl Setting {
-    /// The server that the environment names, or else one of our own.
+    /// Returns the server that the environment names, or else starts one.
     pub(crate) async fn find() -> Result<Self> {
         let Some(base_url) = variable("EVERBEARER_BASE_URL")? else {
             let server = AuthServer::builder()
@@ -34,7 +34,7 @@ impl Setting {
             });
         };
         let target = variable("EVERBEARER_TARGET_URL")?
-            .ok_or("set EVERBEARER_TARGET_URL to what is to be called with the token")?;
+            .ok_or("set EVERBEARER_TARGET_URL to the URL to call with the token")?;
         let credential = match (
             variable("EVERBEARER_LONG_TERM_TOKEN")?,
             variable("EVERBEARER_CLIENT_ID")?,
@@ -58,7 +58,7 @@ impl Setting {
         })
     }
 
-    /// A client for the requests. The server of our own is on this machine, and no proxy between.
+    /// Returns a client for the requests. For the own server, which is on this machine, it uses no proxy.
     pub(crate) fn client(&self) -> Result<reqwest::Client> {
         let client = reqwest::Client::builder();
         Ok(match self.own_server {
@@ -70,14 +70,14 @@ impl Setting {
     pub(crate) fn describe_server(&self) -> String {
         match self.own_server {
             Some(_) => format!(
-                "{}, started for this; its tokens live for {OWN_TOKENS_LIVE:?}",
+                "{}, started by this example; its tokens are valid for {OWN_TOKENS_LIVE:?}",
                 self.base_url
             ),
             None => self.base_url.clone(),
         }
     }
 
-    /// Whether the long-term token is this program's own, and to be revoked with the others.
+    /// Returns whether this program obtained the long-term token, which it then revokes with the others.
     pub(crate) fn owns_long_term(&self) -> bool {
         matches!(self.credential, Credential::Grant(_))
     }
@@ -86,8 +86,8 @@ impl Setting {
         if self.own_server.is_some() { 4 } else { 1 }
     }
 
-    /// Which of the tokens the server still accepts, by calling it with each; of its own server it
-    /// asks after the revoked long-term token, too.
+    /// Returns the tokens that the server still accepts, by calling it with each. With the own server, it also checks the
+    /// revoked long-term token.
     pub(crate) async fn still_accepted(
         &self,
         tokens: &[ShortTermToken],

@@ -1,4 +1,4 @@
-//! Prints what happens to the provider, as it happens.
+//! Prints the events of the provider.
 
 use std::time::{Duration, Instant};
 
@@ -10,17 +10,17 @@ pub(crate) struct Timeline {
     began: Instant,
 }
 
-/// What the timeline has shown.
+/// The events that the timeline has shown.
 #[derive(Default)]
 pub(crate) struct Told {
     pub(crate) exchanges: usize,
     pub(crate) exchanges_failed: usize,
-    /// The tokens that were in use, of which the last ones may still live.
+    /// The tokens that were in use, of which the last ones may still be valid.
     pub(crate) tokens: Vec<ShortTermToken>,
 }
 
 impl Timeline {
-    /// Begins to print, until the provider is shut down. The task returns what it has shown.
+    /// Prints events until the provider is shut down. The task returns their counts.
     pub(crate) fn follow(provider: &TokenProvider) -> (Self, JoinHandle<Told>) {
         let timeline = Self {
             began: Instant::now(),
@@ -44,7 +44,7 @@ impl Timeline {
                 )),
                 Event::ExchangeBegan { .. } => match told.tokens.len() {
                     0 => self.note("the first exchange begins"),
-                    n => self.note(&format!("exchange begins; token #{n} goes on serving")),
+                    n => self.note(&format!("an exchange begins; token #{n} stays in use")),
                 },
                 Event::Swapped {
                     generation,
@@ -65,7 +65,7 @@ impl Timeline {
                     self.note(&format!("token #{generation} was refused with a 401"));
                 }
                 Event::ShutdownBegan { tokens, .. } => {
-                    self.note(&format!("{tokens} tokens still live and are revoked"));
+                    self.note(&format!("revoking {tokens} tokens"));
                 }
                 Event::Revocation {
                     token_id, error, ..
@@ -85,7 +85,7 @@ impl Timeline {
 }
 
 fn swapped(generation: u64, life: Duration, took: Duration, left: Option<Duration>) -> String {
-    let news = format!("token #{generation} is in use: lives for {life:?}, came in {took:.1?}");
+    let news = format!("token #{generation} is in use: valid for {life:?}, obtained in {took:.1?}");
     match left {
         None => news,
         Some(left) => format!(

@@ -59,7 +59,7 @@ pub(crate) async fn run(base_url: &str, client_id: &str, jobs: &str, path: &str)
     tokio::io::stdin().read_to_end(&mut ignored).await?;
     working.shutdown().await;
     provider.shutdown().await;
-    // What was told on the way out counts, too.
+    // The events of the shutdown count, too.
     counting.await?;
     let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     println!(
@@ -90,7 +90,7 @@ async fn work(provider: TokenProvider, jobs: String, counters: Arc<Counters>) {
     }
 }
 
-/// An error with all that brought it about.
+/// Returns the error and its causes on one line.
 fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
     let causes: Vec<String> = causes.map(ToString::to_string).collect();

@@ -1,5 +1,5 @@
-//! Two daemons on one token file. The token lives for seconds, so that both see it rotated again
-//! and again; each time one of them rotates it, and the other takes up what was stored.
+//! Two daemons on one token file. The token lives for seconds, so it is rotated again and again. Each time, one daemon
+//! rotates it, and the other loads the stored token.
 //!
 //! ```sh
 //! cargo run --release --example sharing -- --rotations 50
@@ -20,10 +20,10 @@ Runs two daemons on one token file, and counts the rotations.
 
 Usage: sharing [--rotations N]
 
-  --rotations N  how many to wait for [default: 50]
+  --rotations N  number of rotations to wait for [default: 50]
   --help         print this and stop
 
-The exit code is 0 if each rotation was made once and no request failed, and 1 otherwise.";
+The exit code is 0 if each rotation happened once and no request failed, and 1 otherwise.";
 
 const LONG_TERM_LIFE: Duration = Duration::from_secs(3);
 const SHORT_TERM_LIFE: Duration = Duration::from_secs(1);
@@ -47,7 +47,7 @@ async fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
         other => {
-            eprintln!("error: cannot make sense of {other:?}\n\n{USAGE}");
+            eprintln!("error: unknown arguments {other:?}\n\n{USAGE}");
             return ExitCode::from(2);
         }
     };
@@ -79,14 +79,14 @@ async fn run(rotations: u64) -> Result<bool> {
         .await?;
 
     println!(
-        "two daemons on {}, until it was rotated {rotations} times",
+        "two daemons on {}, until they have rotated the token {rotations} times",
         path.display()
     );
     let mut daemons = [spawn(&server, &path)?, spawn(&server, &path)?];
     while server.counts().long_term_issued <= rotations {
         for daemon in &mut daemons {
             if let Some(status) = daemon.try_wait()? {
-                return Err(format!("a daemon gave up: {status}").into());
+                return Err(format!("a daemon ended early: {status}").into());
             }
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -98,14 +98,14 @@ async fn run(rotations: u64) -> Result<bool> {
         told.add(&tally);
     }
     let at_server = server.counts().long_term_issued - 1;
-    // One that is stopped in mid-rotation leaves the rest of it to the next that comes.
+    // A daemon that stops during a rotation leaves the rest of it to the next process.
     let unproven = u64::from(std::fs::read_to_string(&path)?.contains("\"next\""));
-    println!("  rotations at the server          {at_server:>6}");
+    println!("  rotations counted by the server  {at_server:>6}");
     println!("  rotations that the daemons made  {:>6}", told.rotated);
-    println!("  stored, for the next to go on    {unproven:>6}");
-    println!("  times that one took up another's {:>6}", told.followed);
+    println!("  rotations begun and not finished {unproven:>6}");
+    println!("  tokens loaded from the store     {:>6}", told.followed);
     println!(
-        "  requests without a good token    {:>6} of {}",
+        "  requests that failed             {:>6} of {}",
         told.failed, told.requests
     );
     let jobs = server.counts().jobs_outcomes;
@@ -115,15 +115,15 @@ async fn run(rotations: u64) -> Result<bool> {
     println!(
         "{}",
         if is_well {
-            "All as it should be."
+            "All checks passed."
         } else {
-            "That is not right."
+            "Some checks failed; see the counts above."
         }
     );
     Ok(is_well)
 }
 
-/// What a daemon says on its way out.
+/// The counts that a daemon prints when it ends.
 #[derive(Debug, Default)]
 struct Tally {
     rotated: u64,
@@ -156,7 +156,7 @@ impl std::fmt::Display for Tally {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
-            "rotated {} times, followed {} times, {} requests, {} failed",
+            "rotated {} times, reloaded {} times, {} requests, {} failed",
             self.rotated, self.followed, self.requests, self.failed
         )
     }
@@ -173,10 +173,12 @@ fn spawn(server: &AuthServer, path: &Path) -> Result<Child> {
         .spawn()?)
 }
 
-/// Its standard input ends, and it says what it did.
+/// Ends the standard input of the daemon, and reads its counts.
 async fn stop(mut daemon: Child) -> Result<Tally> {
     drop(daemon.stdin.take());
     let output = daemon.wait_with_output().await?;
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();
-    Ok(Tally::parse(&printed).ok_or(format!("a daemon printed {printed:?}"))?)
+    Ok(Tally::parse(&printed).ok_or(format!(
+        "a daemon printed {printed:?} instead of its counts"
+    ))?)
 }

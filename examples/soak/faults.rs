@@ -1,15 +1,15 @@
-//! What goes wrong with exchanges: one in three, each in its own way.
+//! The faults of exchanges: one exchange in three fails.
 
 use std::time::Duration;
 
 use everbearer::testkit::{AuthServer, Endpoint, Fault};
 
-/// More than a provider can use up before the next look.
+/// More than a provider can use before the next call of `keep_coming`.
 const AHEAD: usize = 500;
 
 pub(crate) struct Faults {
     random: fastrand::Rng,
-    /// For each exchange in turn, whether it meets a fault.
+    /// For each exchange in turn, whether it gets a fault.
     drawn: Vec<bool>,
 }
 

@@ -1,4 +1,4 @@
-//! What was measured, and whether it is as it should be.
+//! The measured figures, and the checks of them.
 
 use std::fmt::{Display, Write as _};
 use std::fs;
@@ -12,16 +12,15 @@ use crate::fragile::{self, Panics};
 use crate::load::Tally;
 use crate::watched::Watched;
 
-/// What memory may grow by: allocators keep more in reserve the longer such a load goes on, by
-/// 1 to 2 MiB in the first minutes. Ten bytes lost with each request would be twice this bound
-/// within four minutes.
+/// How much the memory may grow: allocators keep more in reserve the longer such a load lasts, by 1 to 2 MiB in the
+/// first minutes. A leak of ten bytes for each request would be twice this bound within four minutes.
 const MEMORY_NOISE_KIB: u64 = 4 * 1024;
-/// The auth server runs in this process and remembers every token that it has minted.
+/// The auth server runs in this process and remembers every token that it has issued.
 const MEMORY_PER_TOKEN_KIB: u64 = 1;
-/// So many tasks more may be alive: each open connection is one, and dropped callers close theirs.
-/// If every dropped caller left one behind, they would be more than that within a second.
+/// How much the number of tasks may grow: each open connection is a task, and dropped callers close theirs. If each
+/// dropped caller left a task behind, there would be more within a second.
 const TASKS_NOISE: u64 = 64;
-/// A run of two minutes or more is compared with itself as it was at this second.
+/// A run of two minutes or more is compared with its own figures at this second.
 const STEADY_FROM: usize = 60;
 const SECONDS_COMPARED: usize = 10;
 
@@ -51,7 +50,7 @@ impl Figures {
         }
     }
 
-    /// Once a second.
+    /// Samples the figures, once a second.
     pub(crate) fn sample(&mut self, status: &Status, faults: usize) {
         self.tokens = status.generation;
         self.faults = faults;
@@ -67,8 +66,8 @@ impl Figures {
         let [refused, ..] = self.tally.read();
         let memory = self.memory_kib.last();
         format!(
-            "{:>5} s: {} requests served, {} refused | {} tokens, {} exchanges, {} met a fault | \
-             sent without a token {}, expired {} | exchanges at once {} | {}, {} tasks",
+            "{:>5} s: {} requests served, {} not sent | {} tokens, {} exchanges, {} with a fault | \
+             {} requests without a token, {} with an expired one | {} concurrent exchanges | {}, {} tasks",
             self.tasks.len(),
             counts.jobs_outcomes.served,
             refused,
@@ -83,7 +82,7 @@ impl Figures {
         )
     }
 
-    /// Returns all figures, and whether all are right.
+    /// Returns all figures, and whether all checks passed.
     pub(crate) fn judge(&self, report: &ShutdownReport, panics: &Panics) -> (String, bool) {
         let counts = self.server.counts();
         let jobs = &counts.jobs_outcomes;
@@ -105,16 +104,16 @@ impl Figures {
         let mut rows = Rows::default();
         rows.add("requests served", jobs.served, jobs.served > 0);
         rows.add("  without a token", without, without == 0);
-        rows.add("  with one that is no good", not_good, not_good == 0);
-        rows.add("refused for want of a token", refused, true);
+        rows.add("  with an invalid token", not_good, not_good == 0);
+        rows.add("not sent for lack of a token", refused, true);
         rows.add("failed for another reason", failed, failed == 0);
         rows.add("callers dropped", dropped, dropped > 0);
         rows.add("callers that panicked", panicked, panicked == 0);
         rows.add("tokens", self.tokens, self.tokens >= least_tokens);
         rows.add("exchanges", exchanges, true);
-        rows.add("  that met a fault", self.faults, self.faults > 0);
-        rows.add("  at once, by the server", server_saw, server_saw == 1);
-        rows.add("  at once, by the client", we_saw, we_saw == 1);
+        rows.add("  with a fault", self.faults, self.faults > 0);
+        rows.add("  concurrent, by the server", server_saw, server_saw == 1);
+        rows.add("  concurrent, by the client", we_saw, we_saw == 1);
         rows.add("  in the last 10 s", at_the_end, at_the_end > 0);
         rows.add(
             "panics survived",
@@ -129,13 +128,13 @@ impl Figures {
             issuer > 0 || exchanges < fragile::ONE_CALL_OF,
         );
         rows.add("  of the clock", clock, clock > 0);
-        rows.add("  of a log without a reader", broken_pipe, true);
+        rows.add("  of a log with a closed pipe", broken_pipe, true);
         rows.add("panics of the library", unexpected, unexpected == 0);
         rows.add("memory in KiB", memory, memory_is_flat);
         rows.add("tasks", tasks, tasks_are_flat);
-        rows.add("all revoked at shutdown", clean, clean);
+        rows.add("all tokens revoked", clean, clean);
         rows.note(
-            "first that failed for another reason",
+            "first failure for another reason",
             self.tally.first_failure.get(),
         );
         rows.note("first panic of the library", first_unexpected);
@@ -159,7 +158,7 @@ struct Rows {
 
 impl Rows {
     fn add(&mut self, name: &str, value: impl Display, is_right: bool) {
-        let verdict = if is_right { "" } else { "   <== WRONG" };
+        let verdict = if is_right { "" } else { "   <== FAILED" };
         let _ = writeln!(self.text, "{name:<30} {value}{verdict}");
         self.some_are_wrong |= !is_right;
     }
@@ -172,13 +171,13 @@ impl Rows {
 
     fn judgement(mut self) -> (String, bool) {
         if !self.some_are_wrong {
-            self.text += "\nAll as it should be.\n";
+            self.text += "\nAll checks passed.\n";
         }
         (self.text, !self.some_are_wrong)
     }
 }
 
-/// Whether what is sampled late is as it was early, but for noise.
+/// Returns the early and the late median of the samples, and whether the late one is higher by `noise` at most.
 fn compare(samples: &[u64], noise: u64) -> (String, bool) {
     let (begin, length) = if samples.len() < 2 * STEADY_FROM {
         (0, samples.len() / 3)
@@ -199,7 +198,7 @@ fn median<'a>(samples: impl Iterator<Item = &'a u64>) -> Option<u64> {
     samples.get(samples.len() / 2).copied()
 }
 
-/// What the process holds of the machine's memory; `None` where there is no `/proc`.
+/// Returns the resident memory of the process; `None` where there is no `/proc`.
 fn memory_kib() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let resident = status

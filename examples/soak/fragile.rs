@@ -20,10 +20,10 @@ use crate::Result;
 
 /// About a hundred, and prime, so that a regular pattern of calls cannot avoid the panics.
 pub(crate) const ONE_CALL_OF: u64 = 101;
-/// One event of so many is logged, so that the figures stay readable between the lines.
+/// One event of this many is logged, so that the figures stay readable.
 const EVENTS_PER_LINE: u64 = 100;
 
-/// What panics.
+/// User code that panics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fragile {
     Subscriber,
@@ -32,7 +32,7 @@ pub(crate) enum Fragile {
     Clock,
 }
 
-/// How many panics there were, by what panicked.
+/// The number of panics, by the code that panicked.
 #[derive(Default)]
 pub(crate) struct Panics {
     subscriber: AtomicU64,

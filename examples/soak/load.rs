@@ -13,10 +13,10 @@ use crate::Result;
 
 pub(crate) const CALLERS: usize = 64;
 
-/// What became of callers and calls, besides those that were served.
+/// The outcomes of callers and calls, besides those that were served.
 #[derive(Default)]
 pub(crate) struct Tally {
-    /// For want of a token, as it must be when the auth server fails for too long.
+    /// Without a token, which is correct if the auth server fails for too long.
     refused: AtomicU64,
     failed: AtomicU64,
     dropped: AtomicU64,
@@ -25,7 +25,7 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// Refused, failed, dropped, panicked.
+    /// Returns how many were refused, failed, dropped and panicked.
     pub(crate) fn read(&self) -> [u64; 4] {
         [&self.refused, &self.failed, &self.dropped, &self.panicked]
             .map(|count| count.load(Ordering::Relaxed))

@@ -1,6 +1,6 @@
-//! A provider under load for minutes while a third of all exchanges go wrong, and the subscriber, the
+//! A provider under load for minutes while a third of all exchanges fail, and the subscriber, the
 //! recorder, the issuer and the clock panic in about one call in a hundred. The auth server counts its requests,
-//! and the exit code is 0 if every figure is right.
+//! and the exit code is 0 if all checks of the figures pass.
 //!
 //! ```sh
 //! cargo run --release --example soak -- --minutes 5
@@ -31,16 +31,16 @@ use load::Load;
 use watched::Watched;
 
 const USAGE: &str = "\
-Runs a provider under load while a third of all exchanges go wrong, and judges the figures.
+Runs a provider under load while a third of all exchanges fail, and checks the figures.
 
 Usage: soak [--minutes N] [--seed N] [--report FILE]
 
-  --minutes N    how long, from 0.1 to 10000 [default: 1]
-  --seed N       draws the same faults as the run that printed this number [default: a new one]
+  --minutes N    how long to run, from 0.1 to 10000 [default: 1]
+  --seed N       repeats the faults of the run that printed this seed [default: random]
   --report FILE  also write the final figures into this file
   --help         print this and stop
 
-The exit code is 0 if all figures are right, and 1 if one is not.";
+The exit code is 0 if all checks pass, and 1 otherwise.";
 
 const TOKENS_LIVE: Duration = Duration::from_secs(1);
 const SECONDS_PER_LINE: usize = 10;
@@ -70,7 +70,7 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Prints a line if standard output takes it: unlike `println!`, it survives a pipe that is closed.
+/// Prints a line. Unlike `println!`, it does not panic if the pipe is closed.
 fn say(line: impl Display) {
     let _ = writeln!(std::io::stdout(), "{line}");
 }
@@ -82,7 +82,7 @@ struct Options {
 }
 
 impl Options {
-    /// `None` where help is wanted.
+    /// Returns `None` if `--help` is given.
     fn parse(mut args: impl Iterator<Item = String>) -> std::result::Result<Option<Self>, String> {
         let (mut minutes, mut seed, mut report) = (1.0, fastrand::u64(..), None);
         while let Some(name) = args.next() {
@@ -94,12 +94,15 @@ impl Options {
                     let number = value.parse().ok();
                     minutes = number
                         .filter(|minutes| (0.1..=10_000.0).contains(minutes))
-                        .ok_or(format!("{value:?} minutes: give 0.1 to 10000"))?;
+                        .ok_or(format!(
+                            "--minutes must be from 0.1 to 10000, not {value:?}"
+                        ))?;
                 }
                 "--seed" => {
                     let value = value()?;
                     let number = value.parse();
-                    seed = number.map_err(|_| format!("{value:?} is no whole number"))?;
+                    seed = number
+                        .map_err(|_| format!("--seed must be a whole number, not {value:?}"))?;
                 }
                 "--report" => report = Some(PathBuf::from(value()?)),
                 _ => return Err(format!("unknown argument {name:?}")),

@@ -35,8 +35,8 @@ impl Watched {
         self.most_at_once.load(Ordering::SeqCst)
     }
 
-    /// An exchange that was given up is over for us, but the server counts it until it has read
-    /// that its connection is closed. Only what it counts from then on is exact.
+    /// Waits until the server has noticed the end of a dropped exchange, which it counts until it reads that the
+    /// connection is closed. Its counts are exact after that.
     async fn until_the_server_has_seen_the_last_one_go(&self) {
         while self.server.counts().short_term.in_progress > 0 {
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -84,7 +84,7 @@ impl TokenIssuer for Watched {
     }
 }
 
-/// Until it is dropped, with the exchange or because that was given up.
+/// Counts an exchange as in flight until it is dropped.
 struct UnderWay<'a>(&'a AtomicUsize);
 
 impl Drop for UnderWay<'_> {

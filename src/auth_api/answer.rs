@@ -1,4 +1,4 @@
-//! From an answer of the server to a value or to a typed error.
+//! Converts an answer of the server into a value or a typed error.
 
 use http::StatusCode;
 use serde::de::IgnoredAny;
@@ -12,7 +12,7 @@ use crate::wire::{Answer, JsonObject, readable};
 const NOT_FOUND: &str = "not_found";
 
 impl Answer<'_> {
-    /// Returns the answer if it issues a token, or else the typed error that it stands for.
+    /// Returns the answer if it issues a token, or else its error.
     pub(super) fn issued(self) -> Result<Self, Error> {
         match self.status {
             StatusCode::OK | StatusCode::CREATED => Ok(self),
@@ -80,7 +80,7 @@ impl Answer<'_> {
             None if self.body.is_empty() => "its body is empty".to_owned(),
             None => "its body is not a JSON object".to_owned(),
         };
-        let text = format!("the answer is not what the contract says: {what}");
+        let text = format!("the answer breaks the contract: {what}");
         Err(self.error(ErrorKind::Protocol, &text, None))
     }
 

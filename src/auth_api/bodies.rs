@@ -1,4 +1,4 @@
-//! The bodies of requests, as JSON has them. Private: they serialize secrets.
+//! The JSON bodies of requests. Private, since they serialize secrets.
 
 use serde::Serialize;
 

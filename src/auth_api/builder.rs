@@ -219,14 +219,14 @@ impl AuthApiBuilder {
         }
         if self.timeout.is_zero() {
             return Err(config(
-                "the timeout of AuthApi is zero; it must be longer than zero",
+                "AuthApiBuilder::timeout is zero; it must be longer than zero",
             ));
         }
         let client_id = self
             .client_id
             .map(HeaderValue::try_from)
             .transpose()
-            .map_err(|_| config("the client ID holds characters that cannot stand in a header"))?;
+            .map_err(|_| config("the client ID holds characters that a header cannot hold"))?;
         let connection = Connection::new(self.http, &origin, self.timeout)?;
         if origin.is_exposed() {
             observe::log_exposed_auth_server(&origin.to_string());

@@ -262,12 +262,12 @@ impl AuthApi {
         token_id: &str,
         authorization: impl Into<TokenRef<'_>>,
     ) -> Result<(), Error> {
-        // An empty segment, `.` and `..` do not survive in a URL.
+        // A URL path cannot contain an empty segment, `.` or `..`.
         let is_segment = !matches!(token_id, "" | "." | "..") && token_id.len() <= LONGEST_ID;
         if !is_segment || token_id.contains(char::is_control) {
             return Err(Error::own(
                 ErrorKind::InvalidToken,
-                "a token without a proper ID cannot be revoked by it",
+                "the token's ID cannot stand in a URL path, so the token cannot be revoked by it",
             ));
         }
         let answer = self
@@ -283,7 +283,7 @@ impl AuthApi {
         answer.revoked()
     }
 
-    /// Begins a call. It says who the client is: the ID of the configuration, or else this one.
+    /// Creates a call that sends the client ID of the builder, or else this one.
     fn post<'a>(
         &self,
         operation: &'static str,
@@ -321,8 +321,8 @@ impl fmt::Debug for AuthApi {
     }
 }
 
-/// Returns the ID in the body, or else in the header. One that contains a secret of the request does not count:
-/// to revoke the token, it would be sent in a URL.
+/// Returns the ID in the body, or else in the header. Ignores an ID that contains a secret of the request, since a
+/// revocation would send it in a URL.
 fn token_id(in_body: Option<String>, answer: &Answer<'_>) -> Option<String> {
     let has_secret = |id: &str| {
         let mut secrets = answer.secrets.iter();

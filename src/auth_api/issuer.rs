@@ -36,7 +36,7 @@ impl TokenIssuer for AuthApi {
         let id = token.token_id().ok_or_else(|| {
             Error::own(
                 ErrorKind::InvalidToken,
-                "the server gave the token no ID to revoke it by",
+                "the token has no ID to revoke it by",
             )
         })?;
         match self.revoke_token(id, authority.unwrap_or(token)).await {

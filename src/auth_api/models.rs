@@ -198,7 +198,7 @@ pub struct TokenResponse<T> {
     pub token_id: Option<String>,
     /// The time of the server's clock when it responded, from the header `Date`.
     pub server_time: Option<SystemTime>,
-    tier: PhantomData<fn() -> T>,
+    kind: PhantomData<fn() -> T>,
 }
 
 /// Contains the body of a response that is not a success.
@@ -245,7 +245,7 @@ impl<T> TokenResponse<T> {
             scopes: scopes(member("scopes")),
             token_id: id(member("token_id")),
             server_time: None,
-            tier: PhantomData,
+            kind: PhantomData,
         })
     }
 }
@@ -337,7 +337,7 @@ impl<T: From<Issued>> TokenResponse<T> {
         if !self.token_type.eq_ignore_ascii_case("Bearer") {
             return Err(Error::own(
                 ErrorKind::Protocol,
-                "the auth server sent a token of another type than Bearer",
+                "the auth server returned a token of another type than Bearer",
             ));
         }
         let mut token = TokenBuilder::new(self.access_token.expose()).scopes(self.scopes);

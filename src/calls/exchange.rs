@@ -1,4 +1,4 @@
-//! One exchange, and how long its token lives.
+//! One exchange, and the lifetime of its token.
 
 use std::time::{Duration, SystemTime};
 
@@ -23,7 +23,7 @@ pub(crate) struct Minted {
     pub(crate) is_doubtful: bool,
 }
 
-/// All that an exchange returned.
+/// Everything that an exchange returned.
 pub(crate) struct Exchanged {
     pub(crate) minted: Minted,
     /// The statements about the token's lifetime that were ignored.

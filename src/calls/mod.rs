@@ -1,5 +1,4 @@
-//! Calls of a user's code: the issuer, the store and the clock. They know no state of the engine: arguments in,
-//! outcome out.
+//! Calls of user code: the issuer, the store and the clock. They do not use the state of the engine.
 
 mod exchange;
 mod guard;

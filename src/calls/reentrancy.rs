@@ -1,4 +1,4 @@
-//! On whose behalf an issuer or a store is working, so that it does not wait for itself.
+//! Detects calls that an issuer or store makes to its own provider.
 
 use std::future::Future;
 
@@ -6,12 +6,12 @@ tokio::task_local! {
     static WORKING_FOR: usize;
 }
 
-/// Returns whether this is called from within a call on behalf of the provider with this key.
+/// Returns whether the caller runs within a call of the provider with this key.
 pub(crate) fn is_within(key: usize) -> bool {
     WORKING_FOR.try_with(|working_for| *working_for == key) == Ok(true)
 }
 
-/// Runs work on behalf of the provider with this key, within which [`is_within`] says so.
+/// Runs work of the provider with this key. Within it, [`is_within`] returns true for the key.
 pub(crate) fn working_for<T>(key: usize, work: impl Future<Output = T>) -> impl Future<Output = T> {
     WORKING_FOR.scope(key, work)
 }

@@ -1,4 +1,4 @@
-//! Calls of the store. Each is given up when it takes too long: sooner than an exchange, which may wait for it.
+//! Calls of the store, each with a quarter of the exchange timeout.
 
 use std::future::Future;
 
@@ -36,7 +36,7 @@ impl UserCode {
         let limit = self.limit / 4;
         let outcome = tokio::time::timeout(limit, call).await;
         let outcome = outcome.unwrap_or_else(|_| {
-            let text = format!("the token store has not answered within {limit:?}");
+            let text = format!("the token store did not answer within {limit:?}");
             Err(Error::own(ErrorKind::Store, text))
         });
         Ok(outcome?)

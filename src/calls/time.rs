@@ -1,4 +1,4 @@
-//! Reads the user's clock and catches its panics.
+//! Reads the provider's clock, and catches its panics.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,8 +1,8 @@
-//! Errors of a user's code, before they are searched for secrets.
+//! Errors of user code, before they are searched for secrets.
 
 use crate::error::{Error, ErrorKind};
 
-/// An error of a user's code, whose texts may repeat a secret. Only [`checked`](Self::checked) gives it out.
+/// An error of user code, whose texts may repeat a secret. Only [`checked`](Self::checked) returns it.
 pub(crate) struct Unchecked(Error);
 
 impl Unchecked {

@@ -1,4 +1,4 @@
-//! What is called.
+//! The user code that the engine calls.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind};
 use crate::issuer::TokenIssuer;
 use crate::store::TokenStore;
 
-/// The user's code that the engine calls.
+/// The issuer, the store and the clock of one provider.
 pub(crate) struct UserCode {
     pub(super) issuer: Arc<dyn TokenIssuer>,
     pub(super) store: Arc<dyn TokenStore>,
@@ -41,7 +41,7 @@ impl UserCode {
     ) -> Result<T, Unchecked> {
         let limit = self.limit;
         tokio::time::timeout(limit, call).await.unwrap_or_else(|_| {
-            let text = format!("the auth server has not answered within {limit:?}");
+            let text = format!("the auth server did not answer within {limit:?}");
             Err(Error::own(ErrorKind::Timeout, text).into())
         })
     }

@@ -15,8 +15,7 @@ use crate::token::ShortTermToken;
 /// The precision of the last use. Between two writes, readers share the cache line.
 pub(crate) const USE_PRECISION: Duration = Duration::from_secs(1);
 
-/// Holds the token in use. Readers never wait for a writer; there is one writer at a time, which
-/// the engine's lock sees to.
+/// Holds the token in use. Readers never wait for a writer. Writers hold the engine lock.
 #[derive(Debug, Default)]
 pub(crate) struct CurrentToken {
     published: ArcSwapOption<Published>,
@@ -27,8 +26,7 @@ pub(crate) struct CurrentToken {
 pub(crate) struct Published {
     pub(crate) token: ShortTermToken,
     pub(crate) window: Window,
-    /// Until when the hot path serves it. From then on callers take the long way, on which they
-    /// see to what is due.
+    /// Until when the hot path serves the token. After that, callers take the slow path.
     served_until: Moment,
     /// When the hot path last served a token of this scope set, in nanoseconds from the clock's origin. The value
     /// may be [`USE_PRECISION`] out of date.
@@ -37,7 +35,7 @@ pub(crate) struct Published {
 }
 
 impl Published {
-    /// This thread's copy of the header.
+    /// Returns this thread's copy of the header.
     #[inline]
     pub(crate) fn header(&self) -> &HeaderValue {
         self.copies.of(&self.token)
@@ -53,9 +51,8 @@ impl Published {
 }
 
 impl CurrentToken {
-    /// What `take` makes of the token in use; or what `or_else` says, if the caller has to take the
-    /// long way. Either makes its value where it is to stay: a header is large, and each move of
-    /// one costs as much as the look at the clock.
+    /// Returns what `take` makes of the token, or `or_else` on the slow path. Both construct in place, since moving a
+    /// header costs as much as reading the clock.
     #[inline]
     pub(crate) fn serve<T>(
         &self,
@@ -78,12 +75,12 @@ impl CurrentToken {
         }
     }
 
-    /// The token in use, good or not.
+    /// Returns the token in use, valid or not.
     pub(crate) fn load(&self) -> Option<Arc<Published>> {
         self.published.load_full()
     }
 
-    /// The token in use, if it is good at this moment and newer than this generation.
+    /// Returns the token in use, if it is valid at this moment and newer than this generation.
     pub(crate) fn good(&self, now: Moment, newer_than: Generation) -> Option<Arc<Published>> {
         self.load()
             .filter(|it| it.is_usable(now) && it.window.generation > newer_than)
@@ -108,7 +105,7 @@ impl CurrentToken {
         }
     }
 
-    /// There is no token in use any more.
+    /// Removes the token in use.
     pub(crate) fn withdraw(&self) {
         self.published.store(None);
     }

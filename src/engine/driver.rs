@@ -1,5 +1,5 @@
-//! The one task that acts: it polls the machine, does what the machine says, and tells it how
-//! that ended. Callers only ever wait, so a caller that goes away cancels nothing.
+//! The driver task: polls the machine, executes its actions and reports the outcomes. Callers only wait, so
+//! dropping a caller cancels nothing.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,27 +20,24 @@ use crate::machine::{Action, Input, SetId};
 use crate::observe::{self, Event};
 use crate::token::TokenRef;
 
-/// The longest sleep. Timers stop while a machine sleeps; the clock does not, and is read again
-/// after each sleep. So often all is measured, too: some of it changes with time alone.
+/// The longest sleep. tokio's timers stop while the machine is suspended, so the driver reads the clock again
+/// this often, and updates the gauges.
 const HEARTBEAT: Duration = Duration::from_secs(30);
 /// The longest sleep while the clock cannot be read.
 const BETWEEN_FAILED_READINGS: Duration = Duration::from_secs(1);
 
-/// Lives as long as the driver does, and leaves everything ready for the next one, also when the
-/// driver goes away with its runtime.
+/// Resets the state for the next driver when this one ends, also when its runtime is dropped.
 pub(crate) struct DriverGuard(pub(super) Arc<Shared>);
 
 impl Drop for DriverGuard {
-    /// Runs no code that a user plugs in: a panic here, while the driver unwinds, would abort the
-    /// process.
+    /// Runs no user code: a panic during unwinding would abort the process.
     fn drop(&mut self) {
         let now = self.0.user_code.time.last();
         let sets: Vec<Arc<ScopeSet>> = {
             let mut engine = self.0.engine();
             engine.driven = false;
             engine.machine.handle(Input::Interrupted, now);
-            // Nobody looks after the tokens: the next caller takes the long way, and starts
-            // another driver.
+            // No driver refreshes the tokens now, so the next caller takes the slow path and starts one.
             for set in engine.sets.open() {
                 set.current
                     .serve_until(|_| Moment::from_origin(Duration::ZERO));

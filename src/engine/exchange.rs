@@ -1,4 +1,4 @@
-//! One exchange, from the long-term token to a short-term one.
+//! One exchange of the long-term token for a short-term token.
 
 use std::sync::Arc;
 
@@ -14,11 +14,10 @@ use crate::error::{Error, ErrorKind};
 use crate::issuer::Needs;
 use crate::token::LongTermToken;
 
-/// So many long-term tokens are tried in one exchange. Rotations may overtake it more than once, but
-/// a store that brings one bad token after the other is not to keep it busy.
+/// How many long-term tokens one exchange tries, so that a store with bad tokens cannot keep it busy.
 const MOST_REFUSED: usize = 10;
 
-/// Why an exchange brought nothing, and with which long-term token.
+/// Why an exchange failed, and with which long-term token.
 #[derive(Debug)]
 pub(crate) struct Failed {
     pub(crate) error: Error,
@@ -41,13 +40,12 @@ pub(crate) async fn exchange(shared: Arc<Shared>, set: Arc<ScopeSet>) -> Result<
     outcome.unwrap_or_else(|_| {
         Err(Failed::from(Error::own(
             ErrorKind::Timeout,
-            format!("the exchange took longer than {limit:?} and was given up"),
+            format!("the exchange timed out after {limit:?}"),
         )))
     })
 }
 
-/// Exchanges the long-term token in use; or, where the server no longer accepts it, another one
-/// that is there or can be had.
+/// Exchanges the long-term token in use, or another one if the server refuses it.
 async fn with_long_term(shared: &Shared, set: &ScopeSet) -> Result<Minted, Failed> {
     match shared.settings.profile.needs {
         Needs::Nothing => return Ok(mint(shared, set, None).await?.minted),
@@ -67,7 +65,7 @@ async fn with_long_term(shared: &Shared, set: &ScopeSet) -> Result<Minted, Faile
             Err(error) => error,
         };
         note_refusal(shared, token, &error);
-        // That the next token is refused may pass, and says nothing about the one in use.
+        // A refusal of the next token says nothing about the one in use.
         let used = disproof.as_ref().map_or(token, |it: &Verdict| &it.token);
         let failed = Failed {
             error: error.clone(),
@@ -95,8 +93,8 @@ async fn with_long_term(shared: &Shared, set: &ScopeSet) -> Result<Minted, Faile
     }
 }
 
-/// Says what the exchange has shown of the next token: that it is good, if it is the one that
-/// succeeded, or that it alone was refused.
+/// Notes what the exchange has shown of the next token: that it is proven, if the exchange used it, or else the
+/// `disproof`, that the server refused it alone.
 fn judge(shared: &Shared, succeeded: &LongTermToken, disproof: Option<Verdict>) {
     let proof = Verdict {
         token: succeeded.clone(),
@@ -121,8 +119,8 @@ fn judge(shared: &Shared, succeeded: &LongTermToken, disproof: Option<Verdict>) 
     }
 }
 
-/// The long-term token to begin with: the next one, if an exchange of this scope set is to prove it;
-/// or the one in use; or, where there is none, the one that is stored or can be obtained.
+/// Returns the long-term token to try first: the next one, if an exchange of this scope set is to prove it; otherwise
+/// the one in use; or, if there is none, one that is stored or that a grant obtains.
 async fn first(shared: &Shared, set: &ScopeSet) -> Result<Found, Error> {
     {
         let engine = shared.engine();
@@ -140,7 +138,7 @@ async fn first(shared: &Shared, set: &ScopeSet) -> Result<Found, Error> {
     };
     let mut keeper = shared.keeper.lock().await;
     let loaded = keeper.ensure_loaded(shared).await;
-    // One that was handed in does not have to wait for the store.
+    // A token that a caller has set does not depend on the store.
     if let Some(token) = search.at_hand(shared, &keeper) {
         return Ok(Found::at_hand(token));
     }
@@ -148,8 +146,7 @@ async fn first(shared: &Shared, set: &ScopeSet) -> Result<Found, Error> {
     search.find(shared, &mut keeper, None).await
 }
 
-/// Where each exchange puts an end to the long-term token, nobody else may be about to exchange
-/// the same one, in this process or in another.
+/// If each exchange invalidates the long-term token, only the holder of the lease exchanges it.
 async fn one_at_a_time(shared: &Shared, set: &ScopeSet) -> Result<Minted, Failed> {
     let keeper = &mut *shared.keeper.lock().await;
     let lease = recovery::wait_for_lease(shared).await?;
@@ -158,7 +155,7 @@ async fn one_at_a_time(shared: &Shared, set: &ScopeSet) -> Result<Minted, Failed
     } else {
         keeper.ensure_loaded(shared).await?;
     }
-    // The last one is written down before it can be spent.
+    // Stores the token in use before the exchange invalidates it.
     keeper.save(shared).await?;
     let mut search = Search {
         refused: &[],
@@ -186,14 +183,14 @@ async fn one_at_a_time(shared: &Shared, set: &ScopeSet) -> Result<Minted, Failed
     Ok(replace(shared, keeper, &next.token, exchanged).await?)
 }
 
-/// Notes the pause that the server requests with a refusal; the grant is used after it.
+/// Notes the pause that the server requests with a refusal. The grant is used after that pause.
 fn note_refusal(shared: &Shared, refused: &LongTermToken, error: &Error) {
     if !error.is_retryable() {
         grants::note_pause(shared, error, Some(refused));
     }
 }
 
-/// Whether another long-term token came meanwhile, which may be accepted where this one was not.
+/// Returns whether another long-term token is in use by now, which the server may accept.
 fn is_renewed(shared: &Shared, held: &LongTermToken, error: &Error) -> bool {
     let engine = shared.engine();
     let present = engine.long_term.as_ref();

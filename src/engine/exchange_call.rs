@@ -1,4 +1,4 @@
-//! One call of the exchange, and what it brings.
+//! One call of the exchange, and its result.
 
 use super::live::LiveToken;
 use super::long_term::keeper::{Keeper, dated};
@@ -38,13 +38,13 @@ pub(crate) async fn mint(
         observe::log_assumed_life(&settings.name, minted.life);
     }
     if exchanged.replacement.is_some() {
-        // It is not used before the other one is durable; but it is revoked with the rest.
+        // Unused until the replacement is durable, but revoked at shutdown.
         note_minted(shared, minted);
     }
     Ok(exchanged)
 }
 
-/// Notes a token that the shutdown is to revoke.
+/// Notes a token that the shutdown revokes.
 pub(crate) fn note_minted(shared: &Shared, minted: &Minted) {
     let now = shared.now();
     let live = LiveToken {
@@ -55,7 +55,7 @@ pub(crate) fn note_minted(shared: &Shared, minted: &Minted) {
     shared.engine().live.insert(live, now);
 }
 
-/// What was minted; the long-term token that came with it, if one did, is written down before.
+/// Returns the token after the replacement, if there is one, is stored.
 pub(crate) async fn kept(
     shared: &Shared,
     used: &LongTermToken,
@@ -68,8 +68,8 @@ pub(crate) async fn kept(
     replace(shared, keeper, used, exchanged).await
 }
 
-/// Takes the long-term token that came with it, if one did, into the place of the one that was
-/// exchanged.
+/// Replaces the exchanged long-term token with the replacement, if there is one, and stores it. Returns the
+/// short-term token.
 pub(crate) async fn replace(
     shared: &Shared,
     keeper: &mut Keeper,

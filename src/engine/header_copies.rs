@@ -1,5 +1,5 @@
-//! Copies of one header. A clone of a header counts, and a count that all threads write is what
-//! stops a hot path from scaling: so threads have copies of their own, each with its own count.
+//! Copies of one header. Cloning a header increments a reference count, and a count that all threads write does not
+//! scale. So each thread has a copy of its own, with its own count.
 
 use std::cell::Cell;
 use std::num::NonZeroUsize;
@@ -11,7 +11,7 @@ use http::HeaderValue;
 
 use crate::token::ShortTermToken;
 
-/// So many copies of a header there are at most: enough that threads seldom meet.
+/// How many copies of a header there are at most: enough that threads seldom share one.
 static MOST: LazyLock<usize> = LazyLock::new(|| {
     let cores = available_parallelism().map_or(1, NonZeroUsize::get);
     (2 * cores).next_power_of_two()
@@ -19,22 +19,21 @@ static MOST: LazyLock<usize> = LazyLock::new(|| {
 static THREADS: AtomicUsize = AtomicUsize::new(1);
 
 thread_local! {
-    /// In the order in which the threads came here, from 1; 0 if this one has not.
+    /// The number of the thread, from 1; 0 until it has used a header.
     static NUMBER: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Made when they are needed: a token that nobody uses costs nothing more, and a thread that does
-/// not use it neither.
+/// Created at first use, so that an unused token has no copies.
 #[derive(Debug, Default)]
 pub(crate) struct HeaderCopies(OnceLock<Box<[Apart<OnceLock<HeaderValue>>]>>);
 
-/// On cache lines of its own: two, since processors fetch them in pairs.
+/// Keeps a value on two cache lines of its own, since processors fetch them in pairs.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 struct Apart<T>(T);
 
 impl HeaderCopies {
-    /// This thread's copy of the token's header.
+    /// Returns this thread's copy of the token's header.
     #[inline]
     pub(crate) fn of<'a>(&'a self, token: &'a ShortTermToken) -> &'a HeaderValue {
         let present = self.0.get().and_then(|copies| {
@@ -50,7 +49,7 @@ impl HeaderCopies {
         if NUMBER.get() == 0 {
             NUMBER.set(THREADS.fetch_add(1, Ordering::Relaxed));
         }
-        // Made before they are set, so that no thread waits for another one's making.
+        // Created before it is set, so that no thread waits for another.
         if self.0.get().is_none() {
             let _ = self.0.set((0..*MOST).map(|_| Apart::default()).collect());
         }
@@ -73,7 +72,7 @@ mod tests {
         ShortTermToken::builder("a.b.c").build().unwrap()
     }
 
-    /// Where the bytes of the header are that a new thread is given.
+    /// Returns the address of the header that a new thread gets.
     fn on_a_thread(copies: &HeaderCopies, token: &ShortTermToken) -> usize {
         std::thread::scope(|scope| {
             let address = scope.spawn(|| copies.of(token).as_bytes().as_ptr().addr());
@@ -89,10 +88,10 @@ mod tests {
         assert!(own.is_sensitive());
         assert!(std::ptr::eq(own, copies.of(&token)));
         let others: Vec<usize> = (1..*MOST).map(|_| on_a_thread(&copies, &token)).collect();
-        // Threads are numbered one after the other, unless another test begins some meanwhile.
+        // Threads are numbered in order, unless another test starts threads meanwhile.
         let own = own.as_bytes().as_ptr().addr();
         assert!(others.iter().any(|it| *it != own));
-        // Those that come when all copies are there are given different ones, too.
+        // Threads that start when all copies exist get different ones, too.
         let later: Vec<usize> = (0..2 * *MOST)
             .map(|_| on_a_thread(&copies, &token))
             .collect();

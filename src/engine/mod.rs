@@ -1,6 +1,5 @@
-//! The engine: the task that acts, what callers wait on, and the hot path.
+//! The engine: the driver, callers that wait, and the hot path.
 
-mod authority;
 mod current;
 mod driver;
 mod exchange;
@@ -14,6 +13,7 @@ mod long_term;
 mod outage;
 mod rejected_token;
 mod revocation;
+mod revocation_hints;
 mod scope_set;
 mod secrets;
 mod serving;

@@ -1,4 +1,4 @@
-//! A token that a resource server refused, and a token that does not last long enough.
+//! A token that a resource server refused, and a token whose remaining life is too short for a caller.
 
 use std::sync::Arc;
 

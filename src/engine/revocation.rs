@@ -11,7 +11,7 @@ use crate::observe::Event;
 use crate::token::TokenRef;
 
 /// Revokes a token. If the server refuses that on the token's own authority, tries with the long-term token, and
-/// for later tokens with the long-term token first. Calls no issuer for a tier that the server cannot revoke.
+/// for later tokens with the long-term token first. Calls no issuer for a kind of token that the server cannot revoke.
 ///
 /// # Errors
 ///
@@ -20,11 +20,11 @@ pub(crate) async fn revoke(shared: &Shared, token: TokenRef<'_>) -> Result<Revok
     let kind = TokenKind::of(token);
     let (long_term, is_other_first) = {
         let engine = shared.engine();
-        if engine.learnt.unsupported.contains(&kind) {
+        if engine.revocation_hints.unsupported.contains(&kind) {
             return Ok(Revoked::Unsupported);
         }
         let in_use = engine.long_term.as_ref().map(|held| held.token.clone());
-        (in_use, engine.learnt.needs_long_term)
+        (in_use, engine.revocation_hints.needs_long_term)
     };
     let other = long_term.filter(|it| it.expose() != token.expose());
     let authorities = Authorities {
@@ -37,7 +37,7 @@ pub(crate) async fn revoke(shared: &Shared, token: TokenRef<'_>) -> Result<Revok
     } = shared.user_code.revoke(token, authorities).await;
     let outcome = shared.checked(outcome, &[token.expose()]);
     if needed_second {
-        shared.engine().learnt.needs_long_term = !is_other_first;
+        shared.engine().revocation_hints.needs_long_term = !is_other_first;
     }
     if matches!(outcome, Ok(Revoked::Unsupported)) {
         note_unsupported(shared, token, kind);
@@ -50,12 +50,12 @@ pub(crate) async fn revoke_in_time(shared: &Shared, token: TokenRef<'_>) -> Resu
     let limit = shared.settings.policies.retry.exchange_timeout;
     let outcome = tokio::time::timeout(limit, revoke(shared, token)).await;
     outcome.unwrap_or_else(|_| {
-        let text = format!("the auth server has not answered within {limit:?}");
+        let text = format!("the auth server did not answer within {limit:?}");
         Err(Error::own(ErrorKind::Timeout, text))
     })
 }
 
-/// Returns the event for how a revocation ended, if there is one: [`revoke`] itself tells observers about a tier that
+/// Returns the event for how a revocation ended, if there is one: [`revoke`] itself tells observers about a kind of token that
 /// the server cannot revoke.
 pub(crate) fn event(token_id: Option<&str>, outcome: Result<Revoked, Error>) -> Option<Event> {
     let error = match outcome {
@@ -77,10 +77,10 @@ pub(crate) fn unknown() -> Error {
     )
 }
 
-/// Tells observers about the first token of a tier that the server cannot revoke.
+/// Tells observers about the first token of a kind that the server cannot revoke.
 fn note_unsupported(shared: &Shared, token: TokenRef<'_>, kind: TokenKind) {
     {
-        let unsupported = &mut shared.engine().learnt.unsupported;
+        let unsupported = &mut shared.engine().revocation_hints.unsupported;
         if unsupported.contains(&kind) {
             return;
         }

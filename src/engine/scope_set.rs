@@ -12,14 +12,14 @@ use crate::machine::SetId;
 #[derive(Debug)]
 pub(crate) struct ScopeSet {
     pub(crate) id: SetId,
-    /// In order, each once.
+    /// Sorted, each once.
     pub(crate) scopes: Arc<[String]>,
     pub(crate) current: CurrentToken,
-    /// Held by the exchange that is under way. A runtime that ends drops its tasks in any order, so
-    /// that the next driver may be there before the exchange of the last one is gone.
+    /// Held by the exchange in flight. A runtime drops its tasks in any order, so the next driver may start before
+    /// the previous exchange is dropped.
     pub(crate) exchanging: tokio::sync::Mutex<()>,
-    /// Wakes the callers that wait: look again.
-    tick: Notify,
+    /// Wakes the waiting callers when the scope set has changed.
+    changed: Notify,
     /// How many callers wait.
     waiting: AtomicUsize,
 }
@@ -40,7 +40,7 @@ impl ScopeSet {
             scopes,
             current: CurrentToken::default(),
             exchanging: tokio::sync::Mutex::default(),
-            tick: Notify::new(),
+            changed: Notify::new(),
             waiting: AtomicUsize::new(0),
         })
     }
@@ -55,17 +55,17 @@ impl ScopeSet {
         self.waiting.load(Ordering::Relaxed) > 0
     }
 
-    /// Ends at the next tick after this call, whenever it is first polled.
-    pub(crate) fn tick(&self) -> Notified<'_> {
-        self.tick.notified()
+    /// Completes at the first change after this call, also if it is polled later.
+    pub(crate) fn changed(&self) -> Notified<'_> {
+        self.changed.notified()
     }
 
     pub(crate) fn wake_callers(&self) {
-        self.tick.notify_waiters();
+        self.changed.notify_waiters();
     }
 }
 
-/// The same set in the same form, however it is written.
+/// Returns the scopes sorted, each once, so that equal sets are equal.
 pub(crate) fn normalized(scopes: impl IntoIterator<Item = impl Into<String>>) -> Arc<[String]> {
     let mut scopes: Vec<String> = scopes.into_iter().map(Into::into).collect();
     scopes.sort_unstable();

@@ -15,7 +15,7 @@ const SHORTEST_IN_ID: usize = 8;
 
 impl Shared {
     /// Returns the outcome of a call of the issuer or the store. Withholds the parts of its error that repeat a
-    /// secret: a token of either tier, the secret of a grant, or one of those that the call has `sent`.
+    /// secret: a token of either kind, the secret of a grant, or one of those that the call has `sent`.
     pub(crate) fn checked<T>(
         &self,
         outcome: Result<T, Unchecked>,

@@ -1,4 +1,4 @@
-//! Serving a caller that the hot path does not serve, under the engine lock.
+//! Serves callers on the slow path, under the engine lock.
 
 use std::sync::Arc;
 
@@ -9,29 +9,29 @@ use crate::clock::Moment;
 use crate::error::{Error, ErrorKind};
 use crate::machine::{Demand, Generation, Input, Outlook, SetId};
 
-/// What there is to say to a caller that the hot path did not serve.
+/// How a caller on the slow path is served.
 pub(crate) enum Service {
     Token(Arc<Published>),
-    /// Wait for the scope set's tick, and ask again.
+    /// Wait until the scope set has changed, and ask again.
     Wait {
-        /// Whether the exchange is under way, so that the driver need not be told.
-        is_under_way: bool,
+        /// Whether an exchange is in flight, so that the driver need not be woken.
+        is_in_flight: bool,
     },
 }
 
-/// What a caller asks for, and what it has seen.
+/// What a waiting caller needs, and which exchanges it has seen.
 #[derive(Debug)]
 pub(crate) struct Asking {
     pub(crate) newer_than: Generation,
     pub(crate) give_up_at: Moment,
-    /// How many of the scope set's exchanges had ended when it came.
+    /// How many exchanges of the scope set had ended when the caller began to wait.
     pub(crate) seen: Option<u64>,
-    /// The scope set that was evicted for the caller's, to be reported.
+    /// The scope set that was evicted to open the caller's, for the observers.
     pub(crate) evicted: Option<Arc<[String]>>,
 }
 
 impl Engine {
-    /// Serves a caller, or notes what it needs. All that decides it is seen at one moment.
+    /// Serves a caller, or notes its demand, by the state at one moment.
     pub(crate) fn serve(
         &mut self,
         set: &Arc<ScopeSet>,
@@ -64,7 +64,7 @@ impl Engine {
         }
         self.demand(set.id, Demand::NewerThan(asking.newer_than), now);
         Ok(Service::Wait {
-            is_under_way: self.machine.is_exchanging(set.id),
+            is_in_flight: self.machine.is_exchanging(set.id),
         })
     }
 

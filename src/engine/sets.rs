@@ -1,4 +1,4 @@
-//! The scope sets of a provider, and how their exchanges have ended.
+//! The scope sets of a provider, and the outcomes of their exchanges.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Weak};
@@ -15,7 +15,7 @@ pub(crate) struct ScopeSets {
     open: BTreeMap<SetId, Open>,
     /// Every scope set that a handle holds, open or not. The same scopes never have a second one.
     known: HashMap<Arc<[String]>, Weak<ScopeSet>>,
-    /// How many there have been besides the root.
+    /// How many scope sets were created besides the root.
     count: u64,
 }
 
@@ -29,7 +29,7 @@ struct Open {
     attempts: u64,
     /// Why the last one failed, if it did.
     last_error: Option<Error>,
-    /// How the scope set was when it was last measured.
+    /// The outline of the scope set when its gauges were last updated.
     measured: Option<Outline>,
 }
 
@@ -86,8 +86,8 @@ impl ScopeSets {
         Some((open.set, tokens))
     }
 
-    /// Returns the scope sets that have changed since they were last measured, and the root, whose
-    /// measurement is also that of the provider.
+    /// Returns the scope sets that have changed since their gauges were last updated, and the root, whose gauges are
+    /// also those of the provider.
     pub(crate) fn changed(&mut self, machine: &Machine) -> Vec<Arc<ScopeSet>> {
         let mut changed = Vec::new();
         for (&id, open) in &mut self.open {
@@ -100,7 +100,7 @@ impl ScopeSets {
         changed
     }
 
-    /// Notes that an exchange of this scope set has ended, after the machine was told.
+    /// Notes that an exchange of this scope set has ended, after the input to the machine.
     pub(crate) fn note_attempt(&mut self, set: SetId, error: Option<Error>) {
         if let Some(open) = self.open.get_mut(&set) {
             open.attempts += 1;

@@ -1,4 +1,4 @@
-//! What the handles, the callers that wait and the driver have in common.
+//! State shared by handles, waiting callers and the driver.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
@@ -20,15 +20,15 @@ use crate::origin::{Origin, PlainHttp};
 use crate::policy::{Policies, ShutdownPolicy};
 use crate::token::LongTermToken;
 
-/// What the builder puts together, and nobody changes afterwards.
+/// Settings that do not change after `build`.
 pub(crate) struct Settings {
     pub(crate) name: String,
     pub(crate) profile: IssuerProfile,
-    /// How another long-term token is obtained when there is none, or it is refused.
+    /// The grant that obtains a long-term token if there is none, or if the server refuses it.
     pub(crate) recover_with: Option<Grant>,
-    /// How the next one is obtained.
+    /// The grant that obtains the next long-term token.
     pub(crate) rotate_with: Option<Grant>,
-    /// Whether others may know the store, too.
+    /// Whether other providers may use the store, too.
     pub(crate) shares_store: bool,
     pub(crate) origins: Arc<[Origin]>,
     /// The hosts to which the token may go on plain http.
@@ -43,13 +43,13 @@ pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) user_code: UserCode,
     pub(crate) observers: Observers,
-    /// Held by whoever changes the long-term token.
+    /// Locked by code that changes the long-term token.
     pub(super) keeper: tokio::sync::Mutex<Keeper>,
-    /// Wakes those who wait for a rotation.
+    /// Wakes the callers that wait for a rotation.
     pub(crate) rotated: watch::Sender<()>,
-    /// Wakes the driver: the machine was told something.
+    /// Wakes the driver after an input to the machine.
     pub(crate) wake: Notify,
-    /// Set when the shutdown is over.
+    /// Set when the shutdown has ended.
     pub(crate) report: watch::Sender<Option<ShutdownReport>>,
     engine: Mutex<Engine>,
 }
@@ -63,7 +63,7 @@ impl Shared {
         seed: u64,
     ) -> Self {
         let now = user_code.time.now_or_last();
-        // What a shared store holds goes first.
+        // The record in a shared store takes precedence.
         let in_use = long_term.clone().filter(|_| !settings.shares_store);
         let engine = Engine::new(settings.policies.clone(), root, in_use, seed, now);
         let (report, _) = watch::channel(None);
@@ -82,7 +82,7 @@ impl Shared {
         }
     }
 
-    /// What tells the provider apart from others while it calls the issuer or the store.
+    /// Returns a key that identifies the provider while it calls the issuer or the store.
     pub(crate) fn key(&self) -> usize {
         std::ptr::from_ref(self).addr()
     }
@@ -102,7 +102,7 @@ impl Shared {
             Error::own(
                 ErrorKind::Issuer,
                 "the provider's clock panicked, or reads more than 400 years after its origin; check \
-                 the Clock that TokenProviderBuilder::clock was given",
+                 the Clock of TokenProviderBuilder::clock",
             )
         })
     }
@@ -117,16 +117,15 @@ impl Shared {
         self.engine.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells the machine what happened, and the driver that it was told.
+    /// Passes an input to the machine, and wakes the driver.
     pub(crate) fn signal(&self, event: Input) {
         let now = self.now();
         self.engine().machine.handle(event, now);
         self.wake.notify_one();
     }
 
-    /// Until when the hot path serves a token that a driver looks after: its clock may be a tick
-    /// behind. Of a lazy provider, the first caller after the refresh became due has to bring it
-    /// about.
+    /// Returns until when the hot path may serve the token: one tick earlier than its end. For a lazy provider, until
+    /// the refresh is due.
     pub(crate) fn served_until(&self, window: Window) -> Moment {
         let until = if self.settings.policies.refresh.lazy {
             window.refresh_at

@@ -1,4 +1,4 @@
-//! Starting the driver.
+//! Starts the driver.
 
 use std::sync::Arc;
 
@@ -8,11 +8,11 @@ use super::driver::{DriverGuard, run};
 use super::shared::Shared;
 use crate::error::{Error, ErrorKind};
 
-/// So often one caller starts the driver before it concludes that its runtime is shutting down.
+/// How often one caller starts the driver before it concludes that its runtime is shutting down.
 pub(crate) const STARTS: u32 = 3;
 
-/// Starts the driver on the current runtime unless it runs, or has nothing left to do. Returns
-/// whether it was started.
+/// Starts the driver on the current runtime, unless it runs or the provider has stopped. Returns whether it was
+/// started.
 pub(crate) fn ensure(shared: &Arc<Shared>) -> Result<bool, Error> {
     let runtime = {
         let mut engine = shared.engine();
@@ -27,7 +27,7 @@ pub(crate) fn ensure(shared: &Arc<Shared>) -> Result<bool, Error> {
         }
         runtime
     };
-    // Outside the lock: a runtime that shuts down drops the task here and now.
+    // Outside the lock, since a runtime that is shutting down drops the task at once.
     runtime.spawn(run(DriverGuard(Arc::clone(shared))));
     Ok(true)
 }
@@ -36,7 +36,7 @@ pub(crate) fn current_runtime() -> Result<Handle, Error> {
     Handle::try_current().map_err(|_| {
         Error::own(
             ErrorKind::NoRuntime,
-            "a token provider needs a tokio runtime to run on; call it from within one",
+            "a token provider needs a tokio runtime; call it within one",
         )
     })
 }
@@ -44,6 +44,6 @@ pub(crate) fn current_runtime() -> Result<Handle, Error> {
 pub(crate) fn runtime_is_going() -> Error {
     Error::own(
         ErrorKind::NoRuntime,
-        "the tokio runtime is shutting down, and nothing can be done on it",
+        "the tokio runtime is shutting down; call the provider on another runtime",
     )
 }

@@ -1,15 +1,14 @@
-//! What the driver works on: the machine, and what it must not know. It outlives a driver that
-//! goes away with its runtime, and the next one goes on from here.
+//! The state under the engine lock. It survives a driver whose runtime is dropped.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::authority::Learnt;
 use super::current::USE_PRECISION;
 use super::grant_pause::GrantPause;
 use super::live::{LiveToken, LiveTokens};
 use super::outage::{Observed, Outages};
+use super::revocation_hints::RevocationHints;
 use super::scope_set::ScopeSet;
 use super::sets::ScopeSets;
 use crate::clock::Moment;
@@ -19,7 +18,7 @@ use crate::observe::Event;
 use crate::policy::Policies;
 use crate::token::{LongTermToken, ShortTermToken};
 
-/// By less than this a wall clock may wander without anybody minding.
+/// A smaller step of the wall clock is ignored.
 const LEAST_STEP: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
@@ -27,33 +26,33 @@ pub(crate) struct Engine {
     pub(crate) machine: Machine,
     pub(crate) driven: bool,
     pub(crate) long_term: Option<Held>,
-    /// How often another long-term token has taken the place of the one before.
+    /// How often the long-term token in use was replaced.
     pub(crate) long_term_changes: u64,
     /// When the dates of the long-term token were last read, by both clocks.
     pub(crate) dated_at: Option<(Moment, SystemTime)>,
-    /// A next long-term token, which no exchange has proven yet.
+    /// The next long-term token, which no exchange has proven yet.
     pub(crate) next: Option<LongTermToken>,
-    /// What an exchange has shown of the next token, which is to be acted upon.
+    /// What an exchange has shown of the next token, until the next `Attend` handles it.
     pub(crate) verdict: Option<Verdict>,
     /// The long-term tokens beside the one in use: the next one, and those that are superseded.
     pub(crate) beside: Vec<LongTermToken>,
-    /// The long-term tokens that were obtained here and that the store does not hold: no other process will
-    /// know of them.
+    /// The long-term tokens that this provider obtained and could not write to the store, so that no other process
+    /// knows them.
     pub(crate) unwritten: Vec<LongTermToken>,
-    /// A long-term token that was handed in and is not written down yet.
+    /// A long-term token that a caller has set and that is not stored yet.
     pub(crate) handed_in: Option<LongTermToken>,
-    /// How many attempts to see to the long-term token have failed, and why the last one did.
+    /// How many attendances of the long-term token have failed, and why the last one did.
     pub(crate) rotation_failures: (u64, Option<Error>),
-    /// Whether a rotation was begun that has neither succeeded nor failed yet.
+    /// Whether a rotation has begun that has neither succeeded nor failed.
     pub(crate) is_rotating: bool,
     /// The pause that the server requested for the grant, if any.
     pub(crate) grant_pause: Option<GrantPause>,
-    /// Why the store cannot be used, if it cannot.
+    /// Why the last access to the store failed, if it did.
     pub(crate) store_error: Option<Error>,
     pub(crate) live: LiveTokens,
     pub(super) outages: Outages,
     pub(crate) shutdown_began: Option<Moment>,
-    pub(crate) learnt: Learnt,
+    pub(crate) revocation_hints: RevocationHints,
     /// Whether observers were told which tokens a shutdown without a driver did not revoke.
     pub(crate) is_undone_told: bool,
     pub(crate) sets: ScopeSets,
@@ -61,14 +60,14 @@ pub(crate) struct Engine {
     pub(super) evicted: BTreeMap<SetId, Retired>,
 }
 
-/// A scope set that was closed, with what is to be revoked.
+/// A scope set that was closed, with its tokens to revoke.
 #[derive(Debug)]
 pub(crate) struct Retired {
     pub(crate) set: Arc<ScopeSet>,
     pub(crate) left: Vec<LiveToken>,
 }
 
-/// The long-term token, since when it is here.
+/// A long-term token, and since when it is in use.
 #[derive(Clone, Debug)]
 pub(crate) struct Held {
     pub(crate) token: LongTermToken,
@@ -79,7 +78,7 @@ pub(crate) struct Held {
 #[derive(Clone, Debug)]
 pub(crate) struct Verdict {
     pub(crate) token: LongTermToken,
-    /// Why the server refuses it where it accepts the one in use; `None` if it is proven.
+    /// Why the server refuses the token while it accepts the one in use; `None` if the token is proven.
     pub(crate) refusal: Option<Error>,
 }
 
@@ -109,14 +108,14 @@ impl Engine {
             live: LiveTokens::default(),
             outages: Outages::default(),
             shutdown_began: None,
-            learnt: Learnt::default(),
+            revocation_hints: RevocationHints::default(),
             is_undone_told: false,
             sets: ScopeSets::new(root),
             evicted: BTreeMap::new(),
         }
     }
 
-    /// Has the dates of the long-term token read again if the wall clock has stepped since.
+    /// Requests that the dates of the long-term token are read again if the wall clock has stepped since.
     pub(crate) fn mind_the_wall_clock(&mut self, now: Moment, wall: SystemTime) {
         let Some((then, wall_then)) = self.dated_at else {
             return;
@@ -132,13 +131,13 @@ impl Engine {
         }
     }
 
-    /// Takes this long-term token into use.
+    /// Sets the long-term token in use.
     pub(crate) fn hold(&mut self, token: LongTermToken, now: Moment) {
         self.long_term = Some(Held { token, since: now });
         self.long_term_changes += 1;
     }
 
-    /// Notes what an exchange has shown of the next token, which the machine is to see to at once.
+    /// Notes what an exchange has shown of the next token, and requests an `Attend` at once.
     pub(crate) fn judge(&mut self, verdict: Verdict, now: Moment) {
         self.verdict = Some(verdict);
         self.forget_outdated_verdict();
@@ -148,7 +147,7 @@ impl Engine {
         }
     }
 
-    /// A verdict is about the next token that is there, or about none.
+    /// Forgets the verdict unless it is about the next token that is there.
     pub(crate) fn forget_outdated_verdict(&mut self) {
         let next = self.next.as_ref();
         self.verdict
@@ -161,8 +160,8 @@ impl Engine {
         last.as_ref().is_some_and(|error| !error.is_retryable())
     }
 
-    /// Notes who was used, and says what is to be done next. A scope set that the machine retires is
-    /// closed before anybody can open it again.
+    /// Notes which scope sets were used, and returns the next action. Closes a retired scope set under the same
+    /// lock.
     pub(crate) fn poll(&mut self, now: Moment) -> (Action, Option<Retired>) {
         self.note_uses(now);
         let action = self.machine.poll(now);
@@ -270,6 +269,6 @@ impl Engine {
 pub(crate) fn shut_down() -> Error {
     Error::own(
         ErrorKind::ShutDown,
-        "the token provider was shut down and gives out no more tokens",
+        "the token provider was shut down and returns no more tokens",
     )
 }

@@ -1,4 +1,4 @@
-//! How a provider is at one moment.
+//! The status of a scope set at one moment, and the gauges.
 
 use std::sync::Arc;
 
@@ -38,7 +38,7 @@ pub(crate) fn of(shared: &Shared, set: &ScopeSet) -> Status {
     }
 }
 
-/// Has the metrics say how the sets of scopes are to which something has happened.
+/// Updates the gauges of the scope sets that have changed.
 pub(crate) fn measure_changes(shared: &Shared) {
     if Metrics::ON {
         let changed = {
@@ -49,7 +49,7 @@ pub(crate) fn measure_changes(shared: &Shared) {
     }
 }
 
-/// Has the metrics say how every set of scopes is.
+/// Updates the gauges of all scope sets.
 pub(crate) fn measure_all(shared: &Shared) {
     if Metrics::ON {
         let sets: Vec<_> = shared.engine().sets.open().cloned().collect();

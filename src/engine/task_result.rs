@@ -32,7 +32,7 @@ pub(crate) fn land(shared: &Shared, ended: Ended) {
     }
 }
 
-/// Publishes the token, at once or later, unless nothing is left of its life.
+/// Publishes the token, at once or later, unless it has expired.
 fn accept(shared: &Shared, set: &ScopeSet, minted: Minted, now: Moment) {
     let event = {
         let mut engine = shared.engine();
@@ -75,7 +75,7 @@ fn accept(shared: &Shared, set: &ScopeSet, minted: Minted, now: Moment) {
                 })
             }
             Accepted::Expired => {
-                let text = "the auth server handed out a token that has already expired";
+                let text = "the auth server returned a token that has already expired";
                 let error = Error::own(ErrorKind::Protocol, text);
                 Some(failed(&mut engine, set, error, now))
             }
@@ -155,7 +155,7 @@ fn fail(shared: &Shared, set: &ScopeSet, failed_with: Failed, now: Moment) {
     shared.observers.tell(event);
 }
 
-/// Notes a failure of which the machine was told.
+/// Notes a failure after the input to the machine.
 fn failed(engine: &mut Engine, set: &ScopeSet, error: Error, now: Moment) -> Event {
     let repeats = engine
         .sets

@@ -1,5 +1,4 @@
-//! How a caller that the hot path does not serve waits: it never acts itself, so that it can go
-//! away at any moment.
+//! Callers on the slow path. They only wait, so they can be dropped at any time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,10 +15,10 @@ use crate::error::{Error, ErrorKind};
 use crate::machine::{Generation, Input};
 use crate::observe::Event;
 
-/// What `take` makes of a good token that is newer than this generation.
+/// Returns what `take` makes of a valid token that is newer than this generation.
 ///
-/// A caller waits for one exchange at the most: if the one under way, or else the next, fails, so
-/// does the caller.
+/// A caller waits for one exchange at most: the one in flight, or the next. If it fails, the caller gets its
+/// error.
 pub(crate) async fn for_token<T>(
     shared: &Arc<Shared>,
     set: &Arc<ScopeSet>,
@@ -54,8 +53,8 @@ async fn wait<T>(
     let _waiting = set.begin_waiting();
     let (mut starts, mut measured) = (0, None);
     loop {
-        // Asked for before the look, so that nothing that happens after the look is missed.
-        let tick = set.tick();
+        // Registers before it checks, so that no wake-up is lost.
+        let changed = set.changed();
         let now = shared.now_or_error()?;
         let (service, is_driven) = {
             let mut engine = shared.engine();
@@ -73,15 +72,15 @@ async fn wait<T>(
                 return Ok(take(&published));
             }
             Service::Wait { .. } if starts > STARTS => return Err(runtime_is_going()),
-            Service::Wait { is_under_way } => {
-                if !is_under_way {
+            Service::Wait { is_in_flight } => {
+                if !is_in_flight {
                     shared.wake.notify_one();
                 }
                 measured.get_or_insert_with(|| shared.observers.metrics.waiting(&set.scopes));
-                tick.await;
+                changed.await;
             }
         }
-        // Those who waited together are not to meet again at the engine's lock.
+        // Reads the token without the engine lock, so that woken callers do not contend for it.
         let newer = |published: &Published| {
             let is_newer = published.window.generation > newer_than;
             is_newer.then(|| take(published))
@@ -95,7 +94,7 @@ async fn wait<T>(
     }
 }
 
-/// Takes up what the store holds by now.
+/// Loads the store's content.
 pub(crate) async fn for_reload(shared: &Arc<Shared>) -> Result<(), Error> {
     current_runtime()?;
     refuse_within(shared)?;
@@ -109,7 +108,9 @@ pub(crate) async fn for_reload(shared: &Arc<Shared>) -> Result<(), Error> {
         Err(_) => {
             return Err(Error::own(
                 ErrorKind::WaitTimeout,
-                format!("the store was not read within {patience:?}: a rotation is under way"),
+                format!(
+                    "the token store was not read within {patience:?}, since a rotation is in flight; try again"
+                ),
             ));
         }
     }
@@ -117,7 +118,7 @@ pub(crate) async fn for_reload(shared: &Arc<Shared>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Has the long-term token rotated, and waits until another one is in use.
+/// Requests a rotation, and waits until another token is in use.
 pub(crate) async fn for_rotation(shared: &Arc<Shared>) -> Result<(), Error> {
     current_runtime()?;
     refuse_within(shared)?;
@@ -129,7 +130,7 @@ pub(crate) async fn for_rotation(shared: &Arc<Shared>) -> Result<(), Error> {
     outcome.unwrap_or_else(|_| {
         Err(Error::own(
             ErrorKind::WaitTimeout,
-            format!("the long-term token is not rotated within {patience:?}; the attempts go on"),
+            format!("the rotation did not finish within {patience:?}; the provider keeps trying"),
         ))
     })
 }
@@ -139,7 +140,7 @@ async fn rotated(shared: &Arc<Shared>) -> Result<(), Error> {
     if !shared.engine().machine.knows_long_term() {
         for_token(shared, &root, Generation(0), |_| ()).await?;
     }
-    let mut ticks = shared.rotated.subscribe();
+    let mut rotations = shared.rotated.subscribe();
     let (changes, failures) = {
         let engine = shared.engine();
         (engine.long_term_changes, engine.rotation_failures.0)
@@ -147,7 +148,7 @@ async fn rotated(shared: &Arc<Shared>) -> Result<(), Error> {
     shared.signal(Input::RotationDemanded);
     let mut starts = 0;
     loop {
-        ticks.borrow_and_update();
+        rotations.borrow_and_update();
         starts += u32::from(ensure(shared)?);
         {
             let engine = shared.engine();
@@ -166,7 +167,7 @@ async fn rotated(shared: &Arc<Shared>) -> Result<(), Error> {
         if starts > STARTS {
             return Err(runtime_is_going());
         }
-        ticks.changed().await.map_err(|_| shut_down())?;
+        rotations.changed().await.map_err(|_| shut_down())?;
     }
 }
 
@@ -174,7 +175,7 @@ fn refuse_within(shared: &Arc<Shared>) -> Result<(), Error> {
     if is_within(shared.key()) {
         return Err(Error::own(
             ErrorKind::Config,
-            "the token issuer, or the store, calls its own provider, and would wait for itself",
+            "the token issuer or the token store calls its own provider, which would deadlock; remove the call",
         ));
     }
     Ok(())
@@ -183,7 +184,7 @@ fn refuse_within(shared: &Arc<Shared>) -> Result<(), Error> {
 fn out_of_patience(shared: &Shared, set: &ScopeSet, patience: Duration) -> Error {
     let error = Error::own(
         ErrorKind::WaitTimeout,
-        format!("no token within {patience:?}; the attempts go on"),
+        format!("no token within {patience:?}; the provider keeps trying"),
     );
     match shared.engine().sets.last_error(set.id) {
         Some(cause) => error.with_source(cause.clone()),

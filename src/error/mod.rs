@@ -44,7 +44,7 @@ pub struct Error {
 struct Inner {
     kind: ErrorKind,
     text: String,
-    /// What the auth server said, or the text of a user's error.
+    /// The message of the auth server, or the text of a user's error.
     message: Option<String>,
     status: Option<u16>,
     code: Option<String>,
@@ -52,7 +52,7 @@ struct Inner {
     source: Option<Arc<Source>>,
 }
 
-/// A user's error, whose destructor may panic.
+/// An error of user code, whose destructor may panic.
 struct Source(Option<Box<dyn StdError + Send + Sync>>);
 
 impl Drop for Source {
@@ -118,7 +118,7 @@ impl Error {
     /// assert!(!error.is_retryable());
     /// ```
     pub fn terminal(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        Self::new(ErrorKind::Denied, "the token issuer refuses").with_source(source)
+        Self::new(ErrorKind::Denied, "the token issuer refused the request").with_source(source)
     }
 
     /// Creates an error for a [`TokenStore`](crate::TokenStore) of your own that cannot be read or written,
@@ -152,7 +152,7 @@ impl Error {
     pub fn conflict() -> Self {
         Self::new(
             ErrorKind::Conflict,
-            "somebody else has changed what the token store holds",
+            "another process has changed the record in the token store",
         )
     }
 
@@ -393,7 +393,7 @@ impl Error {
         }
     }
 
-    /// Names the place that this is about.
+    /// Prefixes the text with the place of the error.
     #[cfg(all(unix, feature = "file-store"))]
     pub(crate) fn at(mut self, place: impl fmt::Display) -> Self {
         let inner = Arc::make_mut(&mut self.inner);
@@ -401,12 +401,12 @@ impl Error {
         self
     }
 
-    /// What is stored cannot be used, for this reason.
+    /// Creates the error of stored content that cannot be used, for this reason.
     pub(crate) fn unreadable(how: &str) -> Self {
-        Self::new(ErrorKind::Store, format!("what is stored {how}"))
+        Self::new(ErrorKind::Store, format!("the stored content {how}"))
     }
 
-    /// Adds what the auth server said: one line, cut to length.
+    /// Adds the message of the auth server, truncated and on one line.
     pub(crate) fn with_message(mut self, message: String) -> Self {
         Arc::make_mut(&mut self.inner).message = Some(message);
         self

@@ -8,21 +8,21 @@ use super::Error;
 use crate::text::{echoes, echoes_in_code, on_one_line};
 use crate::unwind::caught;
 
-/// How many causes are searched, and how many characters of each. Longer ones are cut to this.
+/// How many causes are searched, and how many characters of each. Longer ones are truncated.
 const MOST_CAUSES: usize = 16;
 const LONGEST_CAUSE: usize = 16_384;
 
 const WITHHELD: &str = "(withheld: it repeats a secret)";
 
 impl Error {
-    /// Replaces what repeats one of these secrets: the server's message, its code, the source with its causes.
-    /// A source that is too long to be searched is replaced by the beginning of its text.
+    /// Replaces each part that repeats one of these secrets: the server's message, its code, the source with its causes.
+    /// Replaces a source that is too long to be searched by the beginning of its text.
     pub(crate) fn without(self, secrets: &[&str]) -> Self {
         let repeats = |text: &str| echoes(text, secrets.iter().copied());
         let causes = Causes::of(&self);
         let code = self.code().filter(|code| echoes_in_code(code, secrets));
         let is_code_withheld = code.is_some();
-        // Secrets may be many, so they are searched for in all texts at once.
+        // There may be many secrets, so all texts are searched at once.
         let message = self.inner.message.as_deref().unwrap_or_default();
         let is_text_clean = !repeats(&format!("{message}\n{}", causes.searched));
         if is_text_clean && !is_code_withheld && !causes.is_cut {
@@ -57,7 +57,7 @@ struct Causes {
     shown: String,
     /// As `Display` and as `Debug` show them.
     searched: String,
-    /// Whether there is more than was searched.
+    /// Whether the causes are longer than what was searched.
     is_cut: bool,
 }
 
@@ -71,7 +71,7 @@ impl Causes {
                 is_cut = true;
                 break;
             }
-            // A user's code, which may panic.
+            // User code, which may panic.
             let texts = caught(|| {
                 [
                     on_one_line(&present, LONGEST_CAUSE + 1),
@@ -100,7 +100,7 @@ impl Causes {
     }
 }
 
-/// The text in the place of a source.
+/// The text that replaces a source.
 struct Replacement(String);
 
 impl fmt::Debug for Replacement {

@@ -7,16 +7,16 @@ use std::time::Duration;
 use super::input::Failure;
 use crate::policy::{RetryPolicy, RotationPolicy};
 
-/// While a token is still good, attempts are made at least this often in the rest of its life.
+/// While a token is valid, how often an exchange is attempted at least in the rest of its life.
 const ATTEMPTS_IN_REST_OF_LIFE: u32 = 4;
-/// The least time between two attempts while a token is good, as a share of its life.
+/// While a token is valid, the minimum delay is this share of its life, or the first delay if that is shorter.
 const ATTEMPTS_IN_LIFE: u32 = 40;
 const SHORTEST_DELAY: Duration = Duration::from_millis(1);
-/// The least of a delay, as a share of its bound: a draw of zero is no reason to try at once.
+/// The least delay as a share of its bound, so that no draw causes an attempt at once.
 const LEAST_SHARE_OF_DELAY: f64 = 0.1;
 
-/// How long to wait after the `failures`-th failure in a row, when the token in use, if there is
-/// one, is good for another `rest_of_life`. Never zero.
+/// Returns how long to wait after the `failures`-th failure in a row, if the token in use is valid for another
+/// `rest_of_life`, or if there is no valid token. Never returns zero.
 pub(crate) fn retry_delay(
     policy: &RetryPolicy,
     failure: Failure,
@@ -31,7 +31,7 @@ pub(crate) fn retry_delay(
     let mut least = policy.first_delay.mul_f64(LEAST_SHARE_OF_DELAY);
     let mut bound = doubled(policy.first_delay, policy.longest_delay, failures);
     if let Some(Rest { usable, life }) = rest_of_life {
-        // Towards the end the attempts come closer together, but not ever closer.
+        // Towards the end of the life, attempts come closer together, down to `least`.
         least = policy.first_delay.min(life / ATTEMPTS_IN_LIFE);
         if usable <= least {
             return usable.max(SHORTEST_DELAY);
@@ -49,7 +49,7 @@ pub(super) fn pause_asked_for(policy: &RetryPolicy, failure: Failure) -> Option<
     retry_after.map(|asked| asked.min(policy.max_retry_after))
 }
 
-/// How long to wait after the `failures`-th failure of a rotation in a row.
+/// Returns how long to wait after the `failures`-th failure of a rotation in a row.
 pub(super) fn rotation_retry_delay(
     policy: &RotationPolicy,
     failure: Failure,
@@ -64,22 +64,22 @@ pub(super) fn rotation_retry_delay(
     drawn(bound, draw).max(asked).max(SHORTEST_DELAY)
 }
 
-/// The bound of the delay after the `failures`-th failure in a row.
+/// Returns the bound of the delay after the `failures`-th failure in a row.
 fn doubled(first: Duration, longest: Duration, failures: u32) -> Duration {
     let doublings = failures.saturating_sub(1).min(31);
     first.saturating_mul(1 << doublings).min(longest)
 }
 
-/// A delay within this bound.
+/// Returns a delay within this bound.
 fn drawn(bound: Duration, draw: f64) -> Duration {
     bound.mul_f64(LEAST_SHARE_OF_DELAY + (1.0 - LEAST_SHARE_OF_DELAY) * draw)
 }
 
-/// What is left of a good token.
+/// The remaining life of a valid token.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rest {
-    /// For how long it may still go on requests.
+    /// For how long requests may still use the token.
     pub(crate) usable: Duration,
-    /// How long it lives as a whole.
+    /// The whole life of the token.
     pub(crate) life: Duration,
 }

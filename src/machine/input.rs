@@ -1,27 +1,27 @@
-//! The machine's whole contract: what it is told, and what it asks for.
+//! The inputs and actions of the machine.
 //!
 //! 1. Pass each event to [`Machine::handle`](super::Machine::handle), and each token that an exchange
 //!    returns to [`Machine::exchanged`](super::Machine::exchanged).
-//! 2. Then [`Machine::poll`](super::Machine::poll), and do what the answer says.
-//! 3. Go on polling until the answer is to sleep or to stop.
+//! 2. Then call [`Machine::poll`](super::Machine::poll), and execute the action.
+//! 3. Repeat step 2 until the action is to sleep or to stop.
 
 use std::time::Duration;
 
 use crate::clock::Moment;
 
-/// A set of scopes, which has tokens of its own. [`SetId::ROOT`] stands for the provider's own
-/// set; the others come and go.
+/// Identifies a scope set, which has tokens of its own. [`SetId::ROOT`] is the provider's own scope set, which is
+/// always open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct SetId(pub(crate) u64);
 
-/// Counts the tokens that a machine has accepted, of all scope sets; 0 stands for none.
+/// Numbers the tokens that a machine has accepted, over all scope sets; 0 stands for none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Generation(pub(crate) u64);
 
 /// What happened.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Input {
-    /// Someone wants tokens of this scope set, which is not open.
+    /// A caller needs tokens of a scope set that is not open.
     Opened(SetId),
     /// A caller has used a token of this scope set, or waits for a token.
     Used(SetId),
@@ -33,53 +33,53 @@ pub(crate) enum Input {
     Denied { set: SetId, generation: Generation },
     /// A caller needs a longer remaining life than this token has.
     Outlasted { set: SetId, generation: Generation },
-    /// An exchange brought nothing.
+    /// An exchange failed.
     Failed { set: SetId, failure: Failure },
-    /// Whoever carried the actions out is gone, and the exchanges in flight with it.
+    /// The driver was dropped, and the exchanges in flight with it.
     Interrupted,
     /// Another long-term token replaces the refused one, or the secret of the grant has changed. The machine
     /// forgets refusals and, unless `keeps_pauses` is set, the pauses that the server requested with them.
     Renewed { keeps_pauses: bool },
-    /// The long-term token in use is this old, and has so much left if that is known.
+    /// Another long-term token is in use. It has this age, and this remaining life if that is known.
     LongTermBegan {
         age: Duration,
         left: Option<Duration>,
     },
-    /// The same, after the wall clock that its dates are read by has stepped.
+    /// The age and remaining life of the long-term token in use, after the wall clock has stepped.
     LongTermDated {
         age: Duration,
         left: Option<Duration>,
     },
-    /// The long-term token is to be rotated now.
+    /// A caller demands a rotation of the long-term token.
     RotationDemanded,
-    /// Something about the long-term token is to be seen to then.
+    /// Requests an [`Action::Attend`] at this moment.
     Chore { at: Moment },
-    /// Something new about the long-term token is to be seen to now, whatever has failed before.
+    /// Requests an [`Action::Attend`] now, also after failures.
     Urgent,
     /// Whether there is a next long-term token, which an exchange of the root scope set is to prove.
     Proving(bool),
-    /// The long-term token was seen to.
+    /// An [`Action::Attend`] has succeeded.
     Attended,
-    /// Another process holds the lease: look again then.
+    /// Another process holds the lease; the next [`Action::Attend`] is due at this moment.
     AttendingDeferred { until: Moment },
-    /// The long-term token could not be seen to, or the next one is no good.
+    /// An [`Action::Attend`] has failed, or the auth server refuses the next token.
     AttendingFailed {
         failure: Failure,
-        /// It is to be tried again after this at the latest: what it is done with ends.
+        /// The longest pause before the next attempt, since the short-term token that authorizes it expires.
         at_most: Option<Duration>,
     },
-    /// No more exchanges; revoke, and be done by then.
+    /// The shutdown begins, with this deadline. No exchange begins after it.
     ShutDown { deadline: Moment },
-    /// The revoking is done.
+    /// The shutdown has ended.
     Drained,
     /// The last handle was dropped.
     Abandoned,
 }
 
-/// Why an exchange brought nothing, as far as it matters for the next one.
+/// What a failure means for the next attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
-    /// The next attempt may succeed; the server may have said when to make it.
+    /// The next attempt may succeed; the server may have requested a pause.
     Transient { retry_after: Option<Duration> },
     /// The same attempt will fail again; the server may have requested a pause.
     Terminal { retry_after: Option<Duration> },
@@ -101,17 +101,17 @@ pub(crate) enum Action {
     Exchange(SetId),
     /// Publish the token that was accepted for later.
     Publish(SetId),
-    /// See to the long-term token, rotate it if it says so, and report how that ended.
+    /// Do what is due for the long-term token, rotate it if `rotate` is set, and report how that ended.
     Attend { rotate: bool },
-    /// No caller has used this scope set for long, and it is closed: revoke what it still has.
+    /// Revoke the tokens of this scope set, which was idle and is closed.
     Retire(SetId),
-    /// The grace of an evicted scope set is over: revoke its tokens.
+    /// Revoke the tokens of this evicted scope set, whose grace has ended.
     RevokeEvicted(SetId),
-    /// Revoke what is to be revoked by the deadline, and report when it is done.
+    /// Revoke the tokens by the deadline, and report when that has ended.
     Drain { deadline: Moment },
-    /// Nothing until then (for ever, if it is `None`), or until the next event.
+    /// Wait until this moment, if there is one, or until the next input.
     Sleep(Option<Moment>),
-    /// Nothing, ever again.
+    /// End the driver.
     Stop,
 }
 
@@ -119,7 +119,7 @@ pub(crate) enum Action {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Window {
     pub(crate) generation: Generation,
-    /// When the token was asked for.
+    /// When the request for the token was sent.
     pub(crate) sent: Moment,
     /// When the token arrived.
     pub(crate) received: Moment,

@@ -1,5 +1,5 @@
-//! What to do next, decided from facts and a moment. Pure: no async, no I/O, no clock, no
-//! randomness but a seed, no secret. `input.rs` is the whole contract.
+//! The pure state machine: no async, I/O, clock or secrets; randomness from a seed. `input.rs` has its inputs and
+//! actions.
 
 mod backoff;
 mod input;
@@ -31,7 +31,7 @@ const EVICTABLE_AFTER: Duration = Duration::from_secs(30);
 /// flight.
 const EVICTION_GRACE: Duration = Duration::from_secs(30);
 
-/// Decides for a provider and all its sets of scopes.
+/// Decides what a provider does next, for all its scope sets.
 #[derive(Debug)]
 pub(crate) struct Machine {
     policies: Policies,
@@ -66,7 +66,7 @@ enum Phase {
 }
 
 impl Machine {
-    /// A machine whose root scope set is open.
+    /// Returns a machine whose root scope set is open.
     pub(crate) fn new(policies: Policies, seed: u64, now: Moment) -> Self {
         Self {
             policies,
@@ -167,12 +167,12 @@ impl Machine {
         }
     }
 
-    /// Whether exchanges are still made.
+    /// Returns whether the shutdown has not begun.
     pub(crate) fn is_running(&self) -> bool {
         self.phase == Phase::Running
     }
 
-    /// Whether exchanges are made only when somebody asks.
+    /// Returns whether only callers cause exchanges.
     pub(crate) fn is_lazy(&self) -> bool {
         self.policies.refresh.lazy
     }
@@ -185,7 +185,7 @@ impl Machine {
         self.sets.contains_key(&set)
     }
 
-    /// Whether another scope set may be opened.
+    /// Returns whether another scope set may be opened.
     pub(crate) fn has_room(&self) -> bool {
         self.sets.len() <= self.policies.scopes.max_sets
     }
@@ -202,17 +202,17 @@ impl Machine {
         Some(longest)
     }
 
-    /// The scope set's token in use, usable or not.
+    /// Returns the window of the scope set's token in use, usable or not.
     pub(crate) fn window(&self, set: SetId) -> Option<Window> {
         self.sets.get(&set)?.window
     }
 
-    /// How many exchanges of the scope set have failed in a row.
+    /// Returns how many exchanges of the scope set have failed in a row.
     pub(crate) fn failures(&self, set: SetId) -> u32 {
         self.sets.get(&set).map_or(0, |set| set.failures)
     }
 
-    /// Whether the scope set's last failure was terminal and nothing has changed since.
+    /// Returns whether the scope set's last failure was terminal and nothing has changed since.
     pub(crate) fn is_refused(&self, set: SetId) -> bool {
         self.sets.get(&set).is_some_and(|set| set.refused)
     }
@@ -241,7 +241,7 @@ impl Machine {
         })
     }
 
-    /// Whether an exchange of the scope set is under way.
+    /// Returns whether an exchange of the scope set is in flight.
     pub(crate) fn is_exchanging(&self, set: SetId) -> bool {
         self.sets.get(&set).is_some_and(|set| set.in_flight)
     }
@@ -250,8 +250,8 @@ impl Machine {
         self.sets.get(&set).map(SetState::outline)
     }
 
-    /// When the scope set's next exchange begins, if nothing else happens; `None` while one is under
-    /// way.
+    /// Returns when the scope set's next exchange begins, unless another input comes first; `None` while one is in
+    /// flight.
     pub(crate) fn next_attempt_at(&self, set: SetId, now: Moment) -> Option<Moment> {
         if self.phase != Phase::Running {
             return None;
@@ -262,22 +262,22 @@ impl Machine {
             .next_attempt(&self.policies, proving, now)
     }
 
-    /// Whether it was told of the long-term token in use.
+    /// Returns whether the long-term token in use was reported ([`Input::LongTermBegan`]).
     pub(crate) const fn knows_long_term(&self) -> bool {
         self.rotation.has_begun
     }
 
-    /// Whether the long-term token is to be rotated at this moment.
+    /// Returns whether a rotation of the long-term token is due at this moment.
     pub(crate) fn is_rotation_due(&self, now: Moment) -> bool {
         self.rotation.is_due(now)
     }
 
-    /// When the long-term token is rotated, if nothing else happens.
+    /// Returns when the long-term token is rotated, unless another input comes first.
     pub(crate) fn rotates_at(&self) -> Option<Moment> {
         self.rotation.rotates_at()
     }
 
-    /// When the long-term token is seen to next, if nothing else happens.
+    /// Returns when the next [`Action::Attend`] is due, unless another input comes first.
     pub(crate) fn attends_at(&self, now: Moment) -> Option<Moment> {
         self.rotation.next_attempt(now)
     }
@@ -292,7 +292,8 @@ impl Machine {
             .map_or(Outlook::Imminent, |set| set.outlook(newer_than, now))
     }
 
-    /// Whether something newer than this generation is there, under way or asked for.
+    /// Returns whether a newer token than this generation is in use or waits to be published, or an exchange for one is
+    /// in flight or demanded.
     pub(crate) fn replaces(&self, set: SetId, generation: Generation) -> bool {
         self.sets
             .get(&set)
@@ -359,7 +360,7 @@ impl Machine {
         }
     }
 
-    /// Whether an exchange of this scope set is to prove the next long-term token.
+    /// Returns whether the next exchange of this scope set is to prove the next long-term token.
     pub(crate) fn is_proving(&self, set: SetId) -> bool {
         set == SetId::ROOT && self.rotation.proving
     }

@@ -8,13 +8,13 @@ use super::input::{Generation, Window};
 use crate::clock::Moment;
 use crate::policy::{LONGEST, RefreshPolicy, RotationPolicy};
 
-/// A token that lives for less than this counts as expired. It bounds what a server can make of
-/// us: about forty exchanges a second.
+/// A token with a shorter life counts as expired. This bounds how often a server can make the provider exchange: about
+/// 40 times a second.
 pub(super) const SHORTEST_LIFE: Duration = Duration::from_millis(50);
 /// The most time over which a fleet that shares a token spreads its exchanges after the token's end.
 const MOST_SPREAD: Duration = Duration::from_secs(1);
-/// The window of a token that was asked for at `sent`, arrived at `now` and lives for `life` from
-/// `sent`; `None` if too little of it is left to be of use.
+/// Returns the window of a token that was requested at `sent`, arrived at `now` and lives for `life` from `sent`;
+/// `None` if too little of its life is left.
 pub(super) fn window(
     policy: &RefreshPolicy,
     generation: Generation,
@@ -57,8 +57,8 @@ pub(super) fn spread_after(policy: &RefreshPolicy, life: Duration, draw: f64) ->
     life.mul_f64(policy.jitter).min(MOST_SPREAD).mul_f64(draw)
 }
 
-/// Moves `instant` by up to `jitter` of the usable life to either side, but neither to the usable
-/// life's end nor so close to its beginning that one refresh would follow on the other.
+/// Moves `instant` by up to `jitter` of the usable life in either direction. The result lies before the end of the
+/// usable life, and far enough after its beginning that refreshes do not follow each other at once.
 fn jittered(instant: Duration, usable: Duration, jitter: f64, draw: f64) -> Duration {
     let spread = usable
         .mul_f64(jitter)
@@ -67,7 +67,7 @@ fn jittered(instant: Duration, usable: Duration, jitter: f64, draw: f64) -> Dura
     instant.saturating_sub(spread) + (spread * 2).mul_f64(draw)
 }
 
-/// The least time between two refreshes that a denial asks for, for a token of this life.
+/// Returns the least time between two refreshes because of denials, for a token of this life.
 pub(super) fn min_reject_interval(policy: &RefreshPolicy, life: Duration) -> Duration {
     policy.min_reject_interval.min(life / 4)
 }
@@ -77,7 +77,7 @@ pub(super) fn between_top_ups(life: Duration) -> Duration {
     life / 4
 }
 
-/// In how long a long-term token is to be rotated that is `age` old and has so much `left`.
+/// Returns after how long a long-term token of this age and with this remaining life is rotated.
 pub(super) fn rotation_in(
     policy: &RotationPolicy,
     age: Duration,

@@ -1,5 +1,4 @@
-//! The rules for the long-term token: when it is rotated, and when something else about it is to
-//! be seen to.
+//! The rules for the long-term token: when it is rotated, and when other work for it is due.
 
 use std::time::Duration;
 
@@ -16,18 +15,18 @@ use crate::policy::RotationPolicy;
 pub(super) struct Rotation {
     random: fastrand::Rng,
     pub(super) has_begun: bool,
-    /// When the token in use is to be rotated.
+    /// When the rotation of the token in use is due.
     due_at: Option<Moment>,
-    /// When something is to be written down, or to be revoked, or a rotation to be gone on with.
+    /// When a write to the store, a revocation or the next step of a rotation is due.
     chore_at: Option<Moment>,
     demanded: bool,
     in_flight: bool,
-    /// Whether what is in flight is to rotate.
+    /// Whether the attendance in flight is to rotate the token.
     rotating: bool,
-    /// The next token is there, and wants an exchange that proves it.
+    /// Whether there is a next token that an exchange is to prove.
     pub(super) proving: bool,
     failures: u32,
-    /// No attempt before this: the last one failed.
+    /// The earliest next attempt after a failure.
     retry_at: Option<Moment>,
 }
 
@@ -47,7 +46,7 @@ impl Rotation {
         }
     }
 
-    /// Another long-term token is in use: `age` old, with so much `left` if that is known.
+    /// Notes that another long-term token is in use, with this age, and this remaining life if that is known.
     pub(super) fn began(
         &mut self,
         policy: &RotationPolicy,
@@ -91,7 +90,7 @@ impl Rotation {
         self.in_flight = false;
         let has_chore = self.chore_at.is_some_and(|at| at <= now);
         if self.rotating && self.is_due(now) && !has_chore {
-            // Nothing came of it, and nothing failed: no reason to try again at once.
+            // The attendance neither rotated nor failed, so the next one waits.
             self.retry_at = Some(now + policy.first_delay);
         }
     }
@@ -118,7 +117,7 @@ impl Rotation {
         self.chore(now + delay);
     }
 
-    /// What was under way is gone; what it was about is to be looked at again.
+    /// Notes that the attendance in flight was dropped. The next one is due at once.
     pub(super) fn interrupted(&mut self, now: Moment) {
         if self.in_flight {
             self.in_flight = false;
@@ -126,7 +125,7 @@ impl Rotation {
         }
     }
 
-    /// Begins an attempt, and says whether it is to rotate.
+    /// Begins an attendance. Returns whether it is to rotate the token.
     pub(super) fn begin(&mut self, now: Moment) -> bool {
         self.in_flight = true;
         self.chore_at = None;

@@ -8,10 +8,10 @@ use bytes::{Bytes, BytesMut};
 use http_body::{Frame, SizeHint};
 use reqwest::{Body, Response, ResponseBuilderExt as _};
 
-/// The most that is read of a refusal before it is returned, in bytes. A longer one keeps its connection
-/// until the newer token is there.
+/// How many bytes of a refusal are read before it is returned. A longer refusal keeps its connection until the newer
+/// token is there.
 const LONGEST: usize = 64 * 1024;
-/// The most that is read, in bytes, of a refusal that is not returned.
+/// How many bytes of a refusal are read that is not returned.
 const MOST_DISCARDED: usize = 1024 * 1024;
 /// The time limit for reading what has not arrived yet.
 const READING: Duration = Duration::from_millis(200);
@@ -23,7 +23,7 @@ pub(super) struct BufferedResponse {
 }
 
 enum End {
-    /// There may be more.
+    /// The body may have more.
     Unread,
     Reached,
     Failed(reqwest::Error),
@@ -92,7 +92,7 @@ impl BufferedResponse {
                 unread,
             }),
         };
-        // Only a builder can be given the URL.
+        // Only the builder of a response accepts a URL.
         let with_url = http::Response::builder().url(url).body(());
         if let Ok(with_url) = with_url {
             parts.extensions.extend(with_url.into_parts().0.extensions);
@@ -101,7 +101,7 @@ impl BufferedResponse {
     }
 }
 
-/// What was read of a body, then why reading failed, or else the rest of the body.
+/// Yields what was read of a body, then the error of reading it, or else the rest of the body.
 struct Rest {
     read: Option<Bytes>,
     failure: Option<reqwest::Error>,

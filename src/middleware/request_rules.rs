@@ -15,7 +15,7 @@ use crate::origin::{Origin, port_of};
 use crate::provider::{RequestToken, TokenProvider};
 
 /// Decides which requests get the token, and what happens after a refusal, for an adapter of another HTTP
-/// client. These are the rules of `BearerMiddleware`. The types are those of the crate [`http`].
+/// client. `BearerMiddleware` applies the same rules. The types are those of the crate [`http`].
 ///
 /// An adapter calls [`wants`](Self::wants) before it sends a request, and waits for a
 /// [`token`](Self::token). After a response for which [`is_refusal`](Self::is_refusal) returns true, it sends
@@ -83,15 +83,30 @@ pub struct RequestRules {
     overwrite: bool,
 }
 
-/// What a request gets; see [`RequestRules::wants`].
+/// States whether a request gets the token; see [`RequestRules::wants`].
+///
+/// # Examples
+///
+/// ```
+/// use everbearer::{RequestRules, Wants};
+/// use http::{HeaderMap, Uri};
+///
+/// fn describe(rules: &RequestRules, uri: &Uri, headers: &HeaderMap) -> &'static str {
+///     match rules.wants(uri, headers) {
+///         Wants::Token => "wait for a token and add it",
+///         Wants::Uncovered => "send the request unchanged, and report its status",
+///         _ => "send the request unchanged",
+///     }
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Wants {
-    /// A token.
+    /// The request gets the token.
     Token,
-    /// No token, because no origin covers the request.
+    /// The request gets no token, since no origin covers its URI.
     Uncovered,
-    /// Nothing, because the request has an `Authorization` header or is part of an exchange.
+    /// The request gets no token, since it has an `Authorization` header or is part of an exchange.
     Nothing,
 }
 

@@ -34,7 +34,7 @@ pub(super) fn origin_of(rules: &RequestRules, request: &Request) -> Result<usize
     rules.origin_of(target(request.url()), request.headers())
 }
 
-/// Puts the token on the request.
+/// Adds the token to the request.
 #[inline]
 pub(super) async fn prepare(
     rules: &RequestRules,
@@ -53,7 +53,7 @@ pub(super) async fn prepare(
     if let Some(deadline) = deadline {
         bound(rules, request, deadline);
     }
-    // The copy is the larger part of what all this costs.
+    // The copy is most of the cost of this function.
     let again = if resend { request.try_clone() } else { None };
     let carried = token.carried;
     let header = token.into_header();
@@ -66,8 +66,7 @@ pub(super) async fn prepare(
     })
 }
 
-/// Returns whether the response says that the token was not accepted. reqwest removes the token from a
-/// redirect to another origin.
+/// Returns whether the response refuses the token. reqwest removes the token from a redirect to another origin.
 #[inline]
 pub(super) fn is_refusal(rules: &RequestRules, sent: &Sent, response: &Response) -> bool {
     response.status().is_client_error()
@@ -122,7 +121,7 @@ pub(super) async fn after_refusal(rules: &RequestRules, sent: Sent, refusal: Res
     After::Return(refusal.into_response())
 }
 
-/// Gives the request what is left until the deadline.
+/// Sets the timeout of the request to the time until the deadline.
 fn bound(rules: &RequestRules, request: &mut Request, deadline: Moment) {
     *request.timeout_mut() = Some(deadline.since(rules.provider.now()));
 }

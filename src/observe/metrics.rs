@@ -268,7 +268,7 @@ fn backoff(status: &Status) -> f64 {
     match status.next_exchange_in {
         Some(pause) => pause.as_secs_f64(),
         None if status.state == State::Refused => f64::INFINITY,
-        None => 0.0, // it is under way
+        None => 0.0, // it is in flight
     }
 }
 

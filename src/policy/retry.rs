@@ -140,7 +140,9 @@ impl RetryPolicy {
         positive("RetryPolicy::backoff (first)", self.first_delay)?;
         positive("RetryPolicy::backoff (longest)", self.longest_delay)?;
         if self.first_delay > self.longest_delay {
-            return Err("RetryPolicy::backoff: the first is longer than the longest".to_owned());
+            return Err(
+                "RetryPolicy::backoff: the first delay is longer than the longest".to_owned(),
+            );
         }
         at_most("RetryPolicy::max_retry_after", self.max_retry_after)?;
         positive("RetryPolicy::terminal_backoff", self.terminal_backoff)?;

@@ -142,7 +142,9 @@ impl RotationPolicy {
         positive("RotationPolicy::backoff (first)", self.first_delay)?;
         positive("RotationPolicy::backoff (longest)", self.longest_delay)?;
         if self.first_delay > self.longest_delay {
-            return Err("RotationPolicy::backoff: the first is longer than the longest".to_owned());
+            return Err(
+                "RotationPolicy::backoff: the first delay is longer than the longest".to_owned(),
+            );
         }
         Ok(())
     }

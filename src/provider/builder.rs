@@ -470,8 +470,8 @@ impl TokenProviderBuilder {
         let replaces = profile.needs == Needs::Replacing;
         if replaces && self.rotate_with.is_some() {
             return Err(config(
-                "this issuer replaces the long-term token with each exchange: leave \
-                 TokenProviderBuilder::rotate_with away",
+                "this issuer replaces the long-term token with each exchange; do not set \
+                 TokenProviderBuilder::rotate_with",
             ));
         }
         let recover_with = self.recover_with.or(grant).or_else(|| {
@@ -487,7 +487,7 @@ impl TokenProviderBuilder {
         }
         if recover_with.as_ref().is_some_and(Grant::is_own_token) {
             return Err(config(
-                "Grant::self_rotation needs a long-term token to begin with; it is for \
+                "Grant::self_rotation needs a long-term token, so it cannot obtain the first one; pass it to \
                  TokenProviderBuilder::rotate_with",
             ));
         }
@@ -505,7 +505,7 @@ impl TokenProviderBuilder {
         let settings = Settings {
             name: self.name,
             profile,
-            // Each provider, and each of its grants, keeps its own record of the secret that it last used.
+            // Each grant of each provider records the secret that it last used.
             recover_with: recover_with.map(Grant::unused),
             rotate_with: rotate_with.map(Grant::unused),
             shares_store: self.store.is_some(),
@@ -528,7 +528,7 @@ impl TokenProviderBuilder {
             ensure(&shared)?;
         }
         Ok(TokenProvider {
-            lifeline: Arc::new(StopOnDrop(Arc::clone(&shared))),
+            stop_on_drop: Arc::new(StopOnDrop(Arc::clone(&shared))),
             set: root,
             shared,
         })
@@ -536,26 +536,26 @@ impl TokenProviderBuilder {
 }
 
 impl TokenProviderBuilder {
-    /// Refuses what makes no sense without a long-term token.
+    /// Refuses settings that need a long-term token.
     fn check_needs_nothing(&self) -> Result<(), Error> {
         let what = if !matches!(self.credential, Credential::None) {
             "start from Credential::None"
         } else if self.rotate_with.is_some() {
-            "leave TokenProviderBuilder::rotate_with away"
+            "do not set TokenProviderBuilder::rotate_with"
         } else if self.recover_with.is_some() {
-            "leave TokenProviderBuilder::recover_with away"
+            "do not set TokenProviderBuilder::recover_with"
         } else if self.store.is_some() {
-            "leave TokenProviderBuilder::store away, since a store holds long-term tokens"
+            "do not set TokenProviderBuilder::store, since a store holds long-term tokens"
         } else {
             return Ok(());
         };
         Err(config(format!(
-            "this issuer needs no long-term token: {what}"
+            "this issuer needs no long-term token; {what}"
         )))
     }
 }
 
-/// Returns the origins to which the token may go, and logs those on plain http.
+/// Returns the origins to which the token may be sent, and logs those on plain http.
 fn allowed(
     origins: Option<&[String]>,
     plain_http: &PlainHttp,
@@ -570,7 +570,7 @@ fn allowed(
                 .map(|origin| Origin::parse(origin, plain_http));
             origins.collect::<Result<_, Error>>()?
         }
-        // That secrets may go to the auth server on plain http does not mean that the token may.
+        // A permission to send secrets to the auth server over plain http does not cover the token.
         None => (issuers.into_iter())
             .filter(|origin| origin.is_allowed(plain_http))
             .cloned()
@@ -605,7 +605,7 @@ fn config(text: impl Into<String>) -> Error {
 
 fn not_a_refusal(status: u16) -> Error {
     let text = format!(
-        "{status} cannot refuse a token: TokenProviderBuilder::refusal_statuses takes 400 to 499"
+        "status {status} cannot refuse a token; TokenProviderBuilder::refusal_statuses accepts 400 to 499"
     );
     config(text)
 }

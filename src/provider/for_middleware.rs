@@ -109,7 +109,7 @@ impl TokenProvider {
         outcome.unwrap_or_else(|_| {
             Err(Error::own(
                 ErrorKind::WaitTimeout,
-                "no token within the request's own timeout; the attempts go on",
+                "no token within the request's timeout; the provider keeps trying",
             ))
         })
     }

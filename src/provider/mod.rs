@@ -1,4 +1,4 @@
-//! [`TokenProvider`], which callers hold, and its builder.
+//! [`TokenProvider`] and its builder.
 
 mod builder;
 mod for_middleware;
@@ -67,11 +67,11 @@ use crate::token::{LongTermToken, ShortTermToken};
 pub struct TokenProvider {
     pub(crate) shared: Arc<Shared>,
     set: Arc<ScopeSet>,
-    lifeline: Arc<StopOnDrop>,
+    stop_on_drop: Arc<StopOnDrop>,
 }
 
-/// How often [`TokenProvider::ready`] looks whether there is a token by now.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// The longest pause between two attempts of [`TokenProvider::ready`] to get a token.
+const POLL_READY: Duration = Duration::from_secs(1);
 
 /// Ends the driver when the last handle is dropped.
 struct StopOnDrop(Arc<Shared>);
@@ -182,8 +182,8 @@ impl TokenProvider {
         Err(Error::own(
             ErrorKind::LifetimeTooShort,
             format!(
-                "a token that is good for {min_remaining:?} was asked for, and a new one is good \
-                 for {:?}",
+                "the caller needs a token that is valid for {min_remaining:?}; a new token is valid for \
+                 {:?}",
                 window.usable_until.since(window.received)
             ),
         ))
@@ -217,12 +217,12 @@ impl TokenProvider {
     /// ```
     #[inline]
     pub fn authorization(&self) -> impl Future<Output = Result<HeaderValue, Error>> + Send {
-        let mut long_way: Option<Waiting<'_>> = None;
-        future::poll_fn(move |context| match &mut long_way {
+        let mut slow_path: Option<Waiting<'_>> = None;
+        future::poll_fn(move |context| match &mut slow_path {
             Some(waiting) => waiting.as_mut().poll(context),
             None => self.at_once(
                 |it| Poll::Ready(Ok(it.header().clone())),
-                || long_way.insert(self.wait()).as_mut().poll(context),
+                || slow_path.insert(self.wait()).as_mut().poll(context),
             ),
         })
     }
@@ -283,9 +283,9 @@ impl TokenProvider {
         let patience = self.shared.settings.policies.retry.ready_timeout;
         let go_on = async {
             while error.is_retryable() {
-                // Look again now and then: timers stand still while the machine sleeps.
-                let next = self.status().next_exchange_in.unwrap_or(LOOK_AGAIN);
-                tokio::time::sleep(next.clamp(LOOK_AGAIN / 100, LOOK_AGAIN)).await;
+                // Polls, since timers stop while the machine is suspended.
+                let next = self.status().next_exchange_in.unwrap_or(POLL_READY);
+                tokio::time::sleep(next.clamp(POLL_READY / 100, POLL_READY)).await;
                 match self.token().await {
                     Ok(_) => return true,
                     Err(failure) => error = failure,
@@ -382,7 +382,7 @@ impl TokenProvider {
         if engine::deny(&self.shared, &self.set, refused) == Replacement::None {
             return Err(Error::own(
                 ErrorKind::Denied,
-                "the resource server refused a token that was minted just now",
+                "the resource server refused a token that the provider obtained just now",
             ));
         }
         self.newer_than(refused, |it| it.token.clone()).await
@@ -425,7 +425,7 @@ impl TokenProvider {
         Self {
             shared: Arc::clone(&self.shared),
             set,
-            lifeline: Arc::clone(&self.lifeline),
+            stop_on_drop: Arc::clone(&self.stop_on_drop),
         }
     }
 
@@ -572,7 +572,7 @@ impl TokenProvider {
     /// # }
     /// ```
     pub fn subscribe(&self) -> Subscription {
-        let engine = self.shared.engine(); // under which tokens are published
+        let engine = self.shared.engine(); // tokens are published under this lock
         self.shared
             .observers
             .subscribe(engine.sets.generations_in_use())
@@ -636,7 +636,7 @@ impl TokenProvider {
         &self.shared.settings.origins
     }
 
-    /// What `take` makes of a good token, on the hot path; or what `or_else` says if there is none.
+    /// Returns what `take` makes of a valid token, on the hot path, or `or_else` if there is none.
     #[inline]
     fn at_once<T>(&self, take: impl FnOnce(&Published) -> T, or_else: impl FnOnce() -> T) -> T {
         self.set
@@ -644,13 +644,13 @@ impl TokenProvider {
             .serve(self.shared.user_code.time.coarse_now(), take, or_else)
     }
 
-    /// Apart, and in a box, so that what each request polls stays small.
+    /// Boxed, so that the future that each request polls stays small.
     #[cold]
     fn wait(&self) -> Waiting<'_> {
         Box::pin(self.newer_than(Generation(0), |it| it.token.authorization().clone()))
     }
 
-    /// What `take` makes of a good token that is newer than this generation.
+    /// Returns what `take` makes of a valid token that is newer than this generation.
     fn newer_than<T>(
         &self,
         generation: Generation,

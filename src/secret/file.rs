@@ -1,5 +1,5 @@
-//! Reading files that hold secrets: without blocking, within bounds, and only if no other user can replace
-//! the file.
+//! Reads files that hold secrets: without blocking, within bounds, and only if no other user can replace the
+//! file.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read};
@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use super::permissions;
 use super::unread::Unread;
 
-/// What a file holds.
+/// The content of a file.
 pub(crate) struct Content {
     pub(crate) bytes: Zeroizing<Vec<u8>>,
     /// The permission bits of the file; 0 where the system has none.
@@ -23,7 +23,7 @@ pub(crate) struct Content {
 /// Reads the file, which may hold `longest` bytes. With `checked`, refuses a file that another user can
 /// replace. The buffer is zeroized when it is dropped, and does not move while it is filled.
 ///
-/// It blocks the thread for one read of a small file. What could block for longer, such as a FIFO, is refused.
+/// It blocks the thread for one read of a small file. It refuses files that could block for longer, such as a FIFO.
 #[cfg_attr(
     not(unix),
     expect(unused_variables, reason = "the checks are for unix")
@@ -36,7 +36,7 @@ pub(crate) fn read(path: &Path, longest: usize, checked: bool) -> Result<Content
     let mut file = open(path)?;
     let before = file.metadata()?;
     if !before.is_file() {
-        let why = "is no regular file; name one, since it may be read more than once";
+        let why = "is no regular file; use one, since it may be read more than once";
         return Err(Unread::Unsuitable(why.to_owned()));
     }
     #[cfg(unix)]
@@ -52,7 +52,7 @@ pub(crate) fn read(path: &Path, longest: usize, checked: bool) -> Result<Content
         )));
     }
     bytes.truncate(length);
-    // A secret that was cut short looks like any other.
+    // A truncated secret cannot be recognized.
     if stamp(&before) != stamp(&file.metadata()?) {
         return Err(Unread::Changing);
     }

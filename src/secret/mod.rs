@@ -73,15 +73,14 @@ impl<'de> Deserialize<'de> for Secret {
     }
 }
 
-/// A bearer token as it goes on the wire: the value of an `Authorization` header, marked
-/// sensitive, whose one buffer is zeroized when its last clone is dropped. What is beyond our
-/// reach: the copies that an HTTP client makes when it sends the header.
+/// A bearer token as the value of an `Authorization` header, marked sensitive. Its one buffer is zeroized when the last
+/// clone is dropped. The copies that an HTTP client makes to send the header are not zeroized.
 #[derive(Clone)]
 pub(crate) struct BearerToken(HeaderValue);
 
 impl BearerToken {
-    /// Refuses what cannot stand in a header: RFC 6750 allows fewer characters than the visible
-    /// ASCII ones that are accepted here, since opaque tokens in use hold others.
+    /// Refuses a token that cannot be sent in a header. Accepts all visible ASCII characters, which are more than RFC 6750
+    /// allows, since some servers issue such tokens.
     pub(crate) fn new(token: &str) -> Result<Self, Error> {
         if token.is_empty() {
             return Err(malformed("is empty"));
@@ -97,17 +96,17 @@ impl BearerToken {
         line.extend_from_slice(token.as_bytes());
         header(line)
             .map(Self)
-            .ok_or_else(|| malformed("cannot stand in a header"))
+            .ok_or_else(|| malformed("cannot be sent in a header"))
     }
 
-    /// The header once more, in a buffer of its own.
+    /// Returns the header in a buffer of its own.
     pub(crate) fn copied_header(&self) -> HeaderValue {
         let line = Zeroizing::new(self.0.as_bytes().to_vec());
-        // What was a header once is one again.
+        // The bytes are those of a valid header.
         header(line).unwrap_or_else(|| self.0.clone())
     }
 
-    /// `Bearer <token>`, sensitive.
+    /// Returns `Bearer <token>`, marked sensitive.
     pub(crate) const fn header(&self) -> &HeaderValue {
         &self.0
     }
@@ -118,7 +117,7 @@ impl BearerToken {
     }
 }
 
-/// A sensitive header in this buffer.
+/// Returns a sensitive header in this buffer.
 fn header(line: Zeroizing<Vec<u8>>) -> Option<HeaderValue> {
     let line = Bytes::from_owner(Apart(line));
     let mut header = HeaderValue::from_maybe_shared(line).ok()?;
@@ -126,7 +125,7 @@ fn header(line: Zeroizing<Vec<u8>>) -> Option<HeaderValue> {
     Some(header)
 }
 
-/// A buffer whose count, which stands beside it, shares its cache lines with no other.
+/// A buffer whose reference count shares its cache lines with no other count.
 #[repr(align(128))]
 struct Apart(Zeroizing<Vec<u8>>);
 

@@ -1,5 +1,4 @@
-//! Whether another user can replace a file: by its owner and mode, and by those of the directories on its
-//! path.
+//! Checks whether another user can replace a file, by its owner and mode and by those of the directories on its path.
 
 use std::ffi::OsString;
 use std::fs::{self, Metadata};
@@ -32,7 +31,7 @@ pub(crate) fn check(path: &Path) -> Result<(), Unread> {
         }
         let next = at.join(part);
         let there = match fs::symlink_metadata(&next) {
-            // The links to open files, such as `/proc/self/fd/3`, have no path. They are the process's own.
+            // Links to open files, such as `/proc/self/fd/3`, belong to this process and have no path.
             Err(_) if at.starts_with("/proc") => return Ok(()),
             there => there?,
         };
@@ -81,7 +80,7 @@ pub(crate) fn check_own_directory(path: &Path) -> Result<(), Unread> {
     Ok(())
 }
 
-/// The parts of a path, the last one first.
+/// Returns the parts of a path, the last one first.
 fn parts(path: &Path) -> Vec<OsString> {
     let parts = path.components().filter_map(|part| match part {
         Component::Normal(name) => Some(name.to_owned()),

@@ -45,7 +45,7 @@ const LONGEST_FILE: usize = 64 * 1024;
 pub struct SecretSource {
     kind: Kind,
     known: Arc<Known>,
-    /// Whether it was logged that others can read the file.
+    /// Whether the warning that other users can read the file was logged.
     is_exposure_logged: Arc<AtomicBool>,
 }
 
@@ -63,8 +63,8 @@ enum Kind {
     Callback(Arc<Callback>),
 }
 
-/// What is known of the source from earlier uses. Keyed hashes of the secrets show a change without keeping
-/// the secrets.
+/// The state of the source from earlier uses. Keyed hashes of the secrets show a change without keeping the
+/// secrets.
 #[derive(Default)]
 struct Known {
     hasher: RandomState,
@@ -192,8 +192,7 @@ impl SecretSource {
         Self::from(Kind::Callback(Arc::new(move || Box::pin(callback()))))
     }
 
-    /// Checks what can be checked without reading: that it is not empty, of which `what` says what
-    /// it is.
+    /// Checks, without reading the secret, that the source is not empty. `what` names the secret in the error.
     pub(crate) fn validate(&self, what: &str) -> Result<(), Error> {
         let is_empty = match &self.kind {
             Kind::Value(secret) => without_line_breaks(secret.expose()).is_empty(),
@@ -205,8 +204,10 @@ impl SecretSource {
             return Ok(());
         }
         Err(config(match &self.kind {
-            Kind::Env(_) => format!("{what} comes from an environment variable without a name"),
-            Kind::File { .. } => format!("{what} comes from a file without a path"),
+            Kind::Env(_) => {
+                format!("{what} comes from an environment variable whose name is empty")
+            }
+            Kind::File { .. } => format!("{what} comes from a file whose path is empty"),
             Kind::Value(_) | Kind::Callback(_) => format!("{what} is empty"),
         }))
     }
@@ -238,7 +239,7 @@ impl SecretSource {
         let secret = match &self.kind {
             Kind::Value(secret) => stripped(secret).ok_or_else(|| config("the secret is empty")),
             Kind::Callback(callback) => callback().await.and_then(|secret| {
-                let text = "the callback brought an empty secret";
+                let text = "the callback returned an empty secret";
                 stripped(&secret).ok_or_else(|| Error::own(ErrorKind::Issuer, text))
             }),
             Kind::Env(_) | Kind::File { .. } => self.present(),
@@ -337,7 +338,7 @@ fn from_env(name: &str) -> Result<Secret, Error> {
     match var(name) {
         Ok(text) => stripped(&Secret::from(text)).map_or_else(|| refuse("is empty"), Ok),
         Err(VarError::NotPresent) => refuse("is not set"),
-        // The error holds the value.
+        // The error contains the value.
         Err(VarError::NotUnicode(_)) => refuse("is not UTF-8"),
     }
 }

@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind};
 #[derive(Debug)]
 pub(crate) enum Unread {
     Io(io::Error),
-    /// The file holds something else than a secret.
+    /// The file cannot hold a secret.
     Unsuitable(String),
     /// Another user can replace the file.
     #[cfg_attr(not(unix), expect(dead_code, reason = "the checks are for unix"))]
@@ -25,8 +25,8 @@ impl From<io::Error> for Unread {
 }
 
 impl Unread {
-    /// Returns the error for the file of this description. If the file cannot be read now, the error has the
-    /// kind `unreadable`. `instead` is how the file can be read without the checks.
+    /// Returns the error for the file that `what` describes. If the file cannot be read now, the error has the kind
+    /// `unreadable`. `instead` states how the file can be read without the checks.
     pub(crate) fn into_error(
         self,
         what: &str,
@@ -48,7 +48,9 @@ impl Unread {
     /// Returns why the file was not read, after its name.
     pub(crate) fn reason(&self, instead: &str) -> String {
         match self {
-            Self::Io(_) => "cannot be read; check that it exists and who may read it".to_owned(),
+            Self::Io(_) => {
+                "cannot be read; check that it exists and that this process can read it".to_owned()
+            }
             Self::Unsuitable(why) => why.clone(),
             Self::Replaceable(why) => format!(
                 "can be replaced by another user: {why}; where the file system has no modes, as under WSL, or \

@@ -1,4 +1,4 @@
-//! A record as text: JSON, or a bare token.
+//! A record as text: JSON, or only a token.
 
 use serde::Deserialize;
 use zeroize::Zeroizing;
@@ -27,9 +27,9 @@ impl Record {
     /// ```
     pub fn encode(&self) -> Secret {
         let wire = Wire::from(self);
-        // Room for all of it at once: a buffer that grows leaves copies behind.
+        // Reserves the whole length, since a buffer that grows leaves copies behind.
         let mut text = Zeroizing::new(Vec::with_capacity(wire.longest()));
-        // Nothing in it can fail to be written as JSON.
+        // Serializing these types cannot fail.
         let _ = serde_json::to_writer_pretty(&mut *text, &wire);
         text.push(b'\n');
         Secret::from(String::from_utf8(std::mem::take(&mut *text)).unwrap_or_default())
@@ -58,13 +58,11 @@ impl Record {
     pub fn decode(text: &str) -> Result<Self, Error> {
         let text = without_line_breaks(text).trim();
         if text.is_empty() {
-            return Err(Error::unreadable(
-                "is empty: write a token into the file, or remove it",
-            ));
+            return Err(Error::unreadable("is empty; write a token, or remove it"));
         }
         if !text.starts_with('{') {
             let token = LongTermToken::new(text).map_err(|error| {
-                Error::unreadable("holds neither a record nor a token: replace it with a token")
+                Error::unreadable("is neither a record nor a token; replace it with a token")
                     .with_source(error)
             })?;
             return Ok(Self {
@@ -75,13 +73,13 @@ impl Record {
         let Format { format } = serde_json::from_str(text).map_err(|error| not_whole(&error))?;
         if format != FORMAT {
             return Err(Error::unreadable(&format!(
-                "has format {format}, and this version of everbearer reads format {FORMAT}: run the \
-                 later version, or replace it with a token"
+                "has format {format}, and this version of everbearer reads format {FORMAT}; use the version \
+                 that wrote it, or replace it with a token"
             )));
         }
         let wire: Wire = serde_json::from_str(text).map_err(|error| not_whole(&error))?;
         Self::try_from(wire).map_err(|error| {
-            Error::unreadable("holds an invalid token: replace it").with_source(error)
+            Error::unreadable("holds an invalid token; replace it").with_source(error)
         })
     }
 }
@@ -91,11 +89,11 @@ struct Format {
     format: u32,
 }
 
-/// Where the text stops making sense; JSON errors themselves quote what they choke on.
+/// Returns an error with the position at which the text is invalid. JSON errors themselves quote the text.
 fn not_whole(error: &serde_json::Error) -> Error {
     Error::unreadable(&format!(
-        "is no whole record: it stops making sense at line {}, column {}; restore it, or \
-         replace it with a token",
+        "is not a complete record: it is invalid at line {}, column {}; restore it, or replace it \
+         with a token",
         error.line(),
         error.column()
     ))
@@ -199,7 +197,7 @@ mod tests {
     }
 
     proptest::proptest! {
-        /// Whatever somebody leaves in a file: an error or a record, and no panic.
+        /// Any text in a file decodes to a record or an error, without a panic.
         #[test]
         fn l9_any_text_is_read_or_refused(text: String, at: proptest::sample::Index, bit in 0_u8..7) {
             let _ = Record::decode(&text);

@@ -1,4 +1,4 @@
-//! The record as JSON has it. Private to the store: it serializes secrets.
+//! The JSON of a record. Private to the store, since it serializes secrets.
 
 use std::time::SystemTime;
 
@@ -9,7 +9,7 @@ use super::record::{Dated, Record, Retiring};
 use crate::error::Error;
 use crate::token::{LongTermToken, ShortTermToken, TokenBuilder};
 
-/// The form that this version of the crate writes.
+/// The format that this version of the crate writes.
 pub(super) const FORMAT: u32 = 1;
 
 /// A whole record.
@@ -43,7 +43,7 @@ struct WireToken {
 }
 
 impl Wire {
-    /// No record takes more bytes than this.
+    /// Returns an upper bound of the length in bytes.
     pub(super) fn longest(&self) -> usize {
         let tokens = [
             Some(&self.current),
@@ -56,7 +56,7 @@ impl Wire {
 }
 
 impl WireToken {
-    /// Each character takes six at the most, and all else less than this.
+    /// Counts six bytes for each character, which is the most that JSON needs, and an upper bound for the rest.
     fn longest(&self) -> usize {
         let scopes: usize = self.scopes.iter().map(|scope| 6 * scope.len() + 16).sum();
         let id = self.token_id.as_ref().map_or(0, String::len);

@@ -29,7 +29,7 @@ use crate::error::Error;
 #[derive(Debug)]
 pub struct MemoryStore {
     kept: Arc<Mutex<Kept>>,
-    /// Counts the writes. What this handle has seen of them is its own.
+    /// The number of writes, and how many of them this handle has seen.
     writes: Mutex<watch::Receiver<u64>>,
 }
 
@@ -66,7 +66,7 @@ impl MemoryStore {
         }
     }
 
-    /// What is there, all of which this handle has seen from now on.
+    /// Returns the content, and notes that this handle has seen it.
     fn look(&self) -> MutexGuard<'_, Kept> {
         let kept = lock(&self.kept);
         drop(lock(&self.writes).borrow_and_update());

@@ -1,4 +1,4 @@
-//! Stores, which keep the long-term token over a restart: one record, replaced as a whole.
+//! Stores, which keep the long-term token over a restart, in one record that is replaced as a whole.
 
 mod codec;
 #[cfg(all(unix, feature = "file-store"))]

@@ -28,17 +28,17 @@ use crate::token::{LongTermToken, ShortTermToken};
 #[derive(Clone, Debug)]
 pub struct Record {
     pub(crate) current: Dated,
-    /// With what a next token is asked for. While it lives it can ask again, also after the
-    /// server has put an end to the current token.
+    /// The short-term token that authorizes the request for the next token. Until it expires, the request can be
+    /// repeated, also after the server has invalidated the current token.
     pub(crate) asking_with: Option<ShortTermToken>,
-    /// A next token, which no exchange has proven yet.
+    /// The next token, which no exchange has proven yet.
     pub(crate) next: Option<Dated>,
     pub(crate) retiring: Vec<Retiring>,
-    /// Whether it was written by somebody who keeps nothing but the token.
+    /// Whether another program wrote the record, as a token without anything else.
     pub(crate) is_bare: bool,
 }
 
-/// A long-term token with its dates by this machine's wall clock, as far as they are known.
+/// A long-term token and its dates by this machine's wall clock, as far as they are known.
 #[derive(Clone, Debug)]
 pub(crate) struct Dated {
     pub(crate) token: LongTermToken,
@@ -71,7 +71,7 @@ impl Record {
         &self.current.token
     }
 
-    /// Every long-term token in it.
+    /// Returns all long-term tokens of the record.
     pub(crate) fn tokens(&self) -> impl Iterator<Item = &LongTermToken> {
         let next = self.next.as_ref().map(|next| &next.token);
         let retiring = self.retiring.iter().map(|retiring| &retiring.token);
@@ -90,7 +90,7 @@ impl Record {
         }
     }
 
-    /// No token that is in use, or about to be, is to be revoked.
+    /// Removes the current and the next token from the tokens to revoke.
     pub(crate) fn tidy(mut self) -> Self {
         let (current, next) = (&self.current.token, self.next.as_ref());
         self.retiring.retain(|retiring| {

@@ -16,7 +16,7 @@ use crate::text::{is_printable, without_line_breaks};
 
 /// The longest token ID that is kept, in bytes.
 pub(crate) const LONGEST_ID: usize = 4 * 1024;
-/// The longest text of the server's that is shown beside a token, in bytes.
+/// The longest text of the server that is shown with a token, in bytes.
 const LONGEST_SHOWN: usize = 256;
 
 /// The shortest opaque token that is a secret, in bytes.
@@ -47,7 +47,7 @@ impl fmt::Debug for Scopes<'_> {
     }
 }
 
-/// How long at most a token that is not valid yet is held back.
+/// How long a token that is not valid yet is held back at most.
 const LONGEST_NOT_VALID: Duration = Duration::from_secs(60);
 
 pub(crate) struct Issued {
@@ -69,7 +69,7 @@ impl Issued {
         ids.next().map(String::as_str)
     }
 
-    /// Returns the ID for logs, if it is fit to be shown.
+    /// Returns the ID for logs, if it can be shown.
     pub(super) fn shown_id(&self) -> Option<&str> {
         if self.is_id_hidden.load(Ordering::Relaxed) {
             return None;
@@ -82,7 +82,7 @@ impl Issued {
         self.is_id_hidden.store(true, Ordering::Relaxed);
     }
 
-    /// The earlier of the two ends that are stated as a date.
+    /// Returns the earlier of the two expiry dates.
     pub(super) fn expires_at(&self) -> Option<SystemTime> {
         [self.claims.exp, self.expires_at]
             .into_iter()

@@ -1,10 +1,10 @@
-//! The claims of a JWT (RFC 7519, section 4.1) that say something about its life.
+//! The claims of a JWT (RFC 7519, section 4.1) about its lifetime.
 
 use serde_json::{Map, Value};
 
 use super::date::UnixMillis;
 
-/// Decoded, never verified; what is absent or makes no sense is `None`.
+/// The claims, decoded and not verified. A claim that is absent or invalid is `None`.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Claims {
     pub(super) exp: Option<UnixMillis>,
@@ -14,10 +14,9 @@ pub(super) struct Claims {
 }
 
 impl Claims {
-    /// The claims of a token that is a JWT; none for a token that is not.
+    /// Returns the claims of a JWT, and no claims for another token.
     pub(super) fn decode(token: &str) -> Self {
-        // Of the two insecure decoders this is the one that does not look at the header: an `alg`
-        // that it does not know says nothing about `exp`.
+        // This insecure decoder ignores the header, so an unknown `alg` does not hide `exp`.
         let claims: Map<String, Value> =
             jsonwebtoken::dangerous::insecure_decode_claims(token).unwrap_or_default();
         let date = |name| UnixMillis::from_json(claims.get(name)?);

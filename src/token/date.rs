@@ -7,8 +7,8 @@ use serde_json::Value;
 #[cfg(any(feature = "auth-api", test))]
 use crate::policy::LONGEST;
 
-/// A date of a server's, in milliseconds since 1970 (negative before); what lies beyond the
-/// range is its nearest end.
+/// A date of a server, in milliseconds since 1970 (negative before). A date outside of the range becomes its nearest
+/// end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct UnixMillis(i64);
 
@@ -18,13 +18,13 @@ impl UnixMillis {
         Self(millis)
     }
 
-    /// How long after `earlier` this is; zero if it is not after it.
+    /// Returns how long after `earlier` this is; zero if it is not later.
     pub(crate) fn since(self, earlier: Self) -> Duration {
         u64::try_from(self.0.saturating_sub(earlier.0))
             .map_or(Duration::ZERO, Duration::from_millis)
     }
 
-    /// The same as a [`SystemTime`], if the platform can represent it.
+    /// Returns the date as a [`SystemTime`], if the platform can represent it.
     pub(crate) fn to_system_time(self) -> Option<SystemTime> {
         let distance = Duration::from_millis(self.0.unsigned_abs());
         if self.0 < 0 {
@@ -34,8 +34,7 @@ impl UnixMillis {
         }
     }
 
-    /// A `NumericDate`: seconds, whole or not, or a string that holds them. Anything else states
-    /// no date.
+    /// Reads a `NumericDate`: seconds, whole or not, or a string that holds them. Returns `None` for anything else.
     pub(crate) fn from_json(value: &Value) -> Option<Self> {
         let seconds = seconds(value)?;
         #[allow(
@@ -57,8 +56,8 @@ impl From<SystemTime> for UnixMillis {
     }
 }
 
-/// A duration stated in seconds, whole or not, or as a string that holds them; a negative one is
-/// over at once. Anything else states none.
+/// Reads a duration in seconds, whole or not, or a string that holds them. A negative duration becomes zero. Returns
+/// `None` for anything else.
 #[cfg(any(feature = "auth-api", test))]
 pub(crate) fn duration_from_json(value: &Value) -> Option<Duration> {
     let seconds = seconds(value)?.max(0.0);

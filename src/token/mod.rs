@@ -1,4 +1,4 @@
-//! Long-term and short-term tokens, and what is known of their lifetimes without trusting the tokens.
+//! Long-term and short-term tokens, and how long they live. The claims of a JWT are decoded and not verified.
 
 mod builder;
 mod claims;
@@ -204,7 +204,7 @@ impl LongTermToken {
         self.0.lifetime(local)
     }
 
-    /// Whether revoking one revokes the other.
+    /// Returns whether revoking one token revokes the other.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         let have_one_id = self.token_id().is_some() && self.token_id() == other.token_id();
         have_one_id || self.reads_like(other)
@@ -269,7 +269,7 @@ impl ShortTermToken {
         self.0.bearer.header()
     }
 
-    /// The same header in a buffer of its own, which is zeroized in the same way.
+    /// Returns the same header in a buffer of its own, which is zeroized in the same way.
     pub(crate) fn copied_header(&self) -> HeaderValue {
         self.0.bearer.copied_header()
     }
@@ -377,7 +377,7 @@ impl ShortTermToken {
         self.0.not_valid_for()
     }
 
-    /// Returns whether revoking one revokes the other.
+    /// Returns whether revoking one token revokes the other.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         let have_one_id = self.token_id().is_some() && self.token_id() == other.token_id();
         have_one_id || self.reads_like(other)

@@ -1,4 +1,4 @@
-//! An answer of a server, and what its status and headers say.
+//! An answer of a server, and the meaning of its status and headers.
 
 use std::time::{Duration, SystemTime};
 
@@ -44,7 +44,7 @@ impl Answer<'_> {
             .with_answer(self.status.as_u16(), code)
     }
 
-    /// Returns what a failed answer means, with the server's error code and message, if it sent them. The error
+    /// Returns the error of a failed answer, with the server's error code and message, if it sent them. The error
     /// repeats no secret of the request.
     pub(crate) fn refused(&self, code: Option<String>, message: Option<String>) -> Error {
         if self.status.is_redirection() {
@@ -55,13 +55,12 @@ impl Answer<'_> {
             Some(code) => format!("the auth server answers {code}"),
             _ if self.is_empty() => format!("the answer is {} with an empty body", self.status),
             _ => format!(
-                "the answer is {} with a body that is not the contract's; is something else \
-                 answering for the auth server?",
+                "the answer is {} with an unexpected body; check that no proxy answers for the auth server",
                 self.status
             ),
         };
         let kind = ErrorKind::of_status(self.status.as_u16(), code.as_deref());
-        // Cut before it is searched for secrets.
+        // Truncated before it is searched for secrets.
         let message = message.map(|message| on_one_line(&message, LONGEST_MESSAGE));
         let message = message.filter(|message| code.is_some() && !message.trim().is_empty());
         let mut error = self.error(kind, &text, code);
@@ -92,8 +91,8 @@ pub(super) fn redirected(operation: &str, status: StatusCode) -> Error {
     Error::own(
         ErrorKind::Protocol,
         format!(
-            "{operation}: the auth server redirects, and a secret does not follow; set the base \
-             URL to where the server really is"
+            "{operation}: the auth server redirects, and secrets are not sent to another URL; set the \
+             base URL to the final address"
         ),
     )
     .with_answer(status.as_u16(), None)

@@ -1,5 +1,5 @@
-//! One call to the auth server. It reads a bounded answer and follows no redirect. A call that carries
-//! nothing that is valid once is repeated once on another connection.
+//! One call to the auth server. It reads a bounded answer and follows no redirect. A call without a one-time code or an
+//! assertion is repeated once on another connection.
 
 use std::error::Error as StdError;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use super::connection::Connection;
 use crate::error::{Error, ErrorKind};
 use crate::secret::{BearerToken, Secret};
 
-/// The most that is read of an answer, in bytes.
+/// How many bytes of an answer are read at most.
 const LONGEST_ANSWER: usize = 1024 * 1024;
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
@@ -29,7 +29,7 @@ pub(crate) struct Call<'a> {
     headers: HeaderMap,
     body: Option<Bytes>,
     is_repeatable: bool,
-    /// What was sent and must not come back in an error's text.
+    /// The secrets of the request, which errors must not repeat.
     secrets: Vec<&'a str>,
 }
 
@@ -47,8 +47,12 @@ impl<'a> Call<'a> {
     }
 
     pub(crate) fn json(mut self, body: &impl Serialize) -> Result<Self, Error> {
-        let json = serde_json::to_vec(body)
-            .map_err(|_| Error::own(ErrorKind::Config, "the request cannot be put into JSON"))?;
+        let json = serde_json::to_vec(body).map_err(|_| {
+            Error::own(
+                ErrorKind::Config,
+                "the request cannot be serialized as JSON",
+            )
+        })?;
         self.headers.insert(CONTENT_TYPE, JSON);
         self.body = Some(Bytes::from_owner(Zeroizing::new(json)));
         Ok(self)
@@ -72,8 +76,8 @@ impl<'a> Call<'a> {
         self
     }
 
-    /// Repeats the call once if its connection breaks before an answer begins: the server may have closed
-    /// a kept-alive connection. Use it only for calls that carry nothing that is valid once.
+    /// Repeats the call once if its connection breaks before an answer begins, since the server may have closed a
+    /// kept-alive connection. Not for calls with a one-time code or an assertion.
     pub(crate) const fn repeatable(mut self) -> Self {
         self.is_repeatable = true;
         self
@@ -138,8 +142,8 @@ impl<'a> Call<'a> {
             return Error::own(
                 ErrorKind::Config,
                 format!(
-                    "{}: https needs a TLS backend, and this build of reqwest has none; turn on \
-                     reqwest's `rustls` or `native-tls` feature in your Cargo.toml",
+                    "{}: https needs a TLS backend, and this build of reqwest has none; enable reqwest's \
+                     feature `rustls` or `native-tls` in your Cargo.toml",
                     self.operation
                 ),
             );
@@ -170,7 +174,8 @@ fn is_broken_connection(error: &reqwest::Error) -> bool {
     error.is_request() && !error.is_connect() && !error.is_timeout()
 }
 
-/// Without a TLS backend, the connector refuses every scheme but http. It says so in words only.
+/// Returns whether reqwest lacks a TLS backend: the connector then refuses all schemes but http. Only the text of the
+/// error says so.
 fn lacks_tls(error: &reqwest::Error) -> bool {
     let mut cause: Option<&dyn StdError> = error.source();
     while let Some(error) = cause {

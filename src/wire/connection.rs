@@ -1,4 +1,4 @@
-//! The HTTP clients that call an auth server, and what each call needs besides.
+//! The HTTP clients that call an auth server, with their origin and timeout.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -8,8 +8,8 @@ use crate::origin::Origin;
 use crate::unwind::caught;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long an idle connection is kept: shorter than servers and middleboxes keep it, which may drop it
-/// silently, and long enough for the calls of one exchange or of a shutdown.
+/// How long an idle connection is kept: long enough for the calls of one exchange or of a shutdown, and shorter than
+/// servers and middleboxes keep it, which may drop it silently.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A clone shares the connections.
@@ -55,7 +55,7 @@ impl Connection {
 
 fn own_client(origin: &Origin, most_idle: usize) -> Result<reqwest::Client, Error> {
     let client = reqwest::Client::builder();
-    // Plain http is not for a proxy that the environment names.
+    // A proxy of the environment must not see plain http.
     let client = if origin.is_encrypted() {
         client
     } else {
@@ -70,13 +70,13 @@ fn own_client(origin: &Origin, most_idle: usize) -> Result<reqwest::Client, Erro
     // Without a rustls crypto provider, reqwest panics.
     let built = caught(|| client.build()).ok_or_else(|| {
         config(
-            "reqwest panicked while it set up the HTTP client; if the feature `rustls-no-provider` \
-             of reqwest is on, enable a TLS feature of reqwest, such as `rustls`, or install a \
-             process-wide rustls `CryptoProvider` before `AuthApi::new`, or pass a client with \
+            "reqwest panicked while it built the HTTP client; if reqwest's feature `rustls-no-provider` \
+             is enabled, enable a TLS feature of reqwest, such as `rustls`, or install a process-wide \
+             rustls `CryptoProvider` before `AuthApi::new`, or pass a client with \
              `AuthApiBuilder::http_client`",
         )
     })?;
-    built.map_err(|error| config("the HTTP client could not be set up").with_source(error))
+    built.map_err(|error| config("the HTTP client could not be built").with_source(error))
 }
 
 fn config(text: &str) -> Error {

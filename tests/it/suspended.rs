@@ -65,7 +65,7 @@ async fn w14_a_process_that_was_stopped_past_the_tokens_end_sends_no_expired_tok
 /// standard input ends.
 ///
 /// A request that is stopped between taking its token and reaching the server arrives with an
-/// expired one through no fault of ours, so none is under way when the process is stopped. The order
+/// expired token, so no request is in flight when the process is stopped. The order
 /// to go on is there before the process wakes: the first requests race with the refresh that is long
 /// due, and find the token that has ended.
 async fn be_the_daemon() {
@@ -103,7 +103,7 @@ async fn be_the_daemon() {
     })
     .await
     .unwrap();
-    // Nor is one under way when its token is revoked.
+    // No request is in flight when its token is revoked.
     let _sent = sending.write().await;
     assert!(provider.shutdown().await.all_revoked());
 }

@@ -45,7 +45,7 @@ async fn w3_in_the_refresh_window_the_current_token_is_served_at_once() {
 
     let due = provider.status().next_exchange_in.unwrap();
     clock.advance(due + secs(1)).await;
-    assert_eq!(issuer.exchanges(), 2, "the refresh is under way");
+    assert_eq!(issuer.exchanges(), 2, "the refresh is in flight");
     let before = clock.now();
     for _ in 0..100 {
         assert_eq!(provider.token().await.unwrap().expose(), "st-1");

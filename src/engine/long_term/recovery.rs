@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::keeper::{Keeper, dated, retiring};
-use super::rotation::{self, LOOK_AGAIN};
+use super::rotation::{self, LEASE_POLL};
 use crate::engine::grants;
 use crate::engine::shared::Shared;
 use crate::engine::state::shut_down;
@@ -73,7 +73,8 @@ impl Search<'_> {
             None => Err(error.unwrap_or_else(|| {
                 Error::own(
                     ErrorKind::Config,
-                    "there is neither a long-term token nor a grant to obtain one with",
+                    "there is neither a long-term token nor a grant that obtains one; store a token, or set a grant with \
+                     TokenProviderBuilder::recover_with",
                 )
             })),
         }
@@ -115,7 +116,7 @@ impl Search<'_> {
     async fn take_lease(&mut self, shared: &Shared, keeper: &mut Keeper) {
         while self.at_hand(shared, keeper).is_none() {
             match shared.checked(shared.user_code.lease().await, &[]) {
-                Ok(None) => tokio::time::sleep(LOOK_AGAIN).await,
+                Ok(None) => tokio::time::sleep(LEASE_POLL).await,
                 Ok(Some(lease)) => {
                     self.lease = Some(lease);
                     let _ = keeper.reload(shared).await;
@@ -144,7 +145,7 @@ pub(in crate::engine) async fn wait_for_lease(shared: &Shared) -> Result<Lease, 
         if let Some(lease) = lease {
             return Ok(lease);
         }
-        tokio::time::sleep(LOOK_AGAIN).await;
+        tokio::time::sleep(LEASE_POLL).await;
     }
 }
 

@@ -1,4 +1,4 @@
-//! A shutdown, as callers see it.
+//! A shutdown, on the caller's side.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,11 +11,10 @@ use crate::engine::start::{STARTS, current_runtime, ensure, runtime_is_going};
 use crate::error::Error;
 use crate::machine::Input;
 
-/// How much longer than the deadline a caller waits for the driver's report before it writes one
-/// of its own.
+/// How much longer than the deadline a caller waits for the driver's report before it creates its own.
 const GRACE: Duration = Duration::from_millis(250);
 
-/// Begins the shutdown, if nobody has, and waits for its report.
+/// Begins the shutdown if it has not begun, and waits for its report.
 pub(crate) async fn shut_down(shared: &Arc<Shared>) -> ShutdownReport {
     let now = shared.now();
     let budget = shared.settings.shutdown.deadline;
@@ -23,7 +22,7 @@ pub(crate) async fn shut_down(shared: &Arc<Shared>) -> ShutdownReport {
     if let Some(report) = shared.report.borrow().clone() {
         return report;
     }
-    // Of the first call, whoever made it.
+    // The deadline of the first call counts.
     let began = shared.engine().shutdown_began.unwrap_or(now);
     let rest = (began + budget).since(now) + GRACE;
     let outcome = match current_runtime() {
@@ -33,7 +32,7 @@ pub(crate) async fn shut_down(shared: &Arc<Shared>) -> ShutdownReport {
         },
         Err(error) => Err(error),
     };
-    // Without a driver to do the work, say of every token that it may live on.
+    // Without a driver, report each token as not revoked.
     outcome.unwrap_or_else(|error| ReportBuilder::of(shared).nothing_done(shared, &error))
 }
 

@@ -1,4 +1,4 @@
-//! The shutdown: as callers see it, the driver's part, and the report.
+//! The shutdown: the caller's part, the driver's part, and the report.
 
 pub(super) mod begin;
 pub(super) mod drain;

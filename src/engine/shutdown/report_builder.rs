@@ -138,7 +138,7 @@ impl ReportBuilder {
             ends_at: None,
             outcome: RevocationOutcome::Unknown(Error::own(
                 ErrorKind::Timeout,
-                "a call of the auth server was still in flight; it may have issued a token",
+                "an exchange was in flight at the deadline; the auth server may have issued a token",
             )),
         });
     }
@@ -244,5 +244,8 @@ impl ReportBuilder {
 }
 
 pub(crate) fn unfinished() -> Error {
-    Error::own(ErrorKind::Timeout, "the revocation timed out")
+    Error::own(
+        ErrorKind::Timeout,
+        "the revocation did not end within the shutdown's deadline",
+    )
 }

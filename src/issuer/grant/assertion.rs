@@ -102,8 +102,8 @@ impl Assertion {
         let now = SystemClock.wall().duration_since(UNIX_EPOCH).map_err(|_| {
             Error::own(
                 ErrorKind::Config,
-                "an assertion says when it was made, and the machine's clock stands before 1970; \
-                 set it",
+                "the machine's clock is before 1970, so an assertion cannot state when it was issued; set the \
+                 clock",
             )
         })?;
         let claims = json!({
@@ -119,7 +119,7 @@ impl Assertion {
         if signature.is_empty() {
             return Err(Error::own(
                 ErrorKind::Issuer,
-                "the assertion's signer brought an empty signature",
+                "the assertion's signer returned an empty signature",
             ));
         }
         jwt.push('.');
@@ -132,7 +132,7 @@ impl Assertion {
         if algorithm.is_empty() || algorithm.eq_ignore_ascii_case("none") {
             return Err(Error::own(
                 ErrorKind::Config,
-                "the assertion's signer names no algorithm; it must be one such as ES256",
+                "the assertion's signer returned no algorithm; it must return one such as ES256",
             ));
         }
         let mut header = json!({ "alg": algorithm, "typ": "JWT" });
@@ -153,7 +153,7 @@ fn fresh_id() -> Result<String, Error> {
     getrandom::fill(&mut bytes).map_err(|error| {
         Error::own(
             ErrorKind::Issuer,
-            "the system gave no randomness for the assertion's ID",
+            "the system returned no random bytes for the assertion's ID",
         )
         .with_source(error)
     })?;

@@ -277,10 +277,12 @@ impl Grant {
             .ttl
             .is_some_and(|ttl| !(SHORTEST_TTL..=LONGEST_TTL).contains(&ttl))
         {
-            return refuse("the grant's ttl must lie between 1 hour and 90 days");
+            return refuse("the grant's ttl must be between 1 hour and 90 days");
         }
         if let Some(what) = self.misplaced {
-            return refuse(&format!("the grant's {what} is for an assertion only"));
+            return refuse(&format!(
+                "the grant's {what} is for Grant::assertion only; remove it"
+            ));
         }
         match &self.mechanism {
             Mechanism::ClientSecret(secret) => secret.validate("the grant's client secret"),

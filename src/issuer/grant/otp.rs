@@ -33,8 +33,8 @@ impl OneTimeCodes {
         {
             return Err(Error::own(
                 ErrorKind::Issuer,
-                "the one-time code is the last one again and was not sent; the next attempt asks \
-                 for another one",
+                "the callback returned the last one-time code again, so it was not sent; the next attempt \
+                 asks for another",
             ));
         }
         *last = Some(code.clone());

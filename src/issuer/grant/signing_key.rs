@@ -133,7 +133,7 @@ impl AssertionSigner for SigningKey {
             Pair::Ed25519(pair) => Ok(pair.sign(signing_input).as_ref().to_vec()),
         };
         // ring finds out here, and not before, that an RSA key's numbers do not belong together.
-        signature.map_err(|_| refused("the signing key does not sign; check that it is whole"))
+        signature.map_err(|_| refused("the signing key cannot sign; check that it is complete"))
     }
 }
 
@@ -160,7 +160,7 @@ fn parse(pem: &[u8]) -> Result<SigningKey, String> {
     };
     pair.map(|pair| SigningKey(Arc::new(pair))).map_err(|why| {
         format!(
-            "cannot be used ({why}): it must be a P-256 key, for ES256, an RSA key of 2048 to 4096 \
+            "cannot be used ({why}); it must be a P-256 key, for ES256, an RSA key of 2048 to 4096 \
              bits, for RS256, or an Ed25519 key, for EdDSA"
         )
     })
@@ -216,15 +216,15 @@ fn from_pkcs1(der: &[u8]) -> Result<Pair, String> {
 fn without_key(pem: &[u8]) -> &'static str {
     let holds = |label: &str| pem.windows(label.len()).any(|at| at == label.as_bytes());
     if holds("BEGIN ENCRYPTED PRIVATE KEY") || holds("Proc-Type: 4,ENCRYPTED") {
-        "is encrypted, and nobody is there to type its password; decrypt it with `openssl pkey`"
+        "is encrypted, which is not supported; decrypt it with `openssl pkey`"
     } else if holds("BEGIN OPENSSH PRIVATE KEY") {
-        "is in OpenSSH's own format; PKCS#8 in PEM is needed, as `openssl genpkey` writes it"
+        "is in OpenSSH's own format; use PKCS#8 in PEM, as `openssl genpkey` writes it"
     } else if holds("PRIVATE KEY-----") {
-        "is damaged: what stands between its BEGIN and END lines is not whole"
+        "is damaged between its BEGIN and END lines"
     } else if holds("BEGIN CERTIFICATE") {
-        "is a certificate; the private key that belongs to it is needed"
+        "is a certificate; use its private key"
     } else if holds("PUBLIC KEY-----") {
-        "is a public key; the private key that belongs to it is needed"
+        "is a public key; use its private key"
     } else {
         "is not PEM; it must begin with the line -----BEGIN PRIVATE KEY-----"
     }

@@ -1,4 +1,4 @@
-//! What may happen to a machine, in any order.
+//! Strategies for the steps that happen to a machine.
 
 use std::time::Duration;
 
@@ -7,12 +7,12 @@ use proptest::prelude::*;
 use crate::policy::Policies;
 use crate::policy::{RefreshPolicy, RetryPolicy, RotationPolicy, ScopePolicy};
 
-/// One thing that happens to a machine, this long after the one before.
+/// One step that happens to a machine.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Step {
-    /// The clock goes on, as when nothing happens or the machine sleeps.
+    /// Only time passes.
     Pass,
-    /// Whatever is in flight for the scope set ends so.
+    /// The exchange in flight of the scope set ends with this answer.
     Land(u8, Answer),
     Demand(u8, Newer),
     Deny(u8, Newer),
@@ -23,11 +23,11 @@ pub(super) enum Step {
     Renew {
         keeps_pauses: bool,
     },
-    /// Another long-term token is in use: this old, with so much left.
+    /// Another long-term token is in use, with this age and this remaining life.
     Begin(Duration, Option<Duration>),
     Rotate,
     Chore(Duration),
-    /// What was under way about the long-term token ends so.
+    /// The attendance in flight ends like this.
     Attend(Attendance),
     Interrupt,
     ShutDown,
@@ -53,7 +53,7 @@ pub(super) enum Attendance {
     Terminal(Option<Duration>),
 }
 
-/// A generation relative to what is there.
+/// A generation relative to the token in use.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Newer {
     /// No generation: the demand is for a refresh that is due.

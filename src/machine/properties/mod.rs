@@ -1,4 +1,4 @@
-//! What holds for any sequence of events, at any moments, with any answers of an issuer.
+//! Properties that hold for any sequence of inputs, at any moments, with any answers of an issuer.
 //!
 //! `PROPTEST_CASES=10000 cargo test properties` runs more cases than usual.
 
@@ -17,7 +17,7 @@ use given::{Answer, Step, answers, durations, passing, policies, rotations, step
 use play::Play;
 
 proptest! {
-    // What a case found is better written down as a test with a name.
+    // A case that fails becomes a named test instead of a regression file.
     #![proptest_config(ProptestConfig {
         failure_persistence: None,
         ..ProptestConfig::default()
@@ -56,8 +56,7 @@ proptest! {
         prop_assert_eq!(play.machine.poll(play.now), Action::Stop);
     }
 
-    /// Whatever an issuer answers, at once or later: with nobody asking, exchanges come at a
-    /// bounded rate.
+    /// Without callers, the rate of exchanges is bounded, whatever an issuer answers, at once or later.
     #[test]
     fn no_sequence_of_answers_makes_a_hot_loop(
         seed: u64,

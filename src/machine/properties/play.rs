@@ -1,4 +1,4 @@
-//! A machine that is played, and held to what must always be so.
+//! Drives a machine, and checks the invariants after each step.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::super::*;
 use super::given::{Answer, Attendance, Newer, Step};
 
-/// Plays a machine and holds it to what must always be so.
+/// Drives a machine and checks the invariants.
 pub(super) struct Play {
     pub(super) machine: Machine,
     pub(super) now: Moment,
@@ -150,7 +150,7 @@ impl Play {
             Attendance::Terminal(retry_after) => failed(Failure::Terminal { retry_after }),
         };
         self.machine.handle(event, self.now);
-        // A chore may have come up while the one before was seen to.
+        // A new chore may have arrived during the attendance.
         if !self.shut_down
             && !matches!(attendance, Attendance::Done { .. })
             && let Some(next) = self.machine.attends_at(self.now)
@@ -159,7 +159,7 @@ impl Play {
         }
     }
 
-    /// The engine tells so, and takes it back when an exchange has proven the token.
+    /// Reports whether a next token is to be proven, as the engine does.
     fn prove(&mut self, proving: bool) {
         self.proving = proving;
         self.machine.handle(Input::Proving(proving), self.now);
@@ -281,7 +281,7 @@ impl Play {
         assert!(*repetitions <= 3 || self.has_proven.contains(&set));
     }
 
-    /// A failure never withdraws a token, and the next attempt lies strictly ahead.
+    /// Checks that a failure withdraws no token, and that the next attempt is not at once.
     fn check_failure(&self, set: SetId, before: Option<Window>) {
         if self.shut_down {
             return;
@@ -300,7 +300,7 @@ impl Play {
         ));
     }
 
-    /// Generations grow, over all scope sets; the refresh lies before the end, and is still to come.
+    /// Checks that generations grow over all scope sets, and that the refresh lies between now and the end.
     fn check_acceptance(&mut self, set: SetId, window: Window) {
         self.repetitions.remove(&set);
         self.repeated_at.remove(&set);
@@ -314,7 +314,7 @@ impl Play {
         assert!(self.now < window.refresh_at, "{window:?} at {:?}", self.now);
     }
 
-    /// Polls until the machine sleeps, and carries out what it says.
+    /// Polls until the machine sleeps, and executes its actions.
     pub(super) fn act(&mut self) {
         for _ in 0..20 {
             match self.machine.poll(self.now) {

@@ -1,5 +1,4 @@
-//! The rules for one set of scopes: when its token is exchanged, and what a failure means for the
-//! next attempt.
+//! The rules for one scope set: when its token is exchanged, and what a failure means for the next attempt.
 
 mod accept;
 mod exchange_result;
@@ -38,15 +37,15 @@ pub(super) struct SetState {
     /// When a failed forced refresh is retried, if there is one.
     forced_at: Option<Moment>,
     pub(super) failures: u32,
-    /// How many of them were in the same situation, with a good token or without.
+    /// How many of them in a row were in the same situation, with a valid token or without.
     alike: u32,
     had_token: bool,
-    /// No attempt before this: the last one failed.
+    /// The earliest next attempt after a failure.
     retry_at: Option<Moment>,
     /// The end of the pause that the server requested.
     paused_until: Option<Moment>,
-    /// The last failure was terminal: without a good token, only a demand brings the next attempt
-    /// about.
+    /// Whether the last failure was terminal. In that case, and without a valid token, only a demand causes the next
+    /// attempt.
     pub(super) refused: bool,
     /// Whether the last exchange was refused, also if that refusal is forgotten.
     is_locked_out: bool,
@@ -58,7 +57,7 @@ pub(super) struct SetState {
     needed_until: Moment,
 }
 
-/// How a scope set is. It differs from an earlier one only if something has happened to the scope set.
+/// The state of a scope set as the gauges show it. It changes only when something happens to the scope set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Outline {
     in_flight: bool,
@@ -73,7 +72,7 @@ pub(crate) struct Outline {
 /// What a caller that waits for a token may expect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outlook {
-    /// An attempt is under way, or is about to begin.
+    /// An exchange is in flight or about to begin.
     Imminent,
     /// The next attempt begins at this moment.
     At(Moment),
@@ -81,7 +80,7 @@ pub(crate) enum Outlook {
     Unchanged,
     /// The last failure was terminal and is too recent to ask again.
     Refused,
-    /// No attempt will be made any more.
+    /// No further exchange begins.
     ShutDown,
 }
 
@@ -149,11 +148,11 @@ impl SetState {
                 return;
             }
             self.last_denial = Some(now);
-        } // else this demand has the token published at once that is held back or that an exchange returns
+        } // else the demand publishes the held-back token, or the token of the exchange in flight, at once
         self.demanded(Demand::NewerThan(generation), now);
     }
 
-    /// A caller needs a longer remaining life than the token in use has.
+    /// Handles a caller that needs a longer remaining life than the token in use has.
     pub(super) fn outlasted(&mut self, generation: Generation, now: Moment) {
         let Some(window) = self.window else { return };
         let pause = refresh_time::between_top_ups(self.life);
@@ -171,7 +170,7 @@ impl SetState {
         self.is_locked_out = self.refused;
         self.last_denial = None;
         let rest_of_life = self.rest_of_life(now);
-        // When the token has ended, callers are waiting: begin with short delays again.
+        // Callers wait once the token has expired, so the delays begin anew.
         if self.had_token != rest_of_life.is_some() {
             self.had_token = rest_of_life.is_some();
             self.alike = 0;
@@ -186,8 +185,8 @@ impl SetState {
         );
         self.retry_at = Some(now + delay);
         self.paused_until = backoff::pause_asked_for(&policies.retry, failure).map(|it| now + it);
-        // The failure answers the callers that waited, which ends their demand. A forced refresh of a good
-        // token is retried.
+        // The waiting callers get the error, which ends their demand. A forced refresh of a valid token is
+        // retried.
         let pause = refresh_time::min_reject_interval(&policies.refresh, self.life);
         let was_forced = self.forced_at.is_some() || self.is_forced(now);
         self.forced_at = (was_forced && rest_of_life.is_some()).then(|| now + delay.max(pause));
@@ -199,7 +198,7 @@ impl SetState {
     }
 
     /// Forgets a refusal and the pause after it. With `keeps_pause`, a pause that the server requested stays.
-    /// A forced refresh that the refusal has put off is due when the pause ends.
+    /// A forced refresh that the refusal has delayed is due when the pause ends.
     pub(super) fn renewed(&mut self, keeps_pause: bool, now: Moment) {
         if self.refused || self.is_locked_out && !keeps_pause {
             self.refused = false;
@@ -222,8 +221,8 @@ impl SetState {
         Some(usable_until.unwrap_or(from_the_start))
     }
 
-    /// When the next exchange begins, if nothing else happens. A next long-term token wants one at
-    /// once, to be proven by.
+    /// Returns when the next exchange begins, unless another input comes first. If it is to prove a next long-term token,
+    /// it begins at once.
     pub(super) fn next_attempt(
         &self,
         policies: &Policies,
@@ -249,8 +248,8 @@ impl SetState {
         Some(wanted_at.max(earliest.unwrap_or(now)))
     }
 
-    /// When the scope set will have been unused for so long that it is closed. Not before the next
-    /// attempt is due: a pause that the server asked for must not be forgotten.
+    /// Returns when the idle scope set is closed: not before its next attempt is due, so that a pause that the server
+    /// requested is kept.
     pub(super) fn idle_at(&self, policies: &Policies) -> Option<Moment> {
         let idle_at = self.idle_for(policies.scopes.idle_timeout)?;
         Some(idle_at.max(self.retry_at.unwrap_or(idle_at)))

@@ -1,4 +1,4 @@
-//! Sequences of events, and what the machine says to them.
+//! Sequences of inputs, and the actions that follow.
 
 mod failures;
 mod sets;

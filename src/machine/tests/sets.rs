@@ -1,9 +1,9 @@
-//! Sets of scopes, denials, and the end.
+//! Scope sets, denials and the shutdown.
 
 use super::*;
 
 #[test]
-fn a_set_that_nobody_uses_is_retired_and_the_root_never() {
+fn an_idle_scope_set_is_retired_and_the_root_never() {
     let set = SetId(3);
     let mut machine = with_token(secs(86_400));
     assert!(!machine.is_open(set) && machine.is_open(ROOT));

@@ -35,7 +35,7 @@ fn j3_jitter_never_reaches_the_hard_edge() {
     let policy = RefreshPolicy::default().fraction(0.99).jitter(0.25);
     let late = window(&policy, Generation(1), (at(0), at(0)), secs(900), MOST).unwrap();
     assert!(late.refresh_at < late.usable_until);
-    // Nor so close to the beginning that one refresh would follow on the other.
+    // The refresh is not so early that refreshes follow each other at once.
     let policy = RefreshPolicy::default().fraction(0.1).jitter(0.25);
     let early = window(&policy, Generation(1), (at(0), at(0)), secs(900), LEAST).unwrap();
     assert!(early.refresh_at >= at(44), "{early:?}");

@@ -1,4 +1,4 @@
-//! What the file may hold.
+//! The content of the file, and its version.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::LazyLock;
@@ -7,27 +7,26 @@ use crate::error::Error;
 use crate::secret::file;
 use crate::store::Version;
 
-/// How each sealed file begins, whatever its format.
+/// The prefix of each sealed file, in all formats.
 pub(super) const SEALED: &str = "everbearer-sealed-";
 
-/// Two keyed hashes of 64 bits: as good as one of 128. Versions are compared within one process
-/// only, so its own random keys will do; and since nobody knows them, a version says nothing about
-/// the content, which a plain digest would of a token that can be guessed.
+/// The keys of two hashes of 64 bits, which make a version of 128 bits. Versions are compared within one process only,
+/// so random keys suffice. Without the keys, a version cannot confirm a guess of the content, as a plain digest could.
 static KEYS: LazyLock<[RandomState; 2]> =
     LazyLock::new(|| [RandomState::new(), RandomState::new()]);
 
-/// The version of this content.
+/// Returns the version of this content.
 pub(super) fn version(content: &[u8]) -> Version {
     let [high, low] = KEYS.each_ref().map(|key| key.hash_one(content));
     Version::new(format!("{high:016x}{low:016x}"))
 }
 
-/// What is there.
+/// The content of the file, as the store compares it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Content {
     Nothing,
     Version(Version),
-    /// Something that is refused or cannot be read.
+    /// The file is refused or cannot be read.
     Unreadable,
 }
 

@@ -1,4 +1,4 @@
-//! What went wrong with the file, and what to do.
+//! Errors of the file, with what to do.
 
 use std::io;
 use std::path::Path;
@@ -8,7 +8,7 @@ use tokio::task::JoinError;
 
 use crate::error::{Error, ErrorKind};
 
-/// What is there is not used, for this reason.
+/// Returns the error of a file that is not used, for this reason.
 pub(super) fn refused(path: &Path, why: &str) -> Error {
     Error::own(ErrorKind::Store, format!("{}: {why}", path.display()))
 }
@@ -16,9 +16,9 @@ pub(super) fn refused(path: &Path, why: &str) -> Error {
 pub(super) fn cannot_read(path: &Path, error: io::Error) -> Error {
     let what_to_do = match error.kind() {
         io::ErrorKind::PermissionDenied => {
-            "this process may not: let it run as the file's owner, or give it the file"
+            "permission denied; run this process as the file's owner, or change the owner"
         }
-        io::ErrorKind::NotADirectory => "a part of its path is a file and no directory",
+        io::ErrorKind::NotADirectory => "a part of its path is a file and not a directory",
         _ => return failed(path, "read", &error.to_string(), error),
     };
     failed(path, "read", what_to_do, error)
@@ -26,38 +26,39 @@ pub(super) fn cannot_read(path: &Path, error: io::Error) -> Error {
 
 pub(super) fn cannot_write(path: &Path, error: io::Error) -> Error {
     let what_to_do = match error.kind() {
-        io::ErrorKind::NotFound => "its directory is not there: create it",
-        io::ErrorKind::NotADirectory => "a part of its path is a file and no directory",
+        io::ErrorKind::NotFound => "its directory does not exist; create it",
+        io::ErrorKind::NotADirectory => "a part of its path is a file and not a directory",
         io::ErrorKind::PermissionDenied => {
-            "this process may not write in its directory, or not to the files beside it: give it \
-             the directory"
+            "permission denied in its directory; run this process as the directory's owner, or change \
+             the owner"
         }
         io::ErrorKind::ReadOnlyFilesystem => {
-            "its directory is read-only, as those of Kubernetes secrets are: choose one that can \
-             be written to"
+            "its directory is read-only, as those of Kubernetes secrets are; use a writable directory"
         }
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            "the disk is full: free some space; what was there is as it was"
+            "the disk is full, and the file is unchanged; free some space"
         }
-        io::ErrorKind::InvalidFilename => "its name, with what is added to it, is too long",
+        io::ErrorKind::InvalidFilename => {
+            "its name is too long, since the store adds a suffix; use a shorter name"
+        }
         _ => return failed(path, "written", &error.to_string(), error),
     };
     failed(path, "written", what_to_do, error)
 }
 
-/// There is nobody to do the work.
+/// Returns the error of a call outside of a tokio runtime.
 pub(super) fn no_runtime(error: TryCurrentError) -> Error {
-    let text = "there is no tokio runtime to use the token file on";
+    let text = "the token file needs a tokio runtime; call the store within one";
     Error::own(ErrorKind::NoRuntime, text).with_source(error)
 }
 
-/// The work was not begun, or did not come to its end.
+/// Returns the error of blocking work that panicked or was not started.
 pub(super) fn not_done(error: JoinError) -> Error {
     if error.is_panic() {
-        let text = "what was done to the token file panicked";
+        let text = "the access to the token file panicked";
         return Error::own(ErrorKind::Store, text).with_source(error);
     }
-    let text = "the tokio runtime is shutting down: the token file was not touched";
+    let text = "the tokio runtime is shutting down; the token file is unchanged";
     Error::own(ErrorKind::NoRuntime, text).with_source(error)
 }
 
@@ -77,10 +78,10 @@ mod tests {
             (Errno::NOSPC, "free some space"),
             (Errno::DQUOT, "free some space"),
             (Errno::ROFS, "read-only"),
-            (Errno::ACCESS, "give it the directory"),
-            (Errno::PERM, "give it the directory"),
+            (Errno::ACCESS, "change the owner"),
+            (Errno::PERM, "change the owner"),
             (Errno::NOENT, "create it"),
-            (Errno::NOTDIR, "no directory"),
+            (Errno::NOTDIR, "not a directory"),
             (Errno::NAMETOOLONG, "too long"),
             (Errno::IO, "Input/output error"),
         ] {

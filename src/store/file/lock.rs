@@ -13,24 +13,24 @@ use super::failure::cannot_write;
 use super::target::Target;
 use crate::error::{Error, ErrorKind};
 
-/// A lock that is given back when this is dropped.
+/// A lock that is released when this is dropped.
 #[derive(Debug)]
 pub(super) struct Locked(File);
 
 impl Drop for Locked {
-    /// Closing the file would do, but for a process that another thread is starting just now: until
-    /// it runs its program, it has the file, too.
+    /// Unlocks explicitly, since closing the file may not suffice: a child process that another thread is starting holds
+    /// the file until it executes its program.
     fn drop(&mut self) {
         let _ = self.0.unlock();
     }
 }
 
-/// So often, and after such pauses, it is looked whether somebody else still writes: 5 seconds in
-/// all. Whoever takes longer hangs, and must not take others along.
+/// How often the lock is tried, and the pause between two attempts: 5 seconds in all. A write that takes longer hangs,
+/// and must not block other processes.
 const LOOKS: u32 = 500;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
 
-/// Waits until nobody else writes: for the length of a write.
+/// Takes the write lock, which other processes hold during a write.
 pub(super) fn wait_for(target: &Target) -> Result<Locked, Error> {
     let path = target.beside("lock");
     let file = open(&path).map_err(|error| cannot_write(target.path(), error))?;
@@ -44,7 +44,7 @@ pub(super) fn wait_for(target: &Target) -> Result<Locked, Error> {
     Err(Error::own(
         ErrorKind::Store,
         format!(
-            "{} cannot be written: another process has held {} for {:?}; see whether one hangs",
+            "{} cannot be written: another process has locked {} for {:?}; check whether it hangs",
             target.path().display(),
             path.display(),
             BETWEEN_LOOKS * LOOKS
@@ -52,7 +52,7 @@ pub(super) fn wait_for(target: &Target) -> Result<Locked, Error> {
     ))
 }
 
-/// The lease, or `None` if another descriptor has it, be it of this process.
+/// Returns the lease, or `None` if another file descriptor holds it, of this process or another.
 pub(super) fn lease(target: &Target) -> Result<Option<Locked>, Error> {
     let file = open(&target.beside("lease")).map_err(|error| cannot_write(target.path(), error))?;
     match file.try_lock() {

@@ -98,12 +98,12 @@ pub struct FileStore {
     kept: Arc<Kept>,
 }
 
-/// What the store remembers from one call to the next.
+/// The state of the store between calls.
 #[derive(Default)]
 struct Kept {
     seen: Seen,
     watch: Watch,
-    /// Whether it was logged that others may read the file.
+    /// Whether the warning that other users can read the file was logged.
     is_exposure_logged: AtomicBool,
 }
 
@@ -182,7 +182,7 @@ impl FileStore {
         self
     }
 
-    /// Does this on a thread that may block. It runs to its end even if nobody waits any more.
+    /// Runs this work on a blocking thread. It runs to its end also if the future is dropped.
     async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&TokenFile, &Kept) -> Result<T, Error> + Send + 'static,
@@ -201,7 +201,7 @@ impl TokenStore for FileStore {
         if let Some(mode) = loaded.exposed
             && !self.kept.is_exposure_logged.swap(true, Ordering::Relaxed)
         {
-            // Here and not on the thread that may block, so that the span names the provider.
+            // Logged here and not on the blocking thread, so that the span names the provider.
             observe::log_exposed_file(self.file.path(), mode);
         }
         Ok(loaded.stored)
@@ -227,10 +227,10 @@ impl TokenStore for FileStore {
                 .run(|file, kept| Ok(kept.seen.look(|| Content::from(&file.content()))))
                 .await
             else {
-                // The runtime is going away, and this future with it.
+                // The runtime is shutting down, and drops this future.
                 return std::future::pending().await;
             };
-            // Here and not where it was found, for that goes on when this future is dropped.
+            // Noted here and not on the blocking thread, which continues if this future is dropped.
             if change.is_some_and(|change| self.kept.seen.tell(change)) {
                 return;
             }

@@ -1,4 +1,4 @@
-//! Reading the file: as a whole, and only if no other user can replace it.
+//! Reads the file as a whole, and only if no other user can replace it.
 
 use std::io;
 use std::path::Path;
@@ -9,10 +9,10 @@ use crate::error::Error;
 use crate::secret::file::{self, Content};
 use crate::secret::unread::Unread;
 
-/// The most that a file may hold: 256 KiB.
+/// The maximum length of the file: 256 KiB.
 pub(super) const MOST: usize = 256 * 1024;
 
-/// How often a file is read that changes meanwhile, and after which pause.
+/// How often a file that changes meanwhile is read, and the pause between two attempts.
 const TRIES: usize = 3;
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -42,8 +42,8 @@ pub(super) fn cannot_use(path: &Path, unread: Unread) -> Error {
     }
 }
 
-/// Returns whether only those users have a right to a file of this mode who may read a record: the owner, or
-/// also its group.
+/// Returns whether a file of this mode is accessible only to users who may read a record: the owner, and its group if
+/// `group_may_read` is set.
 pub(super) const fn is_own_mode(mode: u32, group_may_read: bool) -> bool {
     let accepted = if group_may_read { 0o040 } else { 0 };
     mode & 0o077 & !accepted == 0
@@ -55,7 +55,7 @@ pub(super) fn check_own_mode(path: &Path, mode: u32, group_may_read: bool) -> Re
         return Ok(());
     }
     let mut text = format!(
-        "users other than the owner have a right to it (mode {mode:04o}): run `chmod 600 {}`",
+        "users other than the owner can access it (mode {mode:04o}); run `chmod 600 {}`",
         path.display()
     );
     if mode & !0o740 == 0 {

@@ -1,4 +1,4 @@
-//! Encryption of the file.
+//! Encrypts the file.
 
 use std::fmt;
 use std::io;
@@ -21,10 +21,10 @@ use crate::secret::file;
 use crate::secret::unread::Unread;
 use crate::text::without_line_breaks;
 
-/// What follows [`SEALED`] in the format that this version of the crate writes.
+/// Follows [`SEALED`] in the format that this version of the crate writes.
 const FORMAT: &str = "1:";
 
-/// What is sealed along: a text of another format cannot pass for one of this.
+/// The associated data, so that a text of another format does not decrypt as one of this format.
 const LABEL: &[u8] = b"everbearer-sealed-1";
 
 const KEY_LEN: usize = 32;
@@ -32,7 +32,7 @@ const KEY_LEN: usize = 32;
 /// The longest key file that is read, in bytes.
 const LONGEST_FILE: usize = 64 * 1024;
 
-/// Keys are written down with padding or without.
+/// Accepts keys with padding or without.
 const LENIENT: GeneralPurposeConfig =
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
 const KEY_CODEC: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT);
@@ -147,7 +147,7 @@ impl SealingKey {
 
     fn from_content(content: &[u8]) -> Result<Self, Error> {
         match std::str::from_utf8(content) {
-            // Random bytes are not all ASCII; 32 letters are a key cut short, or a password.
+            // 32 random bytes are hardly all ASCII; 32 letters are a truncated key or a password.
             Ok(text) if without_line_breaks(text).is_ascii() => Self::parse(text),
             _ => content.try_into().map(Self::new).map_err(|_| not_a_key()),
         }
@@ -165,8 +165,8 @@ impl fmt::Debug for SealingKey {
     }
 }
 
-/// One line that only this key opens. Each is another, for its nonce is random; of 96 bits, which is
-/// room for more writes than any file sees.
+/// Returns the encrypted text as one line. The random nonce of 96 bits makes each line different, for more writes than
+/// any file gets.
 pub(super) fn seal(key: &SealingKey, plain: &str) -> Result<String, Error> {
     let mut nonce = [0; NONCE_LEN];
     SystemRandom::new().fill(&mut nonce).map_err(|_| broken())?;
@@ -188,24 +188,24 @@ pub(super) fn seal(key: &SealingKey, plain: &str) -> Result<String, Error> {
     ))
 }
 
-/// What was sealed in this line.
+/// Returns the decrypted text of this line.
 pub(super) fn open(key: &SealingKey, line: &str) -> Result<Zeroizing<Vec<u8>>, Error> {
     let Some(sealed) = line
         .strip_prefix(SEALED)
         .and_then(|rest| rest.strip_prefix(FORMAT))
     else {
         return Err(Error::unreadable(
-            "is sealed in a format that this version of everbearer does not read: run the later \
-             version, or replace it with a token",
+            "is sealed in a format that this version of everbearer does not read; use the version that \
+             wrote it, or replace it with a token",
         ));
     };
     let sealed = STANDARD.decode(sealed).map_err(|_| {
-        Error::unreadable("is sealed, but not whole: restore it, or replace it with a token")
+        Error::unreadable("is sealed and damaged; restore it, or replace it with a token")
     })?;
     let mut sealed = Zeroizing::new(sealed);
     let cannot_open = || {
         Error::unreadable(
-            "cannot be opened with this sealing key: give the one that it was written with",
+            "cannot be decrypted with this sealing key; set the key it was written with",
         )
     };
     let (nonce, text) = sealed
@@ -225,7 +225,7 @@ pub(super) fn open(key: &SealingKey, line: &str) -> Result<Zeroizing<Vec<u8>>, E
 fn not_read(path: &Path, unread: Unread) -> Error {
     match unread {
         Unread::Io(error) if error.kind() == io::ErrorKind::NotFound => {
-            let text = "there is no such file, and it should hold the sealing key";
+            let text = "the file of the sealing key does not exist; create it";
             Error::own(ErrorKind::Config, text).at(path.display())
         }
         Unread::Io(error) => cannot_read(path, error),
@@ -239,13 +239,16 @@ fn not_read(path: &Path, unread: Unread) -> Error {
 fn not_a_key() -> Error {
     Error::own(
         ErrorKind::Config,
-        "a sealing key is 32 bytes, in base64 or hex: make one with `openssl rand -base64 32`",
+        "a sealing key is 32 bytes, in base64 or hex; create one with `openssl rand -base64 32`",
     )
 }
 
-/// ring does not say why; the system has no random numbers, most likely.
+/// Returns the error of an encryption that failed. ring gives no reason; most likely, the system has no random numbers.
 fn broken() -> Error {
-    Error::own(ErrorKind::Store, "sealing does not work on this system")
+    Error::own(
+        ErrorKind::Store,
+        "the encryption failed; check that the system has a source of random numbers",
+    )
 }
 
 #[cfg(test)]

@@ -1,16 +1,16 @@
-//! What the store has seen of the file, so that it can tell another's change from its own.
+//! The content that the store has last seen, to distinguish changes of other processes from its own.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::content::Content;
 
-/// A difference to what was seen.
+/// A difference from the content that was seen.
 pub(super) struct Change {
     from: Content,
     to: Content,
 }
 
-/// What was last loaded, written or told; `None` before the first of these.
+/// The content that was last loaded, written or reported; `None` before the first of these.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     content: Mutex<Option<Content>>,
@@ -18,8 +18,8 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    /// Held while the file is read or replaced, until that is noted here: nobody takes a write of
-    /// our own for another's. Only for threads that may block.
+    /// Returns a lock that is held while the file is read or replaced and the result is noted, so that a write of this
+    /// store is not reported as a change. For blocking threads only.
     pub(super) fn turn(&self) -> MutexGuard<'_, ()> {
         self.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -28,7 +28,7 @@ impl Seen {
         *self.content() = Some(content);
     }
 
-    /// Looks whether `read` finds something else now. The first look only notes what is.
+    /// Returns the change if `read` returns other content than was seen. The first call only notes the content.
     pub(super) fn look(&self, read: impl FnOnce() -> Content) -> Option<Change> {
         let _turn = self.turn();
         let to = read();
@@ -36,8 +36,8 @@ impl Seen {
         (from != to).then_some(Change { from, to })
     }
 
-    /// Notes that this change is told. False if there is nothing to tell any more, for the file was
-    /// loaded or written since.
+    /// Notes that this change is reported. Returns false if the file was loaded or written since, so that there is
+    /// nothing to report.
     pub(super) fn tell(&self, change: Change) -> bool {
         let mut content = self.content();
         let is_news = content.as_ref() == Some(&change.from);
@@ -47,7 +47,7 @@ impl Seen {
         is_news
     }
 
-    /// Held for a moment only, so that whoever must not block may have it, too.
+    /// Held for a moment only, so that async code may lock it.
     fn content(&self) -> MutexGuard<'_, Option<Content>> {
         self.content.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,4 +1,4 @@
-//! Which file is written, and what lies beside it.
+//! The file that is written, and the paths of the files beside it.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::failure::{cannot_write, refused};
 use crate::error::Error;
 
-/// The file that is replaced: the one of the path, or the one that it points at.
+/// The file that is replaced: the file at the path, or the target of the symlink there.
 #[derive(Debug)]
 pub(super) struct Target {
     path: PathBuf,
@@ -17,7 +17,7 @@ pub(super) struct Target {
 }
 
 impl Target {
-    /// Follows a symlink to its end, so that whoever comes by another way locks the same files.
+    /// Follows symlinks, so that processes with different paths to the file use the same locks.
     pub(super) fn of(path: &Path) -> Result<Self, Error> {
         let is_link = match fs::symlink_metadata(path) {
             Ok(there) => there.is_symlink(),
@@ -29,7 +29,7 @@ impl Target {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Err(refused(
                     path,
-                    "is a symlink to a file that is not there: create that file, or remove the link",
+                    "is a symlink to a missing file; create that file, or remove the link",
                 ));
             }
             Err(error) => return Err(cannot_write(path, error)),
@@ -40,7 +40,7 @@ impl Target {
                 name: name.to_owned(),
                 path: real,
             }),
-            _ => Err(refused(path, "is the name of no file")),
+            _ => Err(refused(path, "is not the path of a file")),
         }
     }
 
@@ -56,7 +56,7 @@ impl Target {
         &self.name
     }
 
-    /// `<name>.<ending>`
+    /// Returns the path `<name>.<ending>` in the same directory.
     pub(super) fn beside(&self, ending: &str) -> PathBuf {
         let mut name = self.name.clone();
         name.push(".");

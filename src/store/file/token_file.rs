@@ -1,4 +1,4 @@
-//! What can be done with the file: all that blocks.
+//! The blocking operations on the file.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -20,11 +20,11 @@ use crate::secret::{Secret, permissions};
 use crate::store::{Lease, Record, Stored, Version};
 use crate::text::without_line_breaks;
 
-/// What the file holds.
+/// The content of the file.
 #[derive(Default)]
 pub(super) struct Loaded {
     pub(super) stored: Option<Stored>,
-    /// The mode of the file, if others may read it.
+    /// The mode of the file, if other users can read it.
     pub(super) exposed: Option<u32>,
 }
 
@@ -79,14 +79,14 @@ impl TokenFile {
     ) -> Result<Version, Error> {
         let content = self.encode(text)?;
         if content.len() > MOST {
-            return Err(refused(&self.path, "the record has grown beyond 256 KiB"));
+            return Err(refused(&self.path, "the record is larger than 256 KiB"));
         }
         let target = self.target()?;
         let _lock = lock::wait_for(&target)?;
         let _turn = seen.turn();
-        // While it is locked, whoever began a temporary file that is there is dead.
+        // While this process holds the lock, a temporary file can only come from a process that was killed.
         write::sweep(&target);
-        // Its owner and mode do not matter: the file that replaces it has the right ones.
+        // The owner and mode of the old file do not matter, since the new file has the right ones.
         let there = read(target.path(), false)?;
         if there.map(|there| version(&there.bytes)).as_ref() != expected {
             return Err(Error::conflict().at(self.path.display()));
@@ -141,9 +141,8 @@ impl TokenFile {
         expect(clippy::unused_self, reason = "there is no key without the feature")
     )]
     fn decode(&self, content: &[u8]) -> Result<Record, Error> {
-        let text = std::str::from_utf8(content).map_err(|_| {
-            Error::unreadable("holds bytes that are no text: replace it with a token")
-        })?;
+        let text = std::str::from_utf8(content)
+            .map_err(|_| Error::unreadable("is not UTF-8; replace it with a token"))?;
         let text = without_line_breaks(text);
         if !text.trim_start().starts_with(SEALED) {
             return Record::decode(text);
@@ -154,7 +153,7 @@ impl TokenFile {
             return Record::decode(std::str::from_utf8(&plain).unwrap_or_default());
         }
         Err(Error::unreadable(
-            "is sealed: give the sealing key that it was written with",
+            "is sealed; set the key it was written with (FileStore::sealed_with, feature sealed)",
         ))
     }
 

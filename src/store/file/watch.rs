@@ -1,4 +1,4 @@
-//! Waiting for a sign that the file may have changed.
+//! Waits until the file may have changed.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,13 +9,13 @@ use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
-/// How often the file is looked at when nothing is heard of it.
+/// How often the file is polled without a notification.
 const POLL: Duration = Duration::from_secs(10);
 
-/// How long a burst of signs is given to end: an editor empties a file before it fills it.
+/// The pause after a notification, since an editor empties a file before it fills it.
 const SETTLE: Duration = Duration::from_millis(75);
 
-/// The system's word on the file's directory, if it gives one.
+/// The notifications of the system about the file's directory, if it sends them.
 #[derive(Default)]
 pub(super) struct Watch {
     sign: Arc<Notify>,
@@ -26,7 +26,7 @@ pub(super) struct Watch {
 enum Watching {
     #[default]
     NotYet,
-    /// Ends when it is dropped, and its thread with it.
+    /// Dropping the watcher ends its thread.
     Begun {
         _watcher: RecommendedWatcher,
     },
@@ -34,7 +34,7 @@ enum Watching {
 }
 
 impl Watch {
-    /// Begins to watch, unless it has. Returns why that cannot be done, the first time. Blocks.
+    /// Begins to watch unless that has begun. Returns the error of the first attempt. Blocks the thread.
     pub(super) fn begin(&self, path: &Path) -> Option<notify::Error> {
         let mut watching = self.watching.lock().unwrap_or_else(PoisonError::into_inner);
         if !matches!(*watching, Watching::NotYet) {
@@ -52,18 +52,18 @@ impl Watch {
         }
     }
 
-    /// Waits for a sign and until it has settled, or for a while.
+    /// Waits for a notification and [`SETTLE`] after it, for at most [`POLL`].
     ///
     /// # Cancel safety
     ///
-    /// A sign may be lost: whoever comes back looks at the file first.
+    /// A notification may be lost, so the caller reads the file before it waits again.
     pub(super) async fn next(&self) {
         if timeout(POLL, self.sign.notified()).await.is_ok() {
             sleep(SETTLE).await;
         }
     }
 
-    /// The directory is watched and not the file, whose name another file may take.
+    /// Watches the directory and not the file, since another file may replace the file.
     fn watcher(&self, path: &Path) -> notify::Result<RecommendedWatcher> {
         let sign = Arc::clone(&self.sign);
         let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
@@ -78,7 +78,7 @@ impl Watch {
     }
 }
 
-/// Whether this happens when files are read: if that were a sign, each look would cause the next.
+/// Returns whether reading a file causes this event. Such events are ignored, since each poll would cause the next.
 fn is_reading(kind: EventKind) -> bool {
     match kind {
         EventKind::Access(AccessKind::Close(AccessMode::Write)) => false,

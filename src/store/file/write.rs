@@ -1,4 +1,4 @@
-//! Replacing the file in one step.
+//! Replaces the file in one step.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -10,8 +10,7 @@ use super::failure::cannot_write;
 use super::target::Target;
 use crate::error::Error;
 
-/// Puts this content in the file's place: on the disk first, then under its name. `replaced` is
-/// called as soon as it is there.
+/// Replaces the file with this content: writes it to the disk, then renames it. Calls `replaced` after the rename.
 pub(super) fn replace(
     target: &Target,
     content: &[u8],
@@ -21,7 +20,7 @@ pub(super) fn replace(
 }
 
 fn steps(target: &Target, content: &[u8], replaced: impl FnOnce()) -> io::Result<()> {
-    // Before anything is written: what cannot be opened cannot be synced.
+    // Opened before anything is written, since the directory must be synced later.
     let directory = File::open(target.directory())?;
     let temporary = Temporary(target.directory().join(temporary_name(target)));
     let mut file = temporary.create()?;
@@ -31,21 +30,20 @@ fn steps(target: &Target, content: &[u8], replaced: impl FnOnce()) -> io::Result
     temporary.rename(target.path())?;
     replaced();
     match directory.sync_all() {
-        // Some file systems cannot, and keep their directories in order without.
+        // Some file systems cannot sync a directory, and do not need it.
         Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
         synced => synced,
     }
 }
 
-/// Removes what killed processes have left behind. To be called with the lock held, when nobody
-/// is writing.
+/// Removes the temporary files of killed processes. The caller holds the write lock.
 pub(super) fn sweep(target: &Target) {
     let Ok(entries) = fs::read_dir(target.directory()) else {
         return;
     };
     for entry in entries.flatten() {
         if is_temporary(entry.file_name().as_bytes(), target.name().as_bytes()) {
-            // At worst it is there the next time.
+            // A file that cannot be removed now is removed by a later write.
             let _ = fs::remove_file(entry.path());
         }
     }
@@ -67,7 +65,7 @@ fn is_temporary(entry: &[u8], name: &[u8]) -> bool {
     number.is_some_and(|number| number.len() == 16 && number.iter().all(u8::is_ascii_hexdigit))
 }
 
-/// A file that is removed unless it gets its real name.
+/// A temporary file, which is removed unless it was renamed.
 struct Temporary(PathBuf);
 
 impl Temporary {

@@ -19,7 +19,7 @@ pub(crate) enum Lifetime {
     For(Duration),
     /// Expired by the local clock, without another statement about the end.
     Doubtful,
-    /// Nothing states an end.
+    /// No statement has an end.
     Unknown,
 }
 
@@ -33,7 +33,7 @@ pub(crate) enum Statement {
     Iat,
 }
 
-/// What the statements about a token's end come to.
+/// The result of the statements about a token's end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Judgement {
     pub(crate) lifetime: Lifetime,
@@ -45,7 +45,7 @@ pub(crate) struct Judgement {
     pub(crate) at_most: Option<Duration>,
 }
 
-/// What is stated about a token's end, and what the local clock shows.
+/// The statements about a token's end, and the time of the local clock.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stated {
     pub(super) expires_in: Option<Duration>,

@@ -1,4 +1,4 @@
-//! The rule as a table, with right clocks and with wrong ones.
+//! The rules as a table, with correct and with wrong clocks.
 
 use super::*;
 
@@ -17,7 +17,7 @@ fn lives(seconds: i64) -> Lifetime {
     Lifetime::For(secs(seconds))
 }
 
-/// Nothing but the local clock, which is right.
+/// Only the local clock, which is correct.
 const NOTHING: Stated = Stated {
     expires_in: None,
     expires_at: None,

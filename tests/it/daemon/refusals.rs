@@ -29,7 +29,7 @@ async fn it_says_in_one_line_what_is_wrong_and_what_to_do() {
             "\"50ms\"",
             "\"50 parsecs\"",
             2,
-            "daemon.toml:10: job.every: that is no duration; write one such as \"30s\"",
+            "daemon.toml:10: job.every: this is not a duration; write one such as \"30s\"",
         ),
         ("\"50ms\"", "50", 2, "a duration in quotes, such as"),
         ("[http]", "[htp]", 2, "daemon.toml:12: unknown field `htp`"),
@@ -43,7 +43,7 @@ async fn it_says_in_one_line_what_is_wrong_and_what_to_do() {
             &base_url,
             "",
             2,
-            "auth.base_url is missing: add it under [auth], or set EVERBEARER_AUTH__BASE_URL",
+            "auth.base_url is missing; add it under [auth], or set EVERBEARER_AUTH__BASE_URL",
         ),
         (
             &base_url,
@@ -68,13 +68,13 @@ async fn it_says_in_one_line_what_is_wrong_and_what_to_do() {
             "[token]",
             "client_secret = \"any\"\n[retry]\nfirst_delay = \"2m\"\n[token]",
             2,
-            "daemon.toml:7: retry.first_delay: the first is longer than the longest",
+            "daemon.toml:7: retry.first_delay: the first delay is longer than the longest",
         ),
         (
             "[token]",
             "client_secret = \"any\"\n[retry]\nlongest_delay = \"500ms\"\n[token]",
             2,
-            "daemon.toml:7: retry.longest_delay: the first is longer than the longest",
+            "daemon.toml:7: retry.longest_delay: the first delay is longer than the longest",
         ),
         (
             "[job]\nurl = \"http://127.0.0.1",
@@ -104,7 +104,7 @@ async fn it_says_in_one_line_what_is_wrong_and_what_to_do() {
             "/jobs\"",
             "/jobs\"\ntimeout = \"0ks\"",
             2,
-            "job.timeout: that is no duration",
+            "job.timeout: this is not a duration",
         ),
         (
             "[token]",
@@ -123,7 +123,7 @@ async fn it_says_in_one_line_what_is_wrong_and_what_to_do() {
             "client_id",
             "client_secret = 12345678\nclient_id",
             2,
-            "auth.client_secret: a number is no secret",
+            "auth.client_secret: a number is not a secret",
         ),
         (
             "client_id",
@@ -147,7 +147,7 @@ async fn it_says_in_one_line_what_is_wrong_and_what_to_do() {
             "[auth]",
             "[auth]",
             1,
-            "/token is not there: write a long-term token into it, or set auth.client_id",
+            "/token does not exist; write a long-term token into it, or set auth.client_id",
         ),
     ];
     for (from, to, code, part) in in_config {
@@ -165,7 +165,7 @@ async fn it_says_in_one_line_what_is_wrong_and_what_to_do() {
         daemon.refusal()
     };
     let (code, line) = env("EVERBEARER_JOB__EVERY", "often");
-    assert!(code == 2 && line.contains("variable EVERBEARER_JOB__EVERY: job.every: that is no"));
+    assert!(code == 2 && line.contains("variable EVERBEARER_JOB__EVERY: job.every: this is not"));
     let (code, line) = env("EVERBEARER_Job__Every", "0s");
     assert!(
         code == 2 && line.contains("variable EVERBEARER_Job__Every: job.every: it must be"),
@@ -180,7 +180,10 @@ async fn it_says_in_one_line_what_is_wrong_and_what_to_do() {
     assert!(code == 2 && line.contains("two underscores"), "{line}");
     // What Kubernetes sets for a Service of that name is no mistake of anybody's.
     let (code, line) = env("EVERBEARER_DAEMON_PORT", "tcp://10.0.0.1:80");
-    assert!(code == 1 && line.contains("/token is not there"), "{line}");
+    assert!(
+        code == 1 && line.contains("/token does not exist"),
+        "{line}"
+    );
     let (code, line) = env("EVERBEARER_JOB__EVRY", "1s");
     assert!(code == 2 && line.contains("unknown field `evry`"), "{line}");
 
@@ -188,7 +191,7 @@ async fn it_says_in_one_line_what_is_wrong_and_what_to_do() {
     fs::remove_file(daemon.path("daemon.toml")).unwrap();
     let (code, line) = daemon.refusal();
     assert!(
-        code == 2 && line.contains("daemon.toml is not there: copy"),
+        code == 2 && line.contains("daemon.toml does not exist; copy"),
         "{line}"
     );
 
@@ -235,7 +238,7 @@ async fn it_says_what_is_wrong_with_the_token_file() {
         .unwrap();
     let (code, line) = daemon.refusal();
     assert!(
-        code == 1 && line.contains("is sealed: give the sealing key"),
+        code == 1 && line.contains("is sealed; set the key"),
         "{line}"
     );
     daemon
@@ -243,7 +246,7 @@ async fn it_says_what_is_wrong_with_the_token_file() {
         .push(("EVERBEARER_TOKEN__SEALING_KEY", OTHER_KEY.to_owned()));
     let (code, line) = daemon.refusal();
     assert!(
-        code == 1 && line.contains("this sealing key: give the one"),
+        code == 1 && line.contains("this sealing key; set the key"),
         "{line}"
     );
     daemon.env.clear();
@@ -254,7 +257,7 @@ async fn it_says_what_is_wrong_with_the_token_file() {
     daemon.put_token(long_term.expose());
     let (code, line) = daemon.refusal();
     assert!(
-        code == 1 && line.contains("write a good long-term token into"),
+        code == 1 && line.contains("write a valid long-term token into"),
         "{line}"
     );
 }

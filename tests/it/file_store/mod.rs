@@ -198,7 +198,7 @@ async fn a_store_whose_caller_is_gone_goes_on_to_its_end() {
     assert_eq!(loaded(&store).await.unwrap(), "lt_1");
 }
 
-/// Polls it once; whether it is still under way.
+/// Polls the future once. Returns whether it is pending.
 async fn is_under_way<F: Future + Unpin>(future: &mut F) -> bool {
     std::future::poll_fn(|context| {
         let polled = std::pin::Pin::new(&mut *future).poll(context);

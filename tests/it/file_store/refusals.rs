@@ -128,7 +128,7 @@ async fn l10_a_directory_that_cannot_be_written_to_is_named() {
         store.store(&record("lt_1"), None).await.unwrap_err(),
         store.lease().await.unwrap_err(),
     ] {
-        assert!(check(&error, &below_a_file).contains("no directory"));
+        assert!(check(&error, &below_a_file).contains("not a directory"));
     }
 
     // Root may write there all the same.

@@ -34,17 +34,17 @@ async fn s6_a_sealed_file_shows_nothing_and_only_its_key_opens_it() {
     let error = other.load().await.unwrap_err();
     check(
         &error,
-        "cannot be opened with this sealing key: give the one that it was written with",
+        "cannot be decrypted with this sealing key; set the key it was written with",
     );
     let error = FileStore::new(&path).load().await.unwrap_err();
     check(
         &error,
-        "is sealed: give the sealing key that it was written with",
+        "is sealed; set the key it was written with (FileStore::sealed_with, feature sealed)",
     );
     for (text, must) in [
-        (text.replace(':', ":AAAA"), "cannot be opened"),
-        (text[..text.len() - 5].to_owned(), "what is stored"),
-        ("everbearer-sealed-1:".to_owned(), "cannot be opened"),
+        (text.replace(':', ":AAAA"), "cannot be decrypted"),
+        (text[..text.len() - 5].to_owned(), "the stored content"),
+        ("everbearer-sealed-1:".to_owned(), "cannot be decrypted"),
         ("everbearer-sealed-2:AAAA".to_owned(), "in a format"),
     ] {
         write(&path, &text);

@@ -131,19 +131,19 @@ async fn a_grant_that_cannot_work_is_refused_when_the_provider_is_built() {
         ),
         (
             Grant::client_secret("id", SecretSource::env("")),
-            "without a name",
+            "whose name is empty",
         ),
         (
             Grant::client_secret("id", SecretSource::file("")),
-            "without a path",
+            "whose path is empty",
         ),
         (
             Grant::client_secret("id", "hunter2").audience("https://auth.example.com"),
-            "audience is for an assertion",
+            "audience is for Grant::assertion only",
         ),
         (
             Grant::self_rotation("id").key_id("2026-11"),
-            "key ID is for an assertion",
+            "key ID is for Grant::assertion only",
         ),
     ] {
         let error = build(grant).unwrap_err();

@@ -336,7 +336,7 @@ async fn what_renew_brings_during_a_proof_goes_first_where_the_store_refuses() {
     issuer.default_reply(Reply::token(secs(900)).after(millis(100)));
     let p = provider.clone();
     let h = tokio::spawn(async move { p.rotate().await });
-    tokio::time::sleep(millis(50)).await; // the next one is stored, the proof is under way
+    tokio::time::sleep(millis(50)).await; // the next one is stored, the exchange that proves it is in flight
     store.refuse_writes(true);
     provider.set_long_term_token(
         LongTermToken::builder("by-hand")

@@ -1,4 +1,4 @@
-//! What somebody else stores, or hands in, while a rotation is under way.
+//! Tokens that another process stores, or a caller sets, while a rotation is in flight.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

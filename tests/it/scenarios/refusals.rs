@@ -103,7 +103,7 @@ const GIVEN: &str = r#"
 {"refresh": {"fraction": 2}}
     given: RefreshPolicy::fraction is 2
 {"retry": {"first_delay": "2m"}}
-    given: RetryPolicy::backoff: the first is longer
+    given: RetryPolicy::backoff: the first delay is longer
 {"retry": {"first_delay": "1s", "first_delay": "2s"}}
     given.retry: `first_delay` is written twice
 {"refresh": null}

@@ -19,7 +19,7 @@ const TOKENS_WRITE: &str = "tokens:write";
 pub(in crate::engine) fn no_grant() -> Error {
     Error::own(
         ErrorKind::Config,
-        "there is no grant to obtain the next long-term token with; see \
+        "there is no grant that obtains the next long-term token; set one with \
          TokenProviderBuilder::rotate_with",
     )
 }
@@ -78,7 +78,7 @@ async fn ask_now(shared: &Shared, keeper: &mut Keeper) -> Result<LongTermToken, 
         if next.ends_at <= record.current.ends_at {
             return Err(Error::own(
                 ErrorKind::Protocol,
-                "the auth server handed out the long-term token in use instead of a next one",
+                "the auth server returned the long-term token in use instead of a new one",
             ));
         }
         record.current = next;
@@ -95,7 +95,10 @@ async fn ask_now(shared: &Shared, keeper: &mut Keeper) -> Result<LongTermToken, 
 /// ask again if the answer is lost.
 async fn authorize(shared: &Shared, keeper: &mut Keeper) -> Result<ShortTermToken, Error> {
     let Some(record) = keeper.record() else {
-        return Err(Error::own(ErrorKind::Config, "there is no long-term token"));
+        return Err(Error::own(
+            ErrorKind::Config,
+            "there is no long-term token to rotate",
+        ));
     };
     let (current, scopes) = (record.current().clone(), [TOKENS_WRITE.to_owned()]);
     let default_lifetime = shared.settings.policies.refresh.default_lifetime;

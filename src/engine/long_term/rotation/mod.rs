@@ -21,8 +21,8 @@ use crate::store::Record;
 pub(in crate::engine) use asking::{ask, no_grant};
 use revocation::{due, revoke_retiring, revoke_spent};
 
-/// How soon to look again when somebody else is at it.
-pub(in crate::engine) const LOOK_AGAIN: Duration = Duration::from_millis(250);
+/// How often a process polls for a lease that another process holds.
+pub(in crate::engine) const LEASE_POLL: Duration = Duration::from_millis(250);
 
 #[derive(Debug)]
 pub(in crate::engine) enum Attended {
@@ -66,7 +66,7 @@ pub(in crate::engine) fn land(shared: &Shared, outcome: Result<Attended, Setback
             shared.signal(Input::Attended);
         }
         Ok(Attended::Deferred) => shared.signal(Input::AttendingDeferred {
-            until: shared.now() + LOOK_AGAIN,
+            until: shared.now() + LEASE_POLL,
         }),
         Err(setback) => has_failed(shared, setback),
     }
@@ -133,7 +133,7 @@ async fn see_to(shared: &Shared, keeper: &mut Keeper, rotate: bool) -> Result<At
         return if rotate {
             Err(Setback::from(Error::own(
                 ErrorKind::Config,
-                "there is no long-term token yet that could be rotated",
+                "there is no long-term token to rotate",
             )))
         } else {
             Ok(Attended::Done)

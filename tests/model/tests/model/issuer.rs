@@ -64,7 +64,7 @@ pub(crate) struct Book {
     under_way: Vec<Call>,
 }
 
-/// A call under way.
+/// A call in flight.
 #[derive(Debug)]
 struct Call {
     number: u64,

@@ -51,8 +51,8 @@ async fn watch(provider: TokenProvider, issuer: Issuer) {
             let error = outcome.expect_err("it is over");
             assert_eq!(error.kind(), ErrorKind::ShutDown);
             assert_eq!(provider.status().generation, 0);
-            // What was decided on before may come to the issuer now: at most one exchange for each
-            // set that has none under way.
+            // An exchange that was decided before may reach the issuer now: at most one for each scope set without an
+            // exchange in flight.
             let book = issuer.book();
             let decided = (SETS - book.under_way()) as u64;
             let bound = *bound.get_or_insert(book.begun + decided);

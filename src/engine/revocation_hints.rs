@@ -4,10 +4,10 @@ use super::shutdown::report::TokenKind;
 
 /// What earlier revocations have shown of the auth server.
 #[derive(Debug, Default)]
-pub(crate) struct Learnt {
+pub(crate) struct RevocationHints {
     /// Whether the server refused to revoke a token on its own authority, and did so on that of the long-term
     /// token.
     pub(crate) needs_long_term: bool,
-    /// The tiers whose tokens the server cannot revoke.
+    /// The kinds of token that the server cannot revoke.
     pub(crate) unsupported: Vec<TokenKind>,
 }
