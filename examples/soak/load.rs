@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use everbearer::{Error, TokenProvider};
 use reqwest_middleware::{ClientBuilder, ClientWithMiddleware};
+use tokio::sync::Notify;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::sleep;
 
@@ -41,6 +42,7 @@ struct Caller {
 
 pub(crate) struct Load {
     tally: Arc<Tally>,
+    stop: Arc<Notify>,
     task: JoinHandle<()>,
 }
 
@@ -54,24 +56,26 @@ impl Load {
             url,
             tally: Arc::clone(&tally),
         };
-        let task = tokio::spawn(caller.keep_up(fastrand::Rng::with_seed(seed)));
-        Ok(Self { tally, task })
+        let stop = Arc::<Notify>::default();
+        let keep_up = caller.keep_up(fastrand::Rng::with_seed(seed), Arc::clone(&stop));
+        let task = tokio::spawn(keep_up);
+        Ok(Self { tally, stop, task })
     }
 
     pub(crate) fn tally(&self) -> Arc<Tally> {
         Arc::clone(&self.tally)
     }
 
-    /// Drops all callers.
+    /// Drops all callers, and waits until they have ended.
     pub(crate) async fn stop(self) {
-        self.task.abort();
+        self.stop.notify_one();
         let _ = self.task.await;
     }
 }
 
 impl Caller {
     /// Keeps up the number of callers, and drops one every now and then.
-    async fn keep_up(self, mut random: fastrand::Rng) {
+    async fn keep_up(self, mut random: fastrand::Rng, stop: Arc<Notify>) {
         let mut tasks = JoinSet::new();
         let spawn = |random: &mut fastrand::Rng, tasks: &mut JoinSet<()>| {
             tasks.spawn(self.clone().call_for_ever(random.fork()))
@@ -81,6 +85,7 @@ impl Caller {
             .collect();
         loop {
             tokio::select! {
+                () = stop.notified() => return tasks.shutdown().await,
                 Some(ended) = tasks.join_next() => {
                     if ended.is_err_and(|error| error.is_panic()) {
                         add_one(&self.tally.panicked);

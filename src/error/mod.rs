@@ -99,7 +99,7 @@ impl Error {
     /// assert!(error.is_retryable());
     /// ```
     pub fn transient(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        Self::new(ErrorKind::Issuer, "the token issuer failed").with_source(source)
+        Self::own(ErrorKind::Issuer, "the token issuer failed").with_source(source)
     }
 
     /// Creates an error that is not retryable for a [`TokenIssuer`](crate::TokenIssuer) of your own, with the
@@ -118,7 +118,7 @@ impl Error {
     /// assert!(!error.is_retryable());
     /// ```
     pub fn terminal(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        Self::new(ErrorKind::Denied, "the token issuer refused the request").with_source(source)
+        Self::own(ErrorKind::Denied, "the token issuer refused the request").with_source(source)
     }
 
     /// Creates an error for a [`TokenStore`](crate::TokenStore) of your own that cannot be read or written,
@@ -136,7 +136,7 @@ impl Error {
     /// assert_eq!(error.kind(), ErrorKind::Store);
     /// ```
     pub fn store(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        Self::new(ErrorKind::Store, "the token store failed").with_source(source)
+        Self::own(ErrorKind::Store, "the token store failed").with_source(source)
     }
 
     /// Creates the error that a [`TokenStore`](crate::TokenStore) of your own returns if it holds another
@@ -150,7 +150,7 @@ impl Error {
     /// assert_eq!(Error::conflict().kind(), ErrorKind::Conflict);
     /// ```
     pub fn conflict() -> Self {
-        Self::new(
+        Self::own(
             ErrorKind::Conflict,
             "another process has changed the record in the token store",
         )
@@ -403,7 +403,7 @@ impl Error {
 
     /// Creates the error of stored content that cannot be used, for this reason.
     pub(crate) fn unreadable(how: &str) -> Self {
-        Self::new(ErrorKind::Store, format!("the stored content {how}"))
+        Self::own(ErrorKind::Store, format!("the stored content {how}"))
     }
 
     /// Adds the message of the auth server, truncated and on one line.
