@@ -190,7 +190,9 @@ impl Origin {
     /// Like [`covers`](Self::covers), for a URL of another type.
     #[inline]
     pub(crate) fn covers_parts(&self, scheme: &str, host: &str, port: Option<u16>) -> bool {
-        let is_same_host = host == self.host || host.eq_ignore_ascii_case(&self.host);
+        let is_same_host = host == self.host
+            || host.eq_ignore_ascii_case(&self.host)
+            || host.starts_with('[') && normalized(host) == self.host;
         is_same_host
             && self.scheme.is_of(scheme)
             && port.unwrap_or(self.scheme.default_port()) == self.port
@@ -441,6 +443,10 @@ mod tests {
         assert!(!covers("https://evil.org/https://api.example.com"));
         assert!(!covers("https://api.example.com:+443"));
         assert!(covers("https://api.example.com:/"));
+        let mapped = origin("https://[::ffff:192.0.2.1]").unwrap();
+        for text in ["https://[::ffff:192.0.2.1]", "https://[::FFFF:c000:201]/"] {
+            assert!(mapped.covers(&text.parse().unwrap()), "{text}");
+        }
     }
 
     #[test]

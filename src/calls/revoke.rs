@@ -35,8 +35,9 @@ impl UserCode {
             is_other_first,
         } = authorities;
         let is_other_first = is_other_first && other.is_some();
-        let first = self.revoke_by(token, other.filter(|_| is_other_first));
-        let first = match first.await {
+        let authority = |is_second: bool| other.filter(|_| is_second != is_other_first);
+        let first = self.issuer.revoke(token, authority(false)).await;
+        let refusal = match gone_if_refused(token, authority(false), first) {
             Err(error) if error.kind() == ErrorKind::Denied && other.is_some() => error,
             outcome => {
                 return Revocation {
@@ -45,35 +46,33 @@ impl UserCode {
                 };
             }
         };
-        let second = self.revoke_by(token, other.filter(|_| !is_other_first));
-        let outcome = second.await.map_err(|second| {
-            let is_refused = second.kind() == ErrorKind::Denied;
+        let second = self.issuer.revoke(token, authority(true)).await;
+        let needed_second = matches!(second, Ok(Revoked::Gone));
+        let outcome = gone_if_refused(token, authority(true), second).map_err(|error| {
             // The refusal of the token's own authority says more than that of the other one.
-            let shown = if is_refused && !is_other_first {
-                first
+            let is_refused = error.kind() == ErrorKind::Denied;
+            Unchecked::from(if is_refused && !is_other_first {
+                refusal
             } else {
-                second
-            };
-            Unchecked::from(shown)
+                error
+            })
         });
         Revocation {
-            needed_second: outcome.is_ok(),
             outcome,
+            needed_second,
         }
     }
+}
 
-    async fn revoke_by(
-        &self,
-        token: TokenRef<'_>,
-        authority: Option<TokenRef<'_>>,
-    ) -> Result<Revoked, Error> {
-        let outcome = self.issuer.revoke(token, authority).await;
-        let is_long_term = matches!(token, TokenRef::LongTerm(_));
-        match outcome {
-            Err(error) if is_long_term && authority.is_none() && error.names_refused_token() => {
-                Ok(Revoked::Gone)
-            }
-            outcome => outcome,
-        }
+/// A long-term token that the server does not accept as its own authority is gone.
+fn gone_if_refused(
+    token: TokenRef<'_>,
+    authority: Option<TokenRef<'_>>,
+    outcome: Result<Revoked, Error>,
+) -> Result<Revoked, Error> {
+    let is_own = matches!(token, TokenRef::LongTerm(_)) && authority.is_none();
+    match outcome {
+        Err(error) if is_own && error.names_refused_token() => Ok(Revoked::Gone),
+        outcome => outcome,
     }
 }

@@ -97,6 +97,14 @@ impl Revocations {
         self.dropped.append(&mut self.in_flight);
     }
 
+    /// Gives up all that have not ended: the authority for them is about to be revoked.
+    pub(crate) fn drop_all(&mut self) {
+        self.dropped = self.unfinished();
+        self.in_flight.clear();
+        self.due.clear();
+        self.retries.clear();
+    }
+
     /// Returns the numbers whose revocation has not ended, in order.
     pub(crate) fn unfinished(&self) -> BTreeSet<usize> {
         let retries = self.retries.iter().map(|(_, number)| number);
@@ -147,7 +155,7 @@ mod tests {
         Act,
         Succeed,
         Fail(bool),
-        Drop,
+        Drop(bool),
         Pass(u64),
     }
 
@@ -157,7 +165,7 @@ mod tests {
             5 => Just(Step::Act),
             3 => Just(Step::Succeed),
             3 => any::<bool>().prop_map(Step::Fail),
-            1 => Just(Step::Drop),
+            1 => any::<bool>().prop_map(Step::Drop),
             2 => (0_u64..5_000).prop_map(Step::Pass),
         ]
     }
@@ -204,8 +212,12 @@ mod tests {
                             ended.insert(number);
                         }
                     },
-                    Step::Drop => {
-                        revocations.drop_in_flight();
+                    Step::Drop(all) => {
+                        if all {
+                            revocations.drop_all();
+                        } else {
+                            revocations.drop_in_flight();
+                        }
                         in_flight.clear();
                     }
                     Step::Pass(millis) => now += millis,

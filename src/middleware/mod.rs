@@ -1,4 +1,5 @@
-//! Adapters of HTTP clients, which add the token to requests.
+//! Adapters of HTTP clients, which add the token to requests. A new adapter begins with `request_rules.rs`, which is
+//! not bound to a client.
 
 #[cfg(feature = "reqwest-middleware")]
 mod bearer_middleware;

@@ -1,5 +1,5 @@
 //! Which responses refuse the token: by their status, or by the challenge of a 401 or 403 (RFC 9110, section 11.6.1, and
-//! RFC 6750, section 3).
+//! RFC 6750, section 3). `TokenProviderBuilder::refusal_statuses` has the list of statuses and its default.
 //!
 //! Servers break the grammar of challenges: they send `:` in an unquoted value, `;` between parameters, or bytes that
 //! are not ASCII. A parser that enforces the grammar would reject such a header.

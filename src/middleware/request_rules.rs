@@ -226,7 +226,13 @@ impl RequestRules {
         match Target::of(uri).map(|target| self.origin_of(target, headers)) {
             Some(Ok(_)) => Wants::Token,
             Some(Err(wants)) => wants,
-            None => Wants::Uncovered,
+            None if headers.contains_key(AUTHORIZATION) || self.provider.is_exchanging_here() => {
+                Wants::Nothing
+            }
+            None => {
+                self.provider.note_uncovered("(a URI without an origin)");
+                Wants::Uncovered
+            }
         }
     }
 

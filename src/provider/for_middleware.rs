@@ -99,11 +99,10 @@ impl TokenProvider {
             carried: Carried(it.window.generation),
         };
         let token = self.newer_than(newer_than, take);
-        let Some(deadline) = deadline else {
+        // A timer needs a runtime. Without one, `newer_than` does not wait.
+        let Some(deadline) = deadline.filter(|_| engine::current_runtime().is_ok()) else {
             return token.await;
         };
-        // A timer needs a runtime, too.
-        engine::current_runtime()?;
         let left = deadline.since(self.now());
         let outcome = tokio::time::timeout(left, token).await;
         outcome.unwrap_or_else(|_| {

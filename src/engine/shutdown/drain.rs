@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
-use super::report_builder::{ReportBuilder, Token};
+use super::report_builder::{ReportBuilder, Token, revokes_in_use};
 use crate::calls::{guarded, guarded_within, panicked};
 use crate::clock::Moment;
 use crate::engine::long_term::keeper::Keeper;
@@ -35,7 +35,7 @@ pub(crate) async fn drain(shared: &Arc<Shared>, tasks: &mut Tasks, deadline: Mom
         } else {
             budget
         };
-        // What only this process knows must not end with it.
+        // Writes changes that only this process knows.
         let save = guarded(async { shared.keeper.lock().await.save(shared).await });
         let short_term = async {
             if !settings.shutdown.revokes_nothing() {
@@ -46,15 +46,22 @@ pub(crate) async fn drain(shared: &Arc<Shared>, tasks: &mut Tasks, deadline: Mom
         let _ = tokio::join!(short_term, tokio::time::timeout(for_short_term, save));
         give_up(shared, tasks, &mut book);
         book.drop_in_flight();
-        // What the last call has brought, or held up.
+        // Writes what the last call returned or delayed.
         let save = guarded(async { shared.keeper.lock().await.save(shared).await });
         let _ = tokio::time::timeout(deadline.since(shared.now()) / 2, save).await;
         book.add_short_term(shared);
         book.add_superseded(shared);
         // Revoked last: it may be the authority for the others.
-        let left = deadline.since(shared.now()) / 2;
-        let _ = tokio::time::timeout(left, revoke(shared, tasks, &mut book, deadline)).await;
-        book.drop_in_flight();
+        let left = deadline.since(shared.now());
+        let limit = if revokes_in_use(shared) {
+            left / 2
+        } else {
+            left
+        };
+        let others = revoke(shared, tasks, &mut book, deadline);
+        if tokio::time::timeout(limit, others).await.is_err() {
+            book.drop_all();
+        }
         book.add_in_use(shared);
         revoke(shared, tasks, &mut book, deadline).await;
     };

@@ -24,7 +24,7 @@ pub(crate) struct ReportBuilder {
     /// The tokens to revoke, by the number of their entry.
     tokens: BTreeMap<usize, Token>,
     revocations: Revocations,
-    /// The number of the last short-term token of [`LiveTokens`](super::live::LiveTokens).
+    /// The number of the last short-term token of `LiveTokens`.
     last_short_term: u64,
     long_term: Vec<LongTermToken>,
 }
@@ -70,6 +70,11 @@ impl ReportBuilder {
     /// Notes that the revocations in flight were dropped.
     pub(crate) fn drop_in_flight(&mut self) {
         self.revocations.drop_in_flight();
+    }
+
+    /// Gives up all revocations that have not ended.
+    pub(crate) fn drop_all(&mut self) {
+        self.revocations.drop_all();
     }
 
     /// Adds the short-term tokens that are there and not in the book yet.
@@ -241,6 +246,14 @@ impl ReportBuilder {
             self.revocations.add(number);
         }
     }
+}
+
+/// Returns whether the long-term token in use is to be revoked.
+pub(crate) fn revokes_in_use(shared: &Shared) -> bool {
+    let engine = shared.engine();
+    let in_use = engine.long_term.as_ref().map(|held| &held.token);
+    shared.settings.shutdown.revoke_long_term
+        || in_use.is_some_and(|token| token.reads_like_any(&engine.unwritten))
 }
 
 pub(crate) fn unfinished() -> Error {

@@ -25,6 +25,9 @@ struct Import {
 
 /// `provider/keeper/mod.rs` is the module `provider::keeper`.
 fn module_of(file: &str) -> Segments {
+    if file == "lib.rs" {
+        return Vec::new();
+    }
     let path = file.trim_end_matches(".rs").trim_end_matches("/mod");
     path.split('/').map(str::to_owned).collect()
 }
@@ -71,19 +74,15 @@ impl Sources {
     pub(super) fn of(texts: &BTreeMap<String, String>) -> Self {
         let is_for_tests = |file: &str| {
             let folders = ["testkit/", "machine/tests/", "machine/properties/"];
-            folders.iter().any(|folder| file.starts_with(folder))
-                || file.ends_with("tests.rs")
-                || file == "lib.rs"
+            folders.iter().any(|folder| file.starts_with(folder)) || file.ends_with("tests.rs")
         };
         let texts = texts.iter().filter(|(file, _)| !is_for_tests(file));
         // A visibility is no import.
         let texts: BTreeMap<_, _> = texts
             .map(|(file, text)| (file.clone(), code(text).replace("(in crate::", "(")))
             .collect();
-        let files = texts
-            .keys()
-            .map(|file| (module_of(file), file.clone()))
-            .collect();
+        let files = texts.keys().filter(|file| *file != "lib.rs");
+        let files = files.map(|file| (module_of(file), file.clone())).collect();
         let mut sources = Self {
             files,
             imports: BTreeMap::new(),
@@ -96,7 +95,10 @@ impl Sources {
                 let export = (module_of(file), name);
                 sources.exports.insert(export, import.path.clone());
             }
-            sources.imports.insert(file.clone(), imports);
+            // What the crate's root re-exports is no import of its own.
+            if file != "lib.rs" {
+                sources.imports.insert(file.clone(), imports);
+            }
         }
         sources
     }
@@ -186,7 +188,8 @@ impl Sources {
     fn file_of(&self, path: &[String], follow: usize) -> Option<&String> {
         let module = (1..=path.len())
             .rev()
-            .find(|end| self.files.contains_key(&path[..*end]))?;
+            .find(|end| self.files.contains_key(&path[..*end]))
+            .unwrap_or_default();
         if let Some(name) = path.get(module).filter(|_| follow > 0)
             && let Some(target) = self.exports.get(&(path[..module].to_vec(), name.clone()))
             && target != path
