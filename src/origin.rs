@@ -190,12 +190,17 @@ impl Origin {
     /// Like [`covers`](Self::covers), for a URL of another type.
     #[inline]
     pub(crate) fn covers_parts(&self, scheme: &str, host: &str, port: Option<u16>) -> bool {
-        let is_same_host = host == self.host
-            || host.eq_ignore_ascii_case(&self.host)
-            || host.starts_with('[') && normalized(host) == self.host;
+        let is_same_host = host == self.host || self.has_host(host);
         is_same_host
             && self.scheme.is_of(scheme)
             && port.unwrap_or(self.scheme.default_port()) == self.port
+    }
+
+    /// Returns whether a host in another spelling is this one. Apart, since most requests have the same spelling.
+    #[cold]
+    fn has_host(&self, host: &str) -> bool {
+        host.eq_ignore_ascii_case(&self.host)
+            || host.starts_with('[') && normalized(host) == self.host
     }
 }
 
