@@ -233,8 +233,9 @@ impl Middleware for BearerMiddleware {
             Err(_) => return next.run(request, extensions),
         };
         Box::pin(async move {
-            let sent = send::prepare(&self.rules, &mut request, origin, self.resend, self.timeout);
-            let sent = sent.await.map_err(no_token)?;
+            let token = send::token(&self.rules, &mut request, self.timeout).await;
+            let token = token.map_err(no_token)?;
+            let sent = Sent::new(&mut request, token, origin, self.resend);
             let response = next.clone().run(request, extensions).await?;
             if send::is_refusal(&self.rules, &sent, &response) {
                 return Box::pin(self.after_refusal(response, sent, extensions, next)).await;

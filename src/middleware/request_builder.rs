@@ -6,7 +6,7 @@ use reqwest::{RequestBuilder, Response};
 
 use super::NOT_SENT;
 use super::request_rules::Wants;
-use super::send::{self, After};
+use super::send::{self, After, Sent};
 use crate::error::Error;
 use crate::provider::TokenProvider;
 
@@ -109,8 +109,8 @@ impl RequestBuilderExt for RequestBuilder {
             }
             Err(_) => return Ok(client.execute(request).await?),
         };
-        let sent = send::prepare(&rules, &mut request, origin, true, None).await;
-        let sent = sent.map_err(SendError::Token)?;
+        let token = send::token(&rules, &mut request, None).await;
+        let sent = Sent::new(&mut request, token.map_err(SendError::Token)?, origin, true);
         let response = client.execute(request).await?;
         if !send::is_refusal(&rules, &sent, &response) {
             return Ok(response);

@@ -10,7 +10,7 @@ use super::refusal::refuses_token;
 use super::request_rules::{RequestRules, Target, Wants};
 use crate::clock::Moment;
 use crate::error::Error;
-use crate::provider::Carried;
+use crate::provider::{Carried, RequestToken};
 
 /// A request that was prepared for sending.
 pub(super) struct Sent {
@@ -34,15 +34,13 @@ pub(super) fn origin_of(rules: &RequestRules, request: &Request) -> Result<usize
     rules.origin_of(target(request.url()), request.headers())
 }
 
-/// Adds the token to the request.
+/// Returns the token of the request, and the request's deadline, which becomes its timeout.
 #[inline]
-pub(super) async fn prepare(
+pub(super) async fn token(
     rules: &RequestRules,
     request: &mut Request,
-    origin: usize,
-    resend: bool,
     timeout: Option<Duration>,
-) -> Result<Sent, Error> {
+) -> Result<(RequestToken, Option<Moment>), Error> {
     let limit = request.timeout().copied().or(timeout);
     let deadline = limit.map(|limit| rules.provider.now() + limit);
     let token = match rules.provider.token_at_once() {
@@ -53,17 +51,30 @@ pub(super) async fn prepare(
     if let Some(deadline) = deadline {
         bound(rules, request, deadline);
     }
-    // The copy is most of the cost of this function.
-    let again = if resend { request.try_clone() } else { None };
-    let carried = token.carried;
-    let header = token.into_header();
-    request.headers_mut().insert(AUTHORIZATION, header);
-    Ok(Sent {
-        carried,
-        origin,
-        again,
-        deadline,
-    })
+    Ok((token, deadline))
+}
+
+impl Sent {
+    /// Adds the token to the request. Not a part of [`token`], since each function that returns the copy moves it.
+    #[inline]
+    pub(super) fn new(
+        request: &mut Request,
+        (token, deadline): (RequestToken, Option<Moment>),
+        origin: usize,
+        resend: bool,
+    ) -> Self {
+        // The copy is most of the cost of a request's token.
+        let again = if resend { request.try_clone() } else { None };
+        let carried = token.carried;
+        let header = token.into_header();
+        request.headers_mut().insert(AUTHORIZATION, header);
+        Self {
+            carried,
+            origin,
+            again,
+            deadline,
+        }
+    }
 }
 
 /// Returns whether the response refuses the token. reqwest removes the token from a redirect to another origin.
