@@ -101,6 +101,13 @@ impl Add<Duration> for Moment {
     }
 }
 
+/// The current moment, and what the wall clock says of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Now {
+    pub(crate) at: Moment,
+    pub(crate) wall: SystemTime,
+}
+
 /// By so much [`Clock::coarse_now`] may lag: a tick of a kernel that counts 100 a second.
 pub(crate) const TICK: Duration = Duration::from_millis(10);
 

@@ -64,6 +64,18 @@ pub(super) fn rotation_retry_delay(
     drawn(bound, draw).max(asked).max(SHORTEST_DELAY)
 }
 
+/// The pauses while the server refuses each token that a grant brings.
+const RECOVERY_PAUSES: (Duration, Duration) =
+    (Duration::from_secs(30), Duration::from_secs(60 * 60));
+
+/// Returns how long a grant is not used after the server has refused its tokens so many times in a row.
+pub(super) fn recovery_pause(failures: u32, draw: f64) -> Duration {
+    let (first, longest) = RECOVERY_PAUSES;
+    let bound = doubled(first, longest, failures);
+    // Never shorter than the first, and spread over a fleet.
+    first.max(bound.mul_f64(0.75 + 0.25 * draw))
+}
+
 /// Returns the bound of the delay after the `failures`-th failure in a row.
 fn doubled(first: Duration, longest: Duration, failures: u32) -> Duration {
     let doublings = failures.saturating_sub(1).min(31);

@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use crate::clock::Moment;
+use crate::error::Error;
 
 /// Identifies a scope set, which has tokens of its own. [`SetId::ROOT`] is the provider's own scope set, which is
 /// always open.
@@ -83,6 +84,17 @@ pub(crate) enum Failure {
     Transient { retry_after: Option<Duration> },
     /// The same attempt will fail again; the server may have requested a pause.
     Terminal { retry_after: Option<Duration> },
+}
+
+impl Failure {
+    pub(crate) fn of(error: &Error) -> Self {
+        let retry_after = error.retry_after();
+        if error.is_retryable() {
+            Self::Transient { retry_after }
+        } else {
+            Self::Terminal { retry_after }
+        }
+    }
 }
 
 /// What a caller needs. A greater demand includes the lesser ones.

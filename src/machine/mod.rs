@@ -4,8 +4,12 @@
 mod backoff;
 mod input;
 #[cfg(test)]
+mod long_term;
+#[cfg(test)]
 mod properties;
 mod refresh_time;
+#[cfg(test)]
+mod refusal;
 mod revocations;
 mod rotation;
 mod set;

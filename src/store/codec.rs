@@ -105,7 +105,7 @@ mod tests {
 
     use super::*;
     use crate::error::ErrorKind;
-    use crate::store::record::{Dated, Retiring};
+    use crate::store::record::{Dated, Retiring, Rotation};
     use crate::token::ShortTermToken;
 
     fn token(text: &str) -> Dated {
@@ -127,8 +127,10 @@ mod tests {
         let asking_with = ShortTermToken::builder("st_9f3d").token_id("id-of-st");
         Record {
             current: token("lt_current"),
-            asking_with: Some(asking_with.build().unwrap()),
-            next: Some(token("lt_next")),
+            rotation: Rotation::Proving {
+                next: token("lt_next"),
+                with: Some(asking_with.build().unwrap()),
+            },
             retiring: vec![Retiring {
                 token: token("lt_old").token,
                 revoke_at: SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_300),
@@ -145,8 +147,9 @@ mod tests {
         assert_eq!(again.current.obtained_at, whole().current.obtained_at);
         assert_eq!(again.current.ends_at, whole().current.ends_at);
         assert_eq!(again.current().token_id(), Some("id-of-current"));
-        assert_eq!(again.asking_with.unwrap().expose(), "st_9f3d");
-        assert_eq!(again.next.unwrap().token.expose(), "lt_next");
+        let asking_with = again.rotation.asking_with();
+        assert_eq!(asking_with.unwrap().expose(), "st_9f3d");
+        assert_eq!(again.next().unwrap().token.expose(), "lt_next");
         assert_eq!(again.retiring[0].revoke_at, whole().retiring[0].revoke_at);
     }
 

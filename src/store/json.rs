@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::record::{Dated, Record, Retiring};
+use super::record::{Dated, Record, Retiring, Rotation};
 use crate::error::Error;
 use crate::token::{LongTermToken, ShortTermToken, TokenBuilder};
 
@@ -90,8 +90,8 @@ impl From<&Record> for Wire {
         Self {
             format: FORMAT,
             current: WireToken::from(&record.current),
-            asking_with: record.asking_with.as_ref().map(WireToken::from),
-            next: record.next.as_ref().map(WireToken::from),
+            asking_with: record.rotation.asking_with().map(WireToken::from),
+            next: record.next().map(WireToken::from),
             retiring: record.retiring.iter().map(WireToken::from).collect(),
         }
     }
@@ -149,7 +149,14 @@ impl TryFrom<Wire> for Record {
         let asking_with = wire
             .asking_with
             .as_ref()
-            .map(|token| token.fill(ShortTermToken::builder(&token.token)).build());
+            .map(|token| token.fill(ShortTermToken::builder(&token.token)).build())
+            .transpose()?;
+        let next = wire.next.as_ref().map(WireToken::long_term).transpose()?;
+        let rotation = match (next, asking_with) {
+            (Some(next), with) => Rotation::Proving { next, with },
+            (None, Some(with)) => Rotation::Asking { with },
+            (None, None) => Rotation::Settled,
+        };
         let retiring = wire.retiring.iter().map(|token| {
             let revoke_at = token.revoke_at.and_then(system_time);
             Ok(Retiring {
@@ -159,8 +166,7 @@ impl TryFrom<Wire> for Record {
         });
         Ok(Self {
             current: wire.current.long_term()?,
-            asking_with: asking_with.transpose()?,
-            next: wire.next.as_ref().map(WireToken::long_term).transpose()?,
+            rotation,
             retiring: retiring.collect::<Result<_, Error>>()?,
             is_bare: false,
         })

@@ -18,7 +18,7 @@ pub use file::FileStore;
 pub use file::SealingKey;
 pub use memory::MemoryStore;
 pub use record::Record;
-pub(crate) use record::{Dated, Retiring};
+pub(crate) use record::{Dated, Retiring, Rotation};
 
 use crate::error::Error;
 

@@ -28,14 +28,26 @@ use crate::token::{LongTermToken, ShortTermToken};
 #[derive(Clone, Debug)]
 pub struct Record {
     pub(crate) current: Dated,
-    /// The short-term token that authorizes the request for the next token. Until it expires, the request can be
-    /// repeated, also after the server has invalidated the current token.
-    pub(crate) asking_with: Option<ShortTermToken>,
-    /// The next token, which no exchange has proven yet.
-    pub(crate) next: Option<Dated>,
+    pub(crate) rotation: Rotation,
     pub(crate) retiring: Vec<Retiring>,
     /// Whether another program wrote the record, as a token without anything else.
     pub(crate) is_bare: bool,
+}
+
+/// How far the rotation of the current token is.
+#[derive(Clone, Debug)]
+pub(crate) enum Rotation {
+    /// No rotation has begun.
+    Settled,
+    /// This short-term token authorizes the request for the next token. Until it expires, the request can be
+    /// repeated, also after the server has invalidated the current token.
+    Asking { with: ShortTermToken },
+    /// There is a next token, which no exchange has proven yet.
+    Proving {
+        next: Dated,
+        /// What authorized the request for it, which can be repeated as long as the next token is not proven.
+        with: Option<ShortTermToken>,
+    },
 }
 
 /// A long-term token and its dates by this machine's wall clock, as far as they are known.
@@ -73,7 +85,7 @@ impl Record {
 
     /// Returns all long-term tokens of the record.
     pub(crate) fn tokens(&self) -> impl Iterator<Item = &LongTermToken> {
-        let next = self.next.as_ref().map(|next| &next.token);
+        let next = self.next().map(|next| &next.token);
         let retiring = self.retiring.iter().map(|retiring| &retiring.token);
         std::iter::once(&self.current.token)
             .chain(next)
@@ -83,21 +95,52 @@ impl Record {
     pub(crate) const fn new(current: Dated) -> Self {
         Self {
             current,
-            asking_with: None,
-            next: None,
+            rotation: Rotation::Settled,
             retiring: Vec::new(),
             is_bare: false,
         }
     }
 
+    /// Returns the next token, which no exchange has proven yet, if there is one.
+    pub(crate) const fn next(&self) -> Option<&Dated> {
+        match &self.rotation {
+            Rotation::Proving { next, .. } => Some(next),
+            Rotation::Settled | Rotation::Asking { .. } => None,
+        }
+    }
+
     /// Removes the current and the next token from the tokens to revoke.
     pub(crate) fn tidy(mut self) -> Self {
-        let (current, next) = (&self.current.token, self.next.as_ref());
-        self.retiring.retain(|retiring| {
-            !retiring.token.is_same(current)
-                && next.is_none_or(|next| !retiring.token.is_same(&next.token))
+        let next = match &self.rotation {
+            Rotation::Proving { next, .. } => Some(&next.token),
+            Rotation::Settled | Rotation::Asking { .. } => None,
+        };
+        let kept = [Some(&self.current.token), next];
+        (self.retiring).retain(|retiring| {
+            let mut kept = kept.iter().flatten();
+            !kept.any(|kept| retiring.token.is_same(kept))
         });
         self
+    }
+}
+
+impl Rotation {
+    /// Returns the token that authorizes the request for the next one, if there is one.
+    pub(crate) const fn asking_with(&self) -> Option<&ShortTermToken> {
+        match self {
+            Self::Settled => None,
+            Self::Asking { with } => Some(with),
+            Self::Proving { with, .. } => with.as_ref(),
+        }
+    }
+
+    /// Replaces this with `Settled`. Returns the next token, and the token that authorized the request for it.
+    pub(crate) fn take(&mut self) -> (Option<Dated>, Option<ShortTermToken>) {
+        match std::mem::replace(self, Self::Settled) {
+            Self::Settled => (None, None),
+            Self::Asking { with } => (None, Some(with)),
+            Self::Proving { next, with } => (Some(next), with),
+        }
     }
 }
 

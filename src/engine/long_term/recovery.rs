@@ -11,7 +11,7 @@ use crate::engine::state::shut_down;
 use crate::error::{Error, ErrorKind};
 use crate::issuer::Grant;
 use crate::observe::Event;
-use crate::store::{Lease, Record};
+use crate::store::{Lease, Record, Rotation};
 use crate::token::LongTermToken;
 
 /// Looks for a long-term token beside those that were refused.
@@ -85,7 +85,12 @@ impl Search<'_> {
     async fn given(&self, shared: &Shared, keeper: &mut Keeper) -> Option<LongTermToken> {
         let mut record = keeper.record().cloned()?;
         let given = keeper.take_given(self.refused)?;
-        if let Some(next) = record.next.replace(shared.handed_in(given.clone())) {
+        let (next, with) = record.rotation.take();
+        record.rotation = Rotation::Proving {
+            next: shared.handed_in(given.clone()),
+            with,
+        };
+        if let Some(next) = next {
             let retiring = retiring(shared, next.token, Duration::ZERO);
             record.retiring.push(retiring);
         }
@@ -104,7 +109,7 @@ impl Search<'_> {
             let engine = shared.engine();
             engine.long_term.as_ref().map(|held| held.token.clone())
         };
-        let next = keeper.record().and_then(|record| record.next.clone());
+        let next = keeper.record().and_then(|record| record.next().cloned());
         [in_use, next.map(|next| next.token)]
             .into_iter()
             .flatten()

@@ -22,14 +22,14 @@ impl Keeper {
         let current = &record.current;
         let is_replaced = {
             let mut engine = shared.engine();
-            engine.next = record.next.as_ref().map(|next| next.token.clone());
+            engine.next = record.next().map(|next| next.token.clone());
             engine.beside = record.tokens().skip(1).cloned().collect();
             // A private store ends with the process, and nobody expects otherwise.
             if shared.settings.shares_store {
                 engine.unwritten.clone_from(&self.unwritten);
             }
             engine.forget_outdated_verdict();
-            let is_proving = record.next.is_some() && !self.unsaved && engine.verdict.is_none();
+            let is_proving = record.next().is_some() && !self.unsaved && engine.verdict.is_none();
             engine.machine.handle(Input::Proving(is_proving), now);
             let present = engine.long_term.as_ref();
             let is_present = present.is_some_and(|held| held.token.reads_like(&current.token));

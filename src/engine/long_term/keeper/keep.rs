@@ -168,14 +168,15 @@ impl Keeper {
             return;
         };
         let mut record = Record::new(shared.handed_in(token));
-        if let Some(present) = self.record.take() {
+        if let Some(mut present) = self.record.take() {
             record.retiring = present.retiring;
-            if let Some(next) = present.next {
+            let (next, with) = present.rotation.take();
+            if let Some(next) = next {
                 record
                     .retiring
                     .push(retiring(shared, next.token, Duration::ZERO));
             }
-            self.spent.extend(present.asking_with);
+            self.spent.extend(with);
         }
         // The machine knows of it already, and perhaps of a rotation that was asked for since.
         self.announced = Some(record.current.clone());

@@ -3,7 +3,7 @@
 use super::dates::retiring;
 use super::held::Keeper;
 use crate::engine::shared::Shared;
-use crate::store::{Dated, Record, Stored};
+use crate::store::{Dated, Record, Rotation, Stored};
 
 impl Keeper {
     /// What somebody else has stored goes before what is here, but
@@ -50,14 +50,13 @@ fn merged(shared: &Shared, mut theirs: Record, ours: Record, is_ours: bool) -> (
         if theirs.is_bare {
             theirs.current = ours.current;
         }
-        if theirs.next.is_none() && theirs.asking_with.is_none() {
-            adds |= ours.next.is_some() || ours.asking_with.is_some();
-            theirs.next = ours.next;
-            theirs.asking_with = ours.asking_with;
+        if matches!(theirs.rotation, Rotation::Settled) {
+            adds |= !matches!(ours.rotation, Rotation::Settled);
+            theirs.rotation = ours.rotation;
         }
     } else {
-        to_revoke.extend(is_ours.then_some(ours.current));
-        to_revoke.extend(ours.next);
+        to_revoke.extend(is_ours.then(|| ours.current.clone()));
+        to_revoke.extend(ours.next().cloned());
     }
     let grace = shared.settings.policies.rotation.grace;
     let to_revoke = to_revoke

@@ -9,7 +9,7 @@ use crate::engine::grants;
 use crate::engine::long_term::keeper::{Keeper, dated, retiring};
 use crate::engine::shared::Shared;
 use crate::error::{Error, ErrorKind};
-use crate::store::Record;
+use crate::store::{Record, Rotation};
 use crate::token::{LongTermToken, ShortTermToken};
 
 /// What a short-term token needs to obtain a long-term one.
@@ -43,7 +43,7 @@ async fn ask_now(shared: &Shared, keeper: &mut Keeper) -> Result<LongTermToken, 
     let present = record.current().clone();
     let token = if grant.is_own_token() {
         let grant = grant.or_scopes(record.current().scopes());
-        let (authority, is_old) = match &record.asking_with {
+        let (authority, is_old) = match record.rotation.asking_with() {
             Some(authority) => (authority.clone(), true),
             None => (authorize(shared, keeper).await?, false),
         };
@@ -85,7 +85,8 @@ async fn ask_now(shared: &Shared, keeper: &mut Keeper) -> Result<LongTermToken, 
         spend(keeper, &mut record);
         shared.engine().long_term_changes += 1;
     } else {
-        record.next = Some(next);
+        let (_, with) = record.rotation.take();
+        record.rotation = Rotation::Proving { next, with };
     }
     keeper.keep_obtained(shared, &token, record).await?;
     Ok(token)
@@ -118,11 +119,13 @@ async fn authorize(shared: &Shared, keeper: &mut Keeper) -> Result<ShortTermToke
     if let Some(replacement) = replacement {
         record.current = dated(shared, replacement, asked_at);
     }
-    record.asking_with = Some(minted.token.clone());
+    record.rotation = Rotation::Asking {
+        with: minted.token.clone(),
+    };
     keeper.keep(shared, record).await?;
     Ok(minted.token)
 }
 
 fn spend(keeper: &mut Keeper, record: &mut Record) {
-    keeper.spent.extend(record.asking_with.take());
+    keeper.spent.extend(record.rotation.take().1);
 }

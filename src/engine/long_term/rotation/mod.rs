@@ -16,7 +16,7 @@ use crate::error::{Error, ErrorKind};
 use crate::issuer::Grant;
 use crate::machine::{Failure, Input};
 use crate::observe::Event;
-use crate::store::Record;
+use crate::store::{Record, Rotation};
 
 pub(in crate::engine) use asking::{ask, no_grant};
 use revocation::{due, revoke_retiring, revoke_spent};
@@ -119,7 +119,7 @@ async fn steps(shared: &Shared, rotate: bool) -> Result<Attended, Setback> {
 
 /// What the next token is asked for with ends: it must have several chances until then.
 fn patience(shared: &Shared, keeper: &Keeper) -> Option<Duration> {
-    let asking_with = keeper.record()?.asking_with.as_ref()?;
+    let asking_with = keeper.record()?.rotation.asking_with()?;
     let left = asking_with.expires_at()?.duration_since(shared.wall());
     Some(left.ok()? / 4)
 }
@@ -171,7 +171,7 @@ async fn see_to(shared: &Shared, keeper: &mut Keeper, rotate: bool) -> Result<At
         None => {}
     }
     let is_as_it_was =
-        |record: &Record| record.next.is_none() && record.current().reads_like(&present);
+        |record: &Record| record.next().is_none() && record.current().reads_like(&present);
     if rotates && keeper.record().is_some_and(is_as_it_was) {
         shared.engine().is_rotating = true;
         shared.observers.tell(Event::RotationBegan);
@@ -184,9 +184,7 @@ impl Shared {
     /// Whether a rotation was begun whose answer is not known, and which can be gone on with.
     pub(in crate::engine) fn is_unfinished(&self, record: &Record) -> bool {
         let grant = self.settings.rotate_with.as_ref();
-        record.asking_with.is_some()
-            && record.next.is_none()
-            && grant.is_some_and(Grant::is_own_token)
+        matches!(record.rotation, Rotation::Asking { .. }) && grant.is_some_and(Grant::is_own_token)
     }
 }
 
@@ -196,7 +194,11 @@ async fn discard(shared: &Shared, keeper: &mut Keeper) -> Result<(), Error> {
     let Some(mut record) = keeper.record().cloned() else {
         return Ok(());
     };
-    if let Some(next) = record.next.take() {
+    let (next, with) = record.rotation.take();
+    if let Some(with) = with {
+        record.rotation = Rotation::Asking { with };
+    }
+    if let Some(next) = next {
         let retiring = retiring(shared, next.token, Duration::ZERO);
         record.retiring.push(retiring);
     }
@@ -208,7 +210,7 @@ async fn make_current(shared: &Shared, keeper: &mut Keeper) -> Result<(), Error>
     let Some(mut record) = keeper.record().cloned() else {
         return Ok(());
     };
-    let Some(next) = record.next.take() else {
+    let (Some(next), asked_with) = record.rotation.take() else {
         return Ok(());
     };
     let token = next.token.clone();
@@ -217,7 +219,6 @@ async fn make_current(shared: &Shared, keeper: &mut Keeper) -> Result<(), Error>
     let grace = shared.settings.policies.rotation.grace;
     let retiring = retiring(shared, superseded, grace);
     record.retiring.push(retiring);
-    let asked_with = record.asking_with.take();
     keeper.keep_if_written(shared, record).await?;
     keeper.spent.extend(asked_with);
     shared.engine().is_rotating = false;

@@ -1,0 +1,124 @@
+//! The lease: one process at a time asks for a long-term token.
+
+use std::time::Duration;
+
+use super::task::Task;
+use crate::clock::Moment;
+
+/// How often a process that waits for the lease tries again.
+pub(super) const POLL: Duration = Duration::from_millis(250);
+/// The same while a usable token is here, after a while.
+const LONGEST_POLL: Duration = Duration::from_secs(30);
+/// How much longer than the longest hold a process waits for the lease. The holder has released it by then, unless it
+/// is stopped.
+const SLACK: Duration = Duration::from_secs(30);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lease {
+    Free,
+    /// Another process held it at the last try.
+    Wanted {
+        since: Moment,
+        next_try: Moment,
+    },
+    Held {
+        until: Moment,
+        /// Whether the store was read since.
+        is_read: bool,
+    },
+    /// Its holder does not release it, or the store cannot lend it: an attempt goes on without.
+    Forgone,
+}
+
+/// For how long a lease is held, and for how long a process waits for it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Times {
+    /// The longest hold without a renewal: enough for what is done under the lease.
+    pub(super) hold: Duration,
+    /// After this, an attempt without a usable token goes on without the lease.
+    pub(super) patience: Duration,
+}
+
+impl Times {
+    /// Each call of the issuer takes `exchange_timeout` at most, and each call of the store a quarter of that.
+    pub(super) fn new(exchange_timeout: Duration) -> Self {
+        let hold = exchange_timeout * 3;
+        Self {
+            hold,
+            patience: hold + SLACK,
+        }
+    }
+}
+
+/// What is to be done on the way to the lease, under which the store was read.
+pub(super) enum Way {
+    /// The lease is held and the store was read under it, or the lease is forgone.
+    Clear,
+    Begin(Task),
+    /// Wait until this moment.
+    Wait(Moment),
+}
+
+impl Lease {
+    pub(super) fn way(&mut self, times: Times, now: Moment) -> Way {
+        let take = Task::Lease {
+            at_most: times.hold,
+        };
+        match *self {
+            Self::Forgone | Self::Held { is_read: true, .. } => Way::Clear,
+            Self::Held { .. } => Way::Begin(Task::Load),
+            Self::Free => {
+                *self = Self::Wanted {
+                    since: now,
+                    next_try: now,
+                };
+                Way::Begin(take)
+            }
+            Self::Wanted { next_try, .. } if next_try <= now => Way::Begin(take),
+            Self::Wanted { next_try, .. } => Way::Wait(next_try),
+        }
+    }
+
+    /// Notes whether the lease was lent. `is_urgent`: an attempt waits for it.
+    pub(super) fn tried(&mut self, is_lent: bool, is_urgent: bool, times: Times, now: Moment) {
+        if is_lent {
+            *self = Self::Held {
+                until: now + times.hold,
+                is_read: false,
+            };
+        } else if let Self::Wanted { since, next_try } = self {
+            let pause = if is_urgent {
+                POLL
+            } else {
+                (now.since(*since) / 4).clamp(POLL, LONGEST_POLL)
+            };
+            *next_try = now + pause;
+        }
+    }
+
+    /// Notes that the store was read.
+    pub(super) fn read(&mut self) {
+        if let Self::Held { is_read, .. } = self {
+            *is_read = true;
+        }
+    }
+
+    pub(super) const fn is_held(&self) -> bool {
+        matches!(self, Self::Held { .. })
+    }
+
+    /// Returns whether the longest hold has passed, so that another process may have the lease.
+    pub(super) fn is_over(&self, now: Moment) -> bool {
+        matches!(self, Self::Held { until, .. } if *until <= now)
+    }
+
+    /// Returns whether half of the longest hold has passed.
+    pub(super) fn is_to_be_renewed(&self, times: Times, now: Moment) -> bool {
+        matches!(self, Self::Held { until, .. } if until.since(now) < times.hold / 2)
+    }
+
+    /// Returns whether the lease was waited for as long as a process waits for it.
+    pub(super) fn is_out_of_patience(&self, times: Times, now: Moment) -> bool {
+        matches!(self, Self::Wanted { since, .. } if *since + times.patience <= now)
+    }
+}

@@ -1,0 +1,94 @@
+//! What becomes of what is here when another process has stored something else.
+
+use std::time::SystemTime;
+
+use crate::store::{Dated, Record, Retiring, Rotation};
+
+/// The record of this process.
+pub(super) struct Ours {
+    pub(super) record: Record,
+    pub(super) is_unstored: bool,
+    pub(super) is_by_hand: bool,
+    pub(super) is_obtained: bool,
+}
+
+pub(super) struct Merged {
+    pub(super) record: Record,
+    /// Whether it holds anything that the store does not hold.
+    pub(super) adds: bool,
+    /// Whether its current token is that of this process.
+    pub(super) is_ours: bool,
+}
+
+/// What another process has stored goes before what is here, but
+/// - a token that was handed in here and is not written yet goes before it;
+/// - one that was superseded here does not come back;
+/// - a token that only this process knows of is not forgotten: it is revoked `at` this time.
+pub(super) fn merge(ours: Ours, theirs: Record, now: SystemTime, at: SystemTime) -> Merged {
+    let is_superseded = |record: &Record| {
+        let mut retiring = record.retiring.iter();
+        retiring.any(|retiring| retiring.token.reads_like(theirs.current()))
+    };
+    if ours.is_by_hand || is_superseded(&ours.record) {
+        let mut record = ours.record;
+        let next = theirs.next().cloned().map(|next| retire(next, now));
+        for retiring in theirs.retiring.into_iter().chain(next) {
+            if !record.tokens().any(|held| held.reads_like(&retiring.token)) {
+                record.retiring.push(retiring);
+            }
+        }
+        return Merged {
+            record,
+            adds: true,
+            is_ours: true,
+        };
+    }
+    // Whoever writes only a token knows nothing of the rest.
+    if !ours.is_unstored && !theirs.is_bare {
+        return Merged {
+            record: theirs,
+            adds: false,
+            is_ours: false,
+        };
+    }
+    let (ours, is_obtained) = (ours.record, ours.is_obtained);
+    let (mut record, mut adds) = (theirs, false);
+    let is_same_token = record.current().reads_like(ours.current());
+    let mut superseded = Vec::new();
+    if is_same_token {
+        if record.is_bare {
+            record.current = ours.current;
+        }
+        match (&record.rotation, ours.rotation) {
+            (_, Rotation::Settled) => {}
+            (Rotation::Settled, rotation) => {
+                record.rotation = rotation;
+                adds = true;
+            }
+            (_, mut rotation) => superseded.extend(rotation.take().0),
+        }
+    } else {
+        let mut rotation = ours.rotation;
+        superseded.extend(rotation.take().0);
+        superseded.extend(is_obtained.then_some(ours.current));
+    }
+    let superseded = superseded.into_iter().map(|token| retire(token, at));
+    for retiring in ours.retiring.into_iter().chain(superseded) {
+        if !record.tokens().any(|held| held.reads_like(&retiring.token)) {
+            record.retiring.push(retiring);
+            adds = true;
+        }
+    }
+    Merged {
+        record,
+        adds,
+        is_ours: is_same_token,
+    }
+}
+
+fn retire(token: Dated, revoke_at: SystemTime) -> Retiring {
+    Retiring {
+        token: token.token,
+        revoke_at,
+    }
+}

@@ -1,0 +1,107 @@
+//! What is done about the long-term token, one task at a time, and how each task ends.
+
+use std::time::Duration;
+
+use crate::error::Error;
+use crate::machine::SetId;
+use crate::observe::Event;
+use crate::store::{Dated, Record, Stored, Version};
+use crate::token::{LongTermToken, ShortTermToken};
+
+/// What to do next.
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// Run this task, and report how it ended with `LongTerm::ended`.
+    Begin(Task),
+    /// Exchange this long-term token for the scope set within this time, and report how that ended with
+    /// `LongTerm::minted` or `LongTerm::refused`.
+    Exchange {
+        set: SetId,
+        with: LongTermToken,
+        within: Duration,
+    },
+    /// The attempt of this scope set has failed.
+    Fail { set: SetId, error: Error },
+    /// The attempt of this scope set has succeeded: its token may be published.
+    Land(SetId),
+    /// Drop the lease.
+    Release,
+    /// Revoke a short-term token that has served its purpose. Its outcome does not matter here.
+    RevokeSpent(ShortTermToken),
+    /// Tell observers.
+    Tell(Event),
+    /// Another long-term token is in use: scope sets forget refusals, and, unless `keeps_pauses`, the pauses that the
+    /// server requested.
+    Renew { keeps_pauses: bool },
+    /// Refresh within the grace the scope sets whose token was minted from this one.
+    Replace { superseded: LongTermToken },
+}
+
+/// A task about the long-term token. The task in progress is the only one.
+#[derive(Clone, Debug)]
+pub(crate) enum Task {
+    Load,
+    /// Write the record in place of this version.
+    Save {
+        record: Record,
+        over: Option<Version>,
+    },
+    /// Take the lease, for this long at most.
+    Lease {
+        at_most: Duration,
+    },
+    /// Prolong the lease that is held, for this long from now at most.
+    Renew {
+        at_most: Duration,
+    },
+    /// Exchange the long-term token for the short-term token that authorizes a request for the next one.
+    Authorize {
+        with: LongTermToken,
+    },
+    /// Request the next long-term token after this one.
+    Ask {
+        with: ShortTermToken,
+        after: LongTermToken,
+    },
+    /// Obtain with a grant the long-term token that follows this one, if there is one.
+    Obtain {
+        purpose: Purpose,
+        after: Option<LongTermToken>,
+    },
+    Revoke(LongTermToken),
+}
+
+/// What a grant is used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// To replace the token in use, which the server accepts.
+    Rotate,
+    /// To replace a token that the server refuses, or to begin with.
+    Recover,
+}
+
+/// How a task ended, unless it failed.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    Loaded(Option<Stored>),
+    Saved(Version),
+    /// Whether the lease is held.
+    Leased(bool),
+    /// A short-term token, and the long-term token that replaces the exchanged one, if there is one.
+    Authorized(ShortTermToken, Option<Dated>),
+    Obtained(Dated),
+    /// The token is revoked, or cannot be revoked.
+    Revoked,
+}
+
+/// The kinds of task, each of which has its own pause after a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Kind {
+    /// Reading the store, and the lease.
+    Read,
+    Write,
+    Rotation,
+    /// Grants whose tokens the server refuses.
+    Recovery,
+    Revocation,
+}

@@ -1,0 +1,208 @@
+//! How the exchanges of attempts end, and what they show of the long-term tokens.
+
+use std::time::Duration;
+
+use super::attempt::{Role, State, Trial};
+use super::lease::Lease;
+use super::task::{Kind, Step};
+use super::{GrantPause, LongTerm, Proof};
+use crate::clock::Now;
+use crate::error::Error;
+use crate::machine::input::SetId;
+use crate::machine::refusal::is_refused;
+use crate::store::{Dated, Record};
+use crate::token::LongTermToken;
+
+/// Whether the token of an exchange may be published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Landing {
+    Now,
+    /// With [`Step::Land`], once the long-term token that replaces the exchanged one is stored.
+    Later,
+    /// Never: the attempt is gone.
+    Gone,
+}
+
+impl LongTerm {
+    /// Takes in that the exchange of this scope set has returned a token of this life, and perhaps a long-term token
+    /// that replaces the exchanged one.
+    pub(crate) fn minted(
+        &mut self,
+        set: SetId,
+        life: Duration,
+        replacement: Option<Dated>,
+        now: Now,
+    ) -> Landing {
+        let Some((trial, refusal)) = self.end_trial(set) else {
+            return Landing::Gone;
+        };
+        self.longest_life = self.longest_life.max(life);
+        if let Lease::Wanted { .. } = self.lease {
+            self.lease = Lease::Free;
+        }
+        self.grant_pause.take_if(|pause| pause.until <= now.at);
+        let is_with = |token: &LongTermToken| token.reads_like(&trial.with);
+        if self
+            .unproven
+            .take_if(|unproven| is_with(unproven))
+            .is_some()
+        {
+            self.backoffs.succeeded(Kind::Recovery);
+        }
+        let Some(replacement) = replacement else {
+            match &trial.role {
+                Role::Fallback { current } => {
+                    self.accept_fallback(&trial.with, current.as_ref(), now)
+                }
+                Role::Next | Role::Current => self.note_proof(&trial, refusal),
+            }
+            self.attempts.remove(&set);
+            return Landing::Now;
+        };
+        self.replace(&trial.with, replacement, now);
+        if let Some(attempt) = self.attempts.get_mut(&set) {
+            attempt.state = State::Storing;
+        }
+        Landing::Later
+    }
+
+    /// Takes in that the exchange of this scope set has failed.
+    pub(crate) fn exchange_failed(&mut self, set: SetId, error: Error, now: Now) {
+        let Some((trial, _)) = self.end_trial(set) else {
+            return;
+        };
+        if !error.is_retryable() {
+            self.note_pause(&error, Some(&trial.with), now);
+        }
+        let is_current = |token: &LongTermToken| token.reads_like(&trial.with);
+        let is_outdated = !self.current().is_some_and(is_current);
+        // For the next token, and for one that is not in use any more, any permanent error is as good as a refusal.
+        let is_refusal = is_refused(&error) || is_outdated && !error.is_retryable();
+        if is_refusal {
+            let is_with = |token: &LongTermToken| token.reads_like(&trial.with);
+            if self.unproven.as_ref().is_some_and(is_with) {
+                self.unproven = None;
+                self.recovery_failed(&error, now);
+            }
+            let attempt = self.attempts.get_mut(&set);
+            if attempt.is_some_and(|attempt| attempt.refused(trial.with, error.clone())) {
+                return;
+            }
+        }
+        self.attempts.remove(&set);
+        self.pending.push_back(Step::Fail { set, error });
+    }
+
+    /// Ends the exchange of this scope set. Returns it, and why the server has refused the next token in this attempt, if
+    /// it has.
+    fn end_trial(&mut self, set: SetId) -> Option<(Trial, Option<Error>)> {
+        let next = self.next_token().cloned();
+        let attempt = self.attempts.get_mut(&set)?;
+        let State::Exchanging(trial) = std::mem::replace(&mut attempt.state, State::Waiting) else {
+            return None;
+        };
+        let is_refused = next.is_some_and(|next| attempt.has_refused(&next));
+        Some((trial, attempt.error.clone().filter(|_| is_refused)))
+    }
+
+    /// Notes what the exchange has shown of the next token: that it is proven, or that the server refuses it alone.
+    fn note_proof(&mut self, trial: &Trial, refusal: Option<Error>) {
+        let Some(next) = self.next_token().cloned() else {
+            return;
+        };
+        let is_next = next.reads_like(&trial.with);
+        if is_next || refusal.is_some() {
+            self.proof = Some(Proof {
+                token: next,
+                refusal: refusal.filter(|_| !is_next),
+            });
+            self.backoffs.end(Kind::Write);
+        }
+    }
+
+    /// The fallback works and the current token does not: unless another token has come since, it takes its place.
+    fn accept_fallback(
+        &mut self,
+        token: &LongTermToken,
+        current: Option<&LongTermToken>,
+        now: Now,
+    ) {
+        let is_as_it_was = match (self.current(), current) {
+            (Some(present), Some(current)) => present.reads_like(current),
+            (None, None) => true,
+            _ => false,
+        };
+        if !is_as_it_was {
+            return;
+        }
+        let fallback = self.fallback.take_if(|it| it.token.reads_like(token));
+        let Some(mut record) = fallback.map(Record::new) else {
+            return;
+        };
+        if let Some(mut old) = self.record.clone() {
+            self.abandon_rotation(&mut old, now);
+            let superseded = super::agenda::retire_in(old.current.token, self.grace(), now.wall);
+            record.retiring = old.retiring;
+            record.retiring.push(superseded);
+        }
+        self.mark_unstored(false, false);
+        self.set(record, now);
+    }
+
+    /// Replaces the exchanged token.
+    pub(super) fn replace(&mut self, exchanged: &LongTermToken, by: Dated, now: Now) {
+        let Some(mut record) = self.record.clone() else {
+            return;
+        };
+        if !record.current().reads_like(exchanged) {
+            return self.file(by.token, now);
+        }
+        record.current = by;
+        self.mark_unstored(false, true);
+        self.set(record, now);
+    }
+
+    /// The server refuses what the grant brought: it is not asked again for a while, and not by a code at all.
+    fn recovery_failed(&mut self, error: &Error, now: Now) {
+        let policy = &self.setup.rotation;
+        if self.setup.recovers == Some(super::Recovers::WithOneTimeCode) {
+            self.backoffs.stop(Kind::Recovery);
+        } else {
+            (self.backoffs).failed(policy, Kind::Recovery, error, None, now.at);
+        }
+    }
+
+    /// Notes the pause that the server requests with this error. Refusals of one long-term token begin one pause only:
+    /// if each of them began another, the grant would never be used.
+    pub(super) fn note_pause(&mut self, error: &Error, refused: Option<&LongTermToken>, now: Now) {
+        let Some(asked) = error.retry_after().filter(|asked| !asked.is_zero()) else {
+            return;
+        };
+        let noted = self
+            .grant_pause
+            .as_ref()
+            .and_then(|pause| pause.refused.as_ref());
+        if noted
+            .zip(refused)
+            .is_some_and(|(noted, refused)| noted.reads_like(refused))
+        {
+            return;
+        }
+        self.grant_pause = Some(GrantPause {
+            until: now.at + asked.min(self.setup.retry.max_retry_after),
+            error: error.clone(),
+            refused: refused.cloned(),
+        });
+    }
+
+    /// Returns how long a superseded token stays valid. Another process may use for as long as a short-term token lives
+    /// what it has minted from it.
+    pub(super) fn grace(&self) -> Duration {
+        let grace = self.setup.rotation.grace;
+        if self.setup.shares_store {
+            grace.max(self.longest_life)
+        } else {
+            grace
+        }
+    }
+}
