@@ -1,5 +1,7 @@
 //! Builds the provider from the config.
 
+use std::time::Duration;
+
 use everbearer::{
     AuthApi, Credential, Error, ErrorKind, FileStore, Grant, TokenProvider, TokenStore,
 };
@@ -83,7 +85,7 @@ async fn check(config: &Config, store: &FileStore, has_grant: bool) -> Result<()
     let stored = store.load().await.map_err(|error| unusable(&error))?;
     // Checks now that the file can be written, and not at the first rotation.
     if config.auth.client_id.is_some() {
-        let lease = store.lease().await;
+        let lease = store.lease(Duration::from_secs(60)).await;
         lease.map_err(|error| unusable(&error))?;
     }
     if stored.is_none() && !has_grant {

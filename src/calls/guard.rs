@@ -17,11 +17,6 @@ pub(crate) struct Guarded<'a, T> {
     work: Option<Pin<Box<dyn Future<Output = T> + Send + 'a>>>,
 }
 
-/// Guards work that has no span of its own.
-pub(crate) fn guarded<'a, T>(work: impl Future<Output = T> + Send + 'a) -> Guarded<'a, T> {
-    guarded_within(Span::none(), work)
-}
-
 pub(crate) fn guarded_within<'a, T>(
     span: Span,
     work: impl Future<Output = T> + Send + 'a,

@@ -1,11 +1,18 @@
 //! Calls of the store, each with a quarter of the exchange timeout.
 
 use std::future::Future;
+use std::time::Duration;
 
 use super::unchecked_error::Unchecked;
 use super::user_code::UserCode;
 use crate::error::{Error, ErrorKind};
 use crate::store::{Lease, Record, Stored, Version};
+use crate::unwind::caught;
+
+/// Drops a lease, which is user code.
+pub(crate) fn give_back(lease: Option<Lease>) {
+    caught(|| drop(lease));
+}
 
 impl UserCode {
     pub(crate) async fn load(&self) -> Result<Option<Stored>, Unchecked> {
@@ -20,8 +27,12 @@ impl UserCode {
         self.in_time(self.store.store(record, version)).await
     }
 
-    pub(crate) async fn lease(&self) -> Result<Option<Lease>, Unchecked> {
-        self.in_time(self.store.lease()).await
+    pub(crate) async fn lease(&self, at_most: Duration) -> Result<Option<Lease>, Unchecked> {
+        self.in_time(self.store.lease(at_most)).await
+    }
+
+    pub(crate) async fn renew(&self, lease: &Lease, at_most: Duration) -> Result<bool, Unchecked> {
+        self.in_time(self.store.renew(lease, at_most)).await
     }
 
     /// Waits until the store's content may have changed.

@@ -4,21 +4,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::exchange;
+use super::actions::act;
 use super::grants;
-use super::long_term::{keeper, rotation};
-use super::revocation;
+use super::long_term;
 use super::scope_set::ScopeSet;
 use super::shared::Shared;
 use super::shutdown::drain;
-use super::state::Retired;
 use super::status;
-use super::task_result::{land, publish};
-use super::tasks::{Ended, Tasks};
-use crate::clock::Moment;
-use crate::machine::{Action, Input, SetId};
-use crate::observe::{self, Event};
-use crate::token::TokenRef;
+use super::task_result::land;
+use super::tasks::Tasks;
+use crate::calls::give_back;
+use crate::clock::{Moment, Now};
+use crate::machine::{Action, Input, SetAction};
+use crate::observe;
 
 /// The longest sleep. tokio's timers stop while the machine is suspended, so the driver reads the clock again
 /// this often, and updates the gauges.
@@ -30,9 +28,13 @@ const BETWEEN_FAILED_READINGS: Duration = Duration::from_secs(1);
 pub(crate) struct DriverGuard(pub(super) Arc<Shared>);
 
 impl Drop for DriverGuard {
-    /// Runs no user code: a panic during unwinding would abort the process.
+    /// Runs no user code during unwinding, where a panic would abort the process: the next driver gives the lease back.
     fn drop(&mut self) {
         let now = self.0.user_code.time.last();
+        if !std::thread::panicking() {
+            let lease = self.0.engine().lease.take();
+            give_back(lease);
+        }
         let sets: Vec<Arc<ScopeSet>> = {
             let mut engine = self.0.engine();
             engine.driven = false;
@@ -55,8 +57,10 @@ impl Drop for DriverGuard {
 pub(crate) async fn run(driving: DriverGuard) {
     let shared = &driving.0;
     let mut tasks = Tasks::default();
+    let left_behind = shared.engine().lease.take();
+    give_back(left_behind);
     if shared.settings.shares_store {
-        tasks.start_watch(keeper::watch(Arc::clone(shared)));
+        tasks.start_watch(long_term::watch(Arc::clone(shared)));
     }
     let mut heartbeat_at = shared.now();
     let mut is_clock_failing = false;
@@ -68,27 +72,12 @@ pub(crate) async fn run(driving: DriverGuard) {
         // While the clock fails, the last reading counts: nothing becomes due, but ended tasks are handled.
         let now = reading.unwrap_or_else(|| shared.user_code.time.last());
         let wall = shared.wall();
-        let (action, retired) = {
-            let mut engine = shared.engine();
-            engine.mind_the_wall_clock(now, wall);
-            engine.poll(now)
-        };
+        let (action, retired) = shared.engine().poll(Now { at: now, wall });
         match action {
-            Action::Exchange(set) => begin(shared, &mut tasks, set),
-            Action::Publish(set) => publish(shared, set, now),
-            Action::Attend { rotate } => attend(shared, &mut tasks, rotate),
-            Action::Retire(_) => {
-                if let Some(retired) = retired {
-                    let scopes = Arc::clone(&retired.set.scopes);
-                    shared.observers.tell(Event::ScopesRetired { scopes });
-                    revoke(shared, &mut tasks, retired);
-                }
+            Action::ForSet(SetAction::Drain { deadline }) => {
+                drain::drain(shared, &mut tasks, deadline).await;
             }
-            Action::RevokeEvicted(_) => {
-                if let Some(evicted) = retired {
-                    revoke(shared, &mut tasks, evicted);
-                }
-            }
+            Action::ForSet(SetAction::Stop) => return status::measure_all(shared),
             Action::Sleep(until) => {
                 if heartbeat_at <= now {
                     heartbeat_at = now + HEARTBEAT;
@@ -111,8 +100,7 @@ pub(crate) async fn run(driving: DriverGuard) {
                     () = tokio::time::sleep(until.since(now).min(longest)) => {}
                 }
             }
-            Action::Drain { deadline } => drain::drain(shared, &mut tasks, deadline).await,
-            Action::Stop => return status::measure_all(shared),
+            action => act(shared, &mut tasks, action, retired, now),
         }
     }
 }
@@ -124,53 +112,4 @@ fn observe_outages(shared: &Shared, now: Moment) -> Option<Moment> {
         shared.observers.tell(event);
     }
     next
-}
-
-fn begin(shared: &Arc<Shared>, tasks: &mut Tasks, set: SetId) {
-    let (set, failures) = {
-        let engine = shared.engine();
-        let Some(set) = engine.sets.open().find(|it| it.id == set) else {
-            return;
-        };
-        (Arc::clone(set), engine.machine.failures(set.id))
-    };
-    shared.observers.tell(Event::ExchangeBegan {
-        scopes: Arc::clone(&set.scopes),
-        failures,
-    });
-    let span = observe::exchange_span(&shared.settings.name, &set.scopes);
-    let exchange = exchange::exchange(Arc::clone(shared), Arc::clone(&set));
-    let (shared, began) = (Arc::clone(shared), shared.now());
-    tasks.minting += 1;
-    tasks.start(span, exchange, move |outcome| {
-        let took = shared.now().since(began);
-        shared.observers.metrics.exchange_took(&set.scopes, took);
-        Ended::Exchange(set, outcome)
-    });
-}
-
-fn attend(shared: &Arc<Shared>, tasks: &mut Tasks, rotate: bool) {
-    let attendance = rotation::attend(Arc::clone(shared), rotate);
-    let span = observe::rotation_span(&shared.settings.name);
-    tasks.minting += 1;
-    tasks.start(span, attendance, Ended::Attendance);
-}
-
-/// Revokes the tokens of a closed scope set, except those that an open scope set uses and those that are revoked later
-/// for an evicted scope set.
-fn revoke(shared: &Arc<Shared>, tasks: &mut Tasks, Retired { left, .. }: Retired) {
-    if shared.settings.profile.shares_tokens {
-        return;
-    }
-    let left = left.into_iter().map(|minted| minted.token);
-    let unused = shared.engine().unused(left);
-    for token in unused {
-        let span = observe::revocation_span(&shared.settings.name, token.shown_id());
-        let (shared, revoked) = (Arc::clone(shared), token.clone());
-        let revocation =
-            async move { revocation::revoke_in_time(&shared, TokenRef::ShortTerm(&token)).await };
-        tasks.start(span, revocation, |outcome| {
-            Ended::Revocation(revoked, outcome)
-        });
-    }
 }

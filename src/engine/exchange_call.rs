@@ -1,7 +1,6 @@
 //! One call of the exchange, and its result.
 
 use super::live::LiveToken;
-use super::long_term::keeper::{Keeper, dated};
 use super::scope_set::ScopeSet;
 use super::shared::Shared;
 use crate::calls::{Exchanged, Minted};
@@ -23,7 +22,11 @@ pub(crate) async fn mint(
         .exchange(long_term, &scope_set.scopes, default_lifetime);
     let outcome = exchange.await;
     let sent = long_term.map(LongTermToken::expose);
-    let exchanged = shared.checked(outcome, sent.as_slice())?;
+    let mut exchanged = shared.checked(outcome, sent.as_slice())?;
+    let is_used = |replacement: &mut LongTermToken| {
+        long_term.is_some_and(|used| replacement.reads_like(used))
+    };
+    exchanged.replacement.take_if(is_used);
     let (minted, left_out) = (&exchanged.minted, &exchanged.left_out);
     shared.check_id(&minted.token, sent.as_slice());
     if let Some(replacement) = &exchanged.replacement {
@@ -53,41 +56,4 @@ pub(crate) fn note_minted(shared: &Shared, minted: &Minted) {
         ends_at: (!minted.is_assumed).then(|| now + minted.life),
     };
     shared.engine().live.insert(live, now);
-}
-
-/// Returns the token after the replacement, if there is one, is stored.
-pub(crate) async fn kept(
-    shared: &Shared,
-    used: &LongTermToken,
-    exchanged: Exchanged,
-) -> Result<Minted, Error> {
-    if exchanged.replacement.is_none() {
-        return Ok(exchanged.minted);
-    }
-    let keeper = &mut *shared.keeper.lock().await;
-    replace(shared, keeper, used, exchanged).await
-}
-
-/// Replaces the exchanged long-term token with the replacement, if there is one, and stores it. Returns the
-/// short-term token.
-pub(crate) async fn replace(
-    shared: &Shared,
-    keeper: &mut Keeper,
-    replaced: &LongTermToken,
-    exchanged: Exchanged,
-) -> Result<Minted, Error> {
-    let Exchanged {
-        minted,
-        replacement,
-        asked_at,
-        ..
-    } = exchanged;
-    let (Some(replacement), Some(mut record)) = (replacement, keeper.record().cloned()) else {
-        return Ok(minted);
-    };
-    if record.current().reads_like(replaced) && !replacement.reads_like(replaced) {
-        record.current = dated(shared, replacement.clone(), asked_at);
-        keeper.keep_obtained(shared, &replacement, record).await?;
-    }
-    Ok(minted)
 }

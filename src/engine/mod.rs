@@ -1,11 +1,10 @@
 //! The engine: the driver, callers that wait, and the hot path.
 
+mod actions;
 mod current;
 mod driver;
 mod exchange;
 mod exchange_call;
-mod failure;
-mod grant_pause;
 mod grants;
 mod header_copies;
 mod live;

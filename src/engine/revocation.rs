@@ -23,8 +23,10 @@ pub(crate) async fn revoke(shared: &Shared, token: TokenRef<'_>) -> Result<Revok
         if engine.revocation_hints.unsupported.contains(&kind) {
             return Ok(Revoked::Unsupported);
         }
-        let in_use = engine.long_term.as_ref().map(|held| held.token.clone());
-        (in_use, engine.revocation_hints.needs_long_term)
+        (
+            engine.long_term().cloned(),
+            engine.revocation_hints.needs_long_term,
+        )
     };
     let other = long_term.filter(|it| it.expose() != token.expose());
     let authorities = Authorities {

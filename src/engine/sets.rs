@@ -5,6 +5,7 @@ use std::sync::{Arc, Weak};
 
 use super::scope_set::ScopeSet;
 use super::swap::Swap;
+use crate::calls::Minted;
 use crate::error::Error;
 use crate::machine::{Machine, Outline, SetId};
 use crate::token::ShortTermToken;
@@ -23,6 +24,8 @@ pub(crate) struct ScopeSets {
 #[derive(Debug)]
 struct Open {
     set: Arc<ScopeSet>,
+    /// The token that has arrived, and that is accepted once the long-term token is stored that came with it.
+    arrived: Option<Minted>,
     /// The token that will replace the one in use.
     upcoming: Option<Swap>,
     /// How many exchanges have ended.
@@ -71,6 +74,7 @@ impl ScopeSets {
     pub(crate) fn insert(&mut self, set: &Arc<ScopeSet>) {
         let open = Open {
             set: Arc::clone(set),
+            arrived: None,
             upcoming: None,
             attempts: 0,
             last_error: None,
@@ -121,6 +125,17 @@ impl ScopeSets {
     pub(crate) fn attempts(&self) -> impl Iterator<Item = (&Arc<ScopeSet>, u64, Option<&Error>)> {
         let open = self.open.values();
         open.map(|open| (&open.set, open.attempts, open.last_error.as_ref()))
+    }
+
+    pub(crate) fn note_arrived(&mut self, set: SetId, minted: Minted) {
+        if let Some(open) = self.open.get_mut(&set) {
+            open.arrived = Some(minted);
+        }
+    }
+
+    pub(crate) fn take_arrived(&mut self, set: SetId) -> Option<(Arc<ScopeSet>, Minted)> {
+        let open = self.open.get_mut(&set)?;
+        Some((Arc::clone(&open.set), open.arrived.take()?))
     }
 
     pub(crate) fn note_upcoming(&mut self, set: SetId, swap: Swap) {

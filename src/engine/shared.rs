@@ -6,15 +6,15 @@ use std::time::SystemTime;
 use http::StatusCode;
 use tokio::sync::{Notify, watch};
 
-use super::long_term::keeper::Keeper;
+use super::long_term::handed_in;
 use super::scope_set::ScopeSet;
 use super::shutdown::report::ShutdownReport;
 use super::state::Engine;
 use crate::calls::UserCode;
-use crate::clock::{Moment, TICK};
+use crate::clock::{Moment, Now, TICK};
 use crate::error::{Error, ErrorKind};
 use crate::issuer::{Grant, IssuerProfile, Needs};
-use crate::machine::{Input, Window};
+use crate::machine::{Input, LongTerm, Recovers, Rotates, Setup, Window};
 use crate::observe::{Metrics, Observers};
 use crate::origin::{Origin, PlainHttp};
 use crate::policy::{Policies, ShutdownPolicy};
@@ -39,12 +39,40 @@ pub(crate) struct Settings {
     pub(crate) shutdown: ShutdownPolicy,
 }
 
+impl Settings {
+    /// Returns what the rules for the long-term token need to know; `None` if the issuer needs no such token.
+    fn setup(&self) -> Option<Setup> {
+        let rotates = |grant: &Grant| {
+            if grant.is_own_token() {
+                Rotates::WithShortTerm
+            } else {
+                Rotates::WithGrant
+            }
+        };
+        let recovers = |grant: &Grant| {
+            if grant.is_one_time() {
+                Recovers::WithOneTimeCode
+            } else {
+                Recovers::WithGrant
+            }
+        };
+        (self.profile.needs != Needs::Nothing).then(|| Setup {
+            shares_store: self.shares_store,
+            replaces: self.profile.needs == Needs::Replacing,
+            rotates: self.rotate_with.as_ref().map(rotates),
+            recovers: self.recover_with.as_ref().map(recovers),
+            rotation: self.policies.rotation.clone(),
+            retry: self.policies.retry.clone(),
+        })
+    }
+}
+
 pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) user_code: UserCode,
     pub(crate) observers: Observers,
-    /// Locked by code that changes the long-term token.
-    pub(super) keeper: tokio::sync::Mutex<Keeper>,
+    /// Held by the task for the long-term token that runs.
+    pub(super) one_task: tokio::sync::Mutex<()>,
     /// Wakes the callers that wait for a rotation.
     pub(crate) rotated: watch::Sender<()>,
     /// Wakes the driver after an input to the machine.
@@ -62,10 +90,13 @@ impl Shared {
         long_term: Option<LongTermToken>,
         seed: u64,
     ) -> Self {
-        let now = user_code.time.now_or_last();
-        // The record in a shared store takes precedence.
-        let in_use = long_term.clone().filter(|_| !settings.shares_store);
-        let engine = Engine::new(settings.policies.clone(), root, in_use, seed, now);
+        let now = Now {
+            at: user_code.time.now_or_last(),
+            wall: user_code.time.wall(),
+        };
+        let given = long_term.map(|token| handed_in(&settings.name, token, now.wall));
+        let long_term = (settings.setup()).map(|setup| LongTerm::new(setup, given, seed, now));
+        let engine = Engine::new(settings.policies.clone(), root, long_term, seed, now.at);
         let (report, _) = watch::channel(None);
         let (rotated, _) = watch::channel(());
         let metrics = Metrics::new(&settings.name, settings.policies.scopes.max_sets);
@@ -74,7 +105,7 @@ impl Shared {
             settings,
             user_code,
             observers,
-            keeper: tokio::sync::Mutex::new(Keeper::new(long_term)),
+            one_task: tokio::sync::Mutex::new(()),
             rotated,
             wake: Notify::new(),
             report,
@@ -105,6 +136,14 @@ impl Shared {
                  the Clock of TokenProviderBuilder::clock",
             )
         })
+    }
+
+    /// Returns the current moment and wall time, or the last readings if the clock fails.
+    pub(crate) fn both_clocks(&self) -> Now {
+        Now {
+            at: self.now(),
+            wall: self.wall(),
+        }
     }
 
     /// Returns the current wall time, or the last reading if the clock fails.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::scope_set::ScopeSet;
 use super::shared::Shared;
-use crate::machine::{Machine, SetId};
+use crate::machine::{LongTerm, Machine, SetId};
 use crate::observe::{LongTermStatus, Metrics, State, Status};
 
 pub(crate) fn of(shared: &Shared, set: &ScopeSet) -> Status {
@@ -27,14 +27,17 @@ pub(crate) fn of(shared: &Shared, set: &ScopeSet) -> Status {
             .map(|next| next.since(now)),
         consecutive_failures: machine.failures(set.id),
         last_error: engine.sets.last_error(set.id).cloned(),
-        long_term: engine.long_term.as_ref().map(|held| LongTermStatus {
-            token_id: held.token.shown_id().map(str::to_owned),
-            age: now.since(held.since),
-            expires_at: held.token.expires_at(),
-            rotates_in: machine.rotates_at().map(|at| at.since(now)),
-            last_error: engine.rotation_failures.1.clone(),
+        long_term: machine.long_term().and_then(|rules| {
+            let token = rules.current()?;
+            Some(LongTermStatus {
+                token_id: token.shown_id().map(str::to_owned),
+                age: now.since(rules.since()),
+                expires_at: token.expires_at(),
+                rotates_in: rules.rotates_at(now).map(|at| at.since(now)),
+                last_error: rules.rotation_failures().1.cloned(),
+            })
         }),
-        store_error: engine.store_error.clone(),
+        store_error: machine.long_term().and_then(LongTerm::store_error).cloned(),
     }
 }
 

@@ -4,31 +4,91 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::exchange::Failed;
-use super::failure::failure;
 use super::live::LiveToken;
-use super::long_term::rotation;
+use super::long_term::{self, Ran};
 use super::revocation;
 use super::scope_set::ScopeSet;
 use super::shared::Shared;
 use super::state::Engine;
 use super::swap::Swap;
 use super::tasks::Ended;
-use crate::calls::Minted;
+use crate::calls::{Exchanged, Minted, give_back};
 use crate::clock::Moment;
 use crate::error::{Error, ErrorKind};
 use crate::issuer::Revoked;
-use crate::machine::{Accepted, Brought, Failure, Input, SetId};
+use crate::machine::{Accepted, Arrival, Brought, Call, SetId};
 use crate::observe::Event;
-use crate::token::ShortTermToken;
+use crate::token::{LongTermToken, ShortTermToken};
 
 pub(crate) fn land(shared: &Shared, ended: Ended) {
-    let now = shared.now();
     match ended {
-        Ended::Exchange(set, Ok(minted)) => accept(shared, &set, minted, now),
-        Ended::Exchange(set, Err(failed)) => fail(shared, &set, failed, now),
-        Ended::Attendance(outcome) => rotation::land(shared, outcome),
+        Ended::Exchange | Ended::Task => {}
         Ended::Revocation(token, outcome) => revoked(shared, &token, outcome),
+    }
+}
+
+/// Takes in how a task for the long-term token ended, and the lease that it has returned.
+pub(crate) fn task_ended(shared: &Shared, call: Call, Ran { outcome, lease }: Ran) {
+    let now = shared.both_clocks();
+    let unused = {
+        let mut engine = shared.engine();
+        // That of a task that was interrupted is given back.
+        let unused = if engine.machine.is_in_progress(call) && lease.is_some() {
+            std::mem::replace(&mut engine.lease, lease)
+        } else {
+            lease
+        };
+        engine.machine.task_ended(call, outcome, now);
+        unused
+    };
+    give_back(unused);
+    shared.rotated.send_modify(|()| {});
+}
+
+/// Takes in how an exchange ended.
+pub(crate) fn exchanged(
+    shared: &Shared,
+    set: &ScopeSet,
+    call: Call,
+    with: Option<&LongTermToken>,
+    outcome: Result<Exchanged, Error>,
+) {
+    let (call, now) = ((call, set.id), shared.both_clocks());
+    let exchanged = match outcome {
+        Ok(exchanged) => exchanged,
+        Err(error) => return shared.engine().machine.exchange_failed(call, error, now),
+    };
+    let Exchanged {
+        minted,
+        replacement,
+        asked_at,
+        ..
+    } = exchanged;
+    let name = &shared.settings.name;
+    let replacement = replacement.map(|token| long_term::dated(name, token, asked_at));
+    let arrival = {
+        let mut engine = shared.engine();
+        let live = LiveToken {
+            set: set.id,
+            token: minted.token.clone(),
+            // The server may have begun to count only when it answered.
+            ends_at: (!minted.is_assumed).then(|| now.at + minted.life),
+        };
+        engine.live.insert(live, now.at);
+        (engine.machine).minted(call, with, minted.life, replacement, now)
+    };
+    match arrival {
+        Arrival::Acceptable => accept(shared, set, minted, now.at),
+        Arrival::AcceptableLater => shared.engine().sets.note_arrived(set.id, minted),
+        Arrival::Late => {} // the shutdown revokes it
+    }
+}
+
+/// Accepts the token that waited for its long-term token to be stored.
+pub(crate) fn accept_arrived(shared: &Shared, set: SetId) {
+    let arrived = shared.engine().sets.take_arrived(set);
+    if let Some((set, minted)) = arrived {
+        accept(shared, &set, minted, shared.now());
     }
 }
 
@@ -36,14 +96,6 @@ pub(crate) fn land(shared: &Shared, ended: Ended) {
 fn accept(shared: &Shared, set: &ScopeSet, minted: Minted, now: Moment) {
     let event = {
         let mut engine = shared.engine();
-        let live = LiveToken {
-            set: set.id,
-            token: minted.token.clone(),
-            // The server may have begun to count only when it answered.
-            ends_at: (!minted.is_assumed).then(|| now + minted.life),
-        };
-        engine.live.insert(live, now);
-        engine.forget_grant_pause(now);
         let brought = brought(shared, set, &minted);
         let Some(accepted) = engine.machine.exchanged(set.id, brought, now) else {
             return; // the shutdown revokes it
@@ -124,32 +176,16 @@ pub(crate) fn publish(shared: &Shared, set: SetId, now: Moment) {
     shared.observers.tell(event);
 }
 
-fn fail(shared: &Shared, set: &ScopeSet, failed_with: Failed, now: Moment) {
-    let Failed { error, used } = failed_with;
-    let event = {
+/// Tells callers and observers that the attempt of this scope set has failed.
+pub(crate) fn fail(shared: &Shared, set: SetId, error: Error, now: Moment) {
+    let (set, event) = {
         let mut engine = shared.engine();
-        if !engine.machine.is_running() {
+        let open = engine.sets.open().find(|it| it.id == set).cloned();
+        let Some(set) = open else {
             return;
-        }
-        // The refusal of a replaced long-term token does not apply to the current one.
-        let present = engine.long_term.as_ref().map(|held| &held.token);
-        let is_outdated = match (present, &used) {
-            (Some(present), Some(used)) => !present.reads_like(used),
-            // A long-term token has arrived since.
-            (present, used) => {
-                present.is_some() && used.is_none() && error.kind() == ErrorKind::Config
-            }
         };
-        let failure = match failure(&error) {
-            Failure::Terminal { .. } if is_outdated => Failure::Transient { retry_after: None },
-            failure => failure,
-        };
-        let event = Input::Failed {
-            set: set.id,
-            failure,
-        };
-        engine.machine.handle(event, now);
-        failed(&mut engine, set, error, now)
+        let event = failed(&mut engine, &set, error, now);
+        (set, event)
     };
     set.wake_callers();
     shared.observers.tell(event);

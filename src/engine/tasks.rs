@@ -3,15 +3,11 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::panic::resume_unwind;
-use std::sync::Arc;
 
 use tokio::task::JoinSet;
 use tracing::Span;
 
-use super::exchange::Failed;
-use super::long_term::rotation::{Attended, Setback};
-use super::scope_set::ScopeSet;
-use crate::calls::{Minted, guarded_within, panicked};
+use crate::calls::{guarded_within, panicked};
 use crate::error::Error;
 use crate::issuer::Revoked;
 use crate::token::ShortTermToken;
@@ -20,20 +16,22 @@ use crate::token::ShortTermToken;
 #[derive(Default)]
 pub(crate) struct Tasks {
     set: JoinSet<Ended>,
-    /// How many of them may return a token.
+    /// How many of them are exchanges or tasks for the long-term token.
     pub(crate) minting: usize,
 }
 
 /// How a task ended.
-#[derive(Debug)]
 pub(crate) enum Ended {
-    Exchange(Arc<ScopeSet>, Result<Minted, Failed>),
-    Attendance(Result<Attended, Setback>),
+    /// An exchange, whose outcome was taken in.
+    Exchange,
+    /// A task for the long-term token, whose outcome was taken in.
+    Task,
     Revocation(ShortTermToken, Result<Revoked, Error>),
 }
 
 impl Tasks {
-    /// Starts work as a task within this span. If the work panics, `ended` gets an error.
+    /// Starts work as a task within this span. If the work panics, `ended` gets an error. The task itself calls `ended`, so
+    /// that no outcome is lost with a driver that is dropped.
     pub(crate) fn start<T, E>(
         &mut self,
         span: Span,
@@ -65,7 +63,7 @@ impl Tasks {
                 // The runtime is shutting down, which ends this driver, too.
                 Err(_) => continue,
             };
-            if matches!(ended, Ended::Exchange(..) | Ended::Attendance(_)) {
+            if matches!(ended, Ended::Exchange | Ended::Task) {
                 self.minting -= 1;
             }
             return Some(ended);

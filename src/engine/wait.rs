@@ -4,15 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::current::Published;
-use super::long_term::rotation;
+use super::long_term::no_grant;
 use super::scope_set::ScopeSet;
 use super::serving::{Asking, Service};
 use super::shared::Shared;
 use super::start::{STARTS, current_runtime, ensure, runtime_is_going};
 use super::state::shut_down;
-use crate::calls::{guarded, is_within, panicked};
+use crate::calls::is_within;
 use crate::error::{Error, ErrorKind};
-use crate::machine::{Generation, Input};
+use crate::machine::{Generation, Input, LongTerm};
 use crate::observe::Event;
 
 /// Returns what `take` makes of a valid token that is newer than this generation.
@@ -102,20 +102,40 @@ pub(crate) async fn for_reload(shared: &Arc<Shared>) -> Result<(), Error> {
         return Err(shut_down());
     }
     let patience = shared.settings.policies.retry.wait_timeout;
-    let reload = guarded(async { shared.keeper.lock().await.reload(shared).await });
-    match tokio::time::timeout(patience, reload).await {
-        Ok(outcome) => outcome.unwrap_or_else(|| Err(panicked()))?,
-        Err(_) => {
-            return Err(Error::own(
-                ErrorKind::WaitTimeout,
-                format!(
-                    "the token store was not read within {patience:?}, since a rotation is in flight; try again"
-                ),
-            ));
+    match tokio::time::timeout(patience, reloaded(shared)).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(Error::own(
+            ErrorKind::WaitTimeout,
+            format!(
+                "the token store was not read within {patience:?}, since a rotation is in flight; try again"
+            ),
+        )),
+    }
+}
+
+async fn reloaded(shared: &Arc<Shared>) -> Result<(), Error> {
+    let mut changes = shared.rotated.subscribe();
+    let failures = |shared: &Shared| {
+        let engine = shared.engine();
+        let long_term = engine.machine.long_term();
+        let (is_current, failures, error) = long_term.map_or((true, 0, None), LongTerm::reading);
+        (is_current, failures, error.cloned())
+    };
+    let (_, before, _) = failures(shared);
+    shared.signal(Input::StoreChanged);
+    let mut starts = 0;
+    loop {
+        changes.borrow_and_update();
+        starts += u32::from(ensure(shared)?);
+        let (is_current, failed, error) = failures(shared);
+        match error {
+            _ if is_current => return Ok(()),
+            Some(error) if failed > before => return Err(error),
+            _ if !shared.engine().machine.is_running() => return Err(shut_down()),
+            _ if starts > STARTS => return Err(runtime_is_going()),
+            _ => changes.changed().await.map_err(|_| shut_down())?,
         }
     }
-    ensure(shared)?;
-    Ok(())
 }
 
 /// Requests a rotation, and waits until another token is in use.
@@ -123,7 +143,7 @@ pub(crate) async fn for_rotation(shared: &Arc<Shared>) -> Result<(), Error> {
     current_runtime()?;
     refuse_within(shared)?;
     if shared.settings.rotate_with.is_none() {
-        return Err(rotation::no_grant());
+        return Err(no_grant());
     }
     let patience = shared.settings.policies.retry.wait_timeout;
     let outcome = tokio::time::timeout(patience, rotated(shared)).await;
@@ -137,38 +157,42 @@ pub(crate) async fn for_rotation(shared: &Arc<Shared>) -> Result<(), Error> {
 
 async fn rotated(shared: &Arc<Shared>) -> Result<(), Error> {
     let root = shared.engine().sets.root();
-    if !shared.engine().machine.knows_long_term() {
+    if shared.engine().long_term().is_none() {
         for_token(shared, &root, Generation(0), |_| ()).await?;
     }
     let mut rotations = shared.rotated.subscribe();
-    let (changes, failures) = {
-        let engine = shared.engine();
-        (engine.long_term_changes, engine.rotation_failures.0)
-    };
-    shared.signal(Input::RotationDemanded);
+    let (changes, failures, _) = rotations_so_far(shared);
+    let now = shared.both_clocks();
+    shared.engine().machine.demand_rotation(now);
+    shared.wake.notify_one();
     let mut starts = 0;
     loop {
         rotations.borrow_and_update();
         starts += u32::from(ensure(shared)?);
-        {
-            let engine = shared.engine();
-            if engine.long_term_changes > changes {
-                return Ok(());
-            }
-            if !engine.machine.is_running() {
-                return Err(shut_down());
-            }
-            if engine.rotation_failures.0 > failures
-                && let Some(error) = &engine.rotation_failures.1
-            {
-                return Err(error.clone());
-            }
+        let (present, failed, error) = rotations_so_far(shared);
+        if present > changes {
+            return Ok(());
+        }
+        if !shared.engine().machine.is_running() {
+            return Err(shut_down());
+        }
+        if let Some(error) = error.filter(|_| failed > failures) {
+            return Err(error);
         }
         if starts > STARTS {
             return Err(runtime_is_going());
         }
         rotations.changed().await.map_err(|_| shut_down())?;
     }
+}
+
+/// Returns how often the long-term token was replaced, how many rotations have failed, and why the last one did.
+fn rotations_so_far(shared: &Shared) -> (u64, u64, Option<Error>) {
+    let engine = shared.engine();
+    engine.machine.long_term().map_or((0, 0, None), |rules| {
+        let (failures, error) = rules.rotation_failures();
+        (rules.changes(), failures, error.cloned())
+    })
 }
 
 fn refuse_within(shared: &Arc<Shared>) -> Result<(), Error> {

@@ -1,7 +1,7 @@
-//! The inputs and actions of the machine.
+//! The inputs of the machine.
 //!
-//! 1. Pass each event to [`Machine::handle`](super::Machine::handle), and each token that an exchange
-//!    returns to [`Machine::exchanged`](super::Machine::exchanged).
+//! 1. Pass each event to [`Machine::handle`](super::Machine::handle), and how each exchange and each task ended to the
+//!    methods for that.
 //! 2. Then call [`Machine::poll`](super::Machine::poll), and execute the action.
 //! 3. Repeat step 2 until the action is to sleep or to stop.
 
@@ -38,37 +38,10 @@ pub(crate) enum Input {
     Failed { set: SetId, failure: Failure },
     /// The driver was dropped, and the exchanges in flight with it.
     Interrupted,
-    /// Another long-term token replaces the refused one, or the secret of the grant has changed. The machine
-    /// forgets refusals and, unless `keeps_pauses` is set, the pauses that the server requested with them.
-    Renewed { keeps_pauses: bool },
-    /// Another long-term token is in use. It has this age, and this remaining life if that is known.
-    LongTermBegan {
-        age: Duration,
-        left: Option<Duration>,
-    },
-    /// The age and remaining life of the long-term token in use, after the wall clock has stepped.
-    LongTermDated {
-        age: Duration,
-        left: Option<Duration>,
-    },
-    /// A caller demands a rotation of the long-term token.
-    RotationDemanded,
-    /// Requests an [`Action::Attend`] at this moment.
-    Chore { at: Moment },
-    /// Requests an [`Action::Attend`] now, also after failures.
-    Urgent,
-    /// Whether there is a next long-term token, which an exchange of the root scope set is to prove.
-    Proving(bool),
-    /// An [`Action::Attend`] has succeeded.
-    Attended,
-    /// Another process holds the lease; the next [`Action::Attend`] is due at this moment.
-    AttendingDeferred { until: Moment },
-    /// An [`Action::Attend`] has failed, or the auth server refuses the next token.
-    AttendingFailed {
-        failure: Failure,
-        /// The longest pause before the next attempt, since the short-term token that authorizes it expires.
-        at_most: Option<Duration>,
-    },
+    /// The store may hold another record, or a caller wants to know.
+    StoreChanged,
+    /// The secret of a grant was replaced after a refusal.
+    GrantChanged,
     /// The shutdown begins, with this deadline. No exchange begins after it.
     ShutDown { deadline: Moment },
     /// The shutdown has ended.
@@ -104,27 +77,6 @@ pub(crate) enum Demand {
     Refresh,
     /// A usable token that is newer than this one; the caller waits.
     NewerThan(Generation),
-}
-
-/// What to do next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Action {
-    /// Begin an exchange, and report how it ended.
-    Exchange(SetId),
-    /// Publish the token that was accepted for later.
-    Publish(SetId),
-    /// Do what is due for the long-term token, rotate it if `rotate` is set, and report how that ended.
-    Attend { rotate: bool },
-    /// Revoke the tokens of this scope set, which was idle and is closed.
-    Retire(SetId),
-    /// Revoke the tokens of this evicted scope set, whose grace has ended.
-    RevokeEvicted(SetId),
-    /// Revoke the tokens by the deadline, and report when that has ended.
-    Drain { deadline: Moment },
-    /// Wait until this moment, if there is one, or until the next input.
-    Sleep(Option<Moment>),
-    /// End the driver.
-    Stop,
 }
 
 /// When the accepted token is to be replaced, and when it must not be used any more.

@@ -1,32 +1,36 @@
 //! The pure state machine: no async, I/O, clock or secrets; randomness from a seed. `input.rs` has its inputs and
 //! actions.
 
+mod action;
 mod backoff;
 mod input;
-#[cfg(test)]
 mod long_term;
+mod poll;
 #[cfg(test)]
 mod properties;
 mod refresh_time;
-#[cfg(test)]
 mod refusal;
 mod revocations;
-mod rotation;
 mod set;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use crate::clock::Moment;
+use crate::clock::{Moment, Now};
+use crate::error::Error;
 use crate::policy::Policies;
+use crate::store::Dated;
+use crate::token::LongTermToken;
 
-pub(crate) use input::{Action, Demand, Failure, Generation, Input, SetId, Window};
+pub(crate) use action::{Action, SetAction};
+pub(crate) use input::{Demand, Failure, Generation, Input, SetId, Window};
+pub(crate) use long_term::{Call, LongTerm, Outcome, Purpose, Recovers, Rotates, Setup, Task};
+use long_term::{Effect, Landing};
 pub(crate) use revocations::{Next, Revocations};
 pub(crate) use set::{Accepted, Brought, Outline, Outlook};
 
-use rotation::Rotation;
 use set::SetState;
 
 /// How long a scope set must be idle before it may be evicted for another one.
@@ -44,8 +48,21 @@ pub(crate) struct Machine {
     sets: BTreeMap<SetId, SetState>,
     /// The scope sets that were evicted, and when their tokens are revoked.
     evicted: BTreeMap<SetId, Moment>,
-    rotation: Rotation,
+    /// The rules for the long-term token, if the issuer needs one.
+    long_term: Option<LongTerm>,
     last_generation: Generation,
+    /// The failed exchanges of an issuer that needs no long-term token.
+    failures_to_tell: VecDeque<(SetId, Error)>,
+}
+
+/// Whether the token of an exchange may be accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Arrival {
+    Acceptable,
+    /// With [`Action::Accept`], once the long-term token that replaces the exchanged one is stored.
+    AcceptableLater,
+    /// Not any more.
+    Late,
 }
 
 /// What decides whether a scope set is in an outage.
@@ -71,15 +88,21 @@ enum Phase {
 
 impl Machine {
     /// Returns a machine whose root scope set is open.
-    pub(crate) fn new(policies: Policies, seed: u64, now: Moment) -> Self {
+    pub(crate) fn new(
+        policies: Policies,
+        long_term: Option<LongTerm>,
+        seed: u64,
+        now: Moment,
+    ) -> Self {
         Self {
             policies,
             seed,
             phase: Phase::Running,
             sets: BTreeMap::from([(SetId::ROOT, SetState::new(seed, now))]),
             evicted: BTreeMap::new(),
-            rotation: Rotation::new(seed),
+            long_term,
             last_generation: Generation(0),
+            failures_to_tell: VecDeque::new(),
         }
     }
 
@@ -94,29 +117,10 @@ impl Machine {
                     deadline,
                     begun: false,
                 };
+                self.with_long_term(now, LongTerm::shut_down);
             }
-            Input::Renewed { keeps_pauses } => {
-                let sets = self.sets.values_mut();
-                sets.for_each(|set| set.renewed(keeps_pauses, now));
-            }
-            Input::LongTermBegan { age, left } => {
-                self.rotation
-                    .began(&self.policies.rotation, (age, left), now);
-            }
-            Input::LongTermDated { age, left } => {
-                self.rotation
-                    .dated(&self.policies.rotation, (age, left), now);
-            }
-            Input::RotationDemanded => self.rotation.demanded(),
-            Input::Chore { at } => self.rotation.chore(at),
-            Input::Urgent => self.rotation.urgent(now),
-            Input::Proving(proving) => self.rotation.proving = proving,
-            Input::Attended => self.rotation.attended(&self.policies.rotation, now),
-            Input::AttendingDeferred { until } => self.rotation.deferred(until),
-            Input::AttendingFailed { failure, at_most } => {
-                let policy = &self.policies.rotation;
-                self.rotation.failed(policy, failure, at_most, now);
-            }
+            Input::StoreChanged => self.with_long_term(now, LongTerm::store_changed),
+            Input::GrantChanged => self.with_long_term(now, LongTerm::grant_changed),
             Input::Opened(set) => self.open(set, now),
             Input::Used(set) => self.with(set, |set, _| set.used(now)),
             Input::Needed { set, until } => self.with(set, |set, _| set.needed(until)),
@@ -155,20 +159,6 @@ impl Machine {
             self.last_generation = next;
         }
         Some(accepted)
-    }
-
-    pub(crate) fn poll(&mut self, now: Moment) -> Action {
-        match &mut self.phase {
-            Phase::Stopped => Action::Stop,
-            Phase::Draining { begun: true, .. } => Action::Sleep(None),
-            Phase::Draining { deadline, begun } => {
-                *begun = true;
-                Action::Drain {
-                    deadline: *deadline,
-                }
-            }
-            Phase::Running => self.poll_sets(now),
-        }
     }
 
     /// Returns whether the shutdown has not begun.
@@ -218,12 +208,12 @@ impl Machine {
 
     /// Returns whether the scope set's last failure was terminal and nothing has changed since.
     pub(crate) fn is_refused(&self, set: SetId) -> bool {
-        self.sets.get(&set).is_some_and(|set| set.refused)
+        self.sets.get(&set).is_some_and(SetState::is_refused)
     }
 
     /// Returns whether the last failure of any scope set was terminal.
     pub(crate) fn is_any_refused(&self) -> bool {
-        self.sets.values().any(|set| set.refused)
+        self.sets.values().any(SetState::is_refused)
     }
 
     /// Returns whether an exchange of any scope set is in flight.
@@ -266,24 +256,77 @@ impl Machine {
             .next_attempt(&self.policies, proving, now)
     }
 
-    /// Returns whether the long-term token in use was reported ([`Input::LongTermBegan`]).
-    pub(crate) const fn knows_long_term(&self) -> bool {
-        self.rotation.has_begun
+    /// Returns the rules for the long-term token, if the issuer needs one.
+    pub(crate) const fn long_term(&self) -> Option<&LongTerm> {
+        self.long_term.as_ref()
     }
 
-    /// Returns whether a rotation of the long-term token is due at this moment.
-    pub(crate) fn is_rotation_due(&self, now: Moment) -> bool {
-        self.rotation.is_due(now)
+    /// A caller hands in this long-term token.
+    pub(crate) fn hand_in(&mut self, token: Dated, now: Now) {
+        self.with_long_term(now.at, |long_term| long_term.hand_in(token, now));
     }
 
-    /// Returns when the long-term token is rotated, unless another input comes first.
-    pub(crate) fn rotates_at(&self) -> Option<Moment> {
-        self.rotation.rotates_at()
+    /// A caller demands a rotation of the long-term token.
+    pub(crate) fn demand_rotation(&mut self, now: Now) {
+        if self.is_running() {
+            self.with_long_term(now.at, |rules| rules.demand_rotation(now));
+        }
     }
 
-    /// Returns when the next [`Action::Attend`] is due, unless another input comes first.
-    pub(crate) fn attends_at(&self, now: Moment) -> Option<Moment> {
-        self.rotation.next_attempt(now)
+    /// Drops all long-term tokens after the shutdown.
+    pub(crate) fn drop_tokens(&mut self, now: Moment) {
+        self.with_long_term(now, LongTerm::drop_tokens);
+    }
+
+    /// Returns whether this task for the long-term token is in progress, and was not interrupted.
+    pub(crate) fn is_in_progress(&self, call: Call) -> bool {
+        self.long_term
+            .as_ref()
+            .is_some_and(|rules| rules.is_in_progress(call))
+    }
+
+    /// Takes in how the task for the long-term token ended.
+    pub(crate) fn task_ended(&mut self, call: Call, outcome: Result<Outcome, Error>, now: Now) {
+        self.with_long_term(now.at, |long_term| long_term.ended(call, outcome, now));
+    }
+
+    /// Takes in that the exchange of this scope set has returned a token of this life, and perhaps a long-term token that
+    /// replaces the exchanged one. Returns whether [`exchanged`](Self::exchanged) may accept it.
+    pub(crate) fn minted(
+        &mut self,
+        (call, set): (Call, SetId),
+        with: Option<&LongTermToken>,
+        life: Duration,
+        replacement: Option<Dated>,
+        now: Now,
+    ) -> Arrival {
+        let (Some(long_term), Some(with)) = (&mut self.long_term, with) else {
+            return Arrival::Acceptable;
+        };
+        let landing = long_term.minted((call, set), with, life, replacement, now);
+        let (arrival, minted_from) = match landing {
+            Landing::Now(minted_from) => (Arrival::Acceptable, minted_from),
+            Landing::Later(minted_from) => (Arrival::AcceptableLater, minted_from),
+            Landing::Gone => {
+                self.take_effects(now.at);
+                return Arrival::Late;
+            }
+        };
+        self.with(set, |set, _| set.arrives_from(minted_from));
+        self.take_effects(now.at);
+        arrival
+    }
+
+    /// Takes in that the exchange of this scope set has failed. [`Action::Failed`] follows unless another token is
+    /// tried.
+    pub(crate) fn exchange_failed(&mut self, (call, set): (Call, SetId), error: Error, now: Now) {
+        if self.long_term.is_none() {
+            self.failures_to_tell.push_back((set, error));
+            return;
+        }
+        self.with_long_term(now.at, |rules| {
+            rules.exchange_failed((call, set), error, now);
+        });
     }
 
     /// Returns what a caller that waits for a newer token of this scope set may expect.
@@ -311,62 +354,44 @@ impl Machine {
         set.is_some_and(|set| set.is_replacing(generation))
     }
 
-    fn poll_sets(&mut self, now: Moment) -> Action {
-        let mut wake: Option<Moment> = None;
-        let mut wake_at = |at: Moment| wake = Some(wake.map_or(at, |wake| wake.min(at)));
-        if let Some(at) = self.rotation.next_attempt(now) {
-            if at <= now {
-                let rotate = self.rotation.begin(now);
-                return Action::Attend { rotate };
-            }
-            wake_at(at);
+    /// Returns whether the next exchange of this scope set is to prove the next long-term token.
+    fn is_proving(&self, set: SetId) -> bool {
+        set == SetId::ROOT && self.long_term.as_ref().is_some_and(LongTerm::is_proving)
+    }
+
+    fn with_long_term(&mut self, now: Moment, change: impl FnOnce(&mut LongTerm)) {
+        if let Some(long_term) = &mut self.long_term {
+            change(long_term);
         }
-        if let Some((&id, &at)) = self.evicted.iter().min_by_key(|(_, at)| **at) {
-            if at <= now {
-                self.evicted.remove(&id);
-                return Action::RevokeEvicted(id);
-            }
-            wake_at(at);
-        }
-        let mut idle = None;
-        for (&id, set) in &mut self.sets {
-            if id != SetId::ROOT
-                && let Some(at) = set.idle_at(&self.policies)
-            {
-                if at <= now {
-                    idle = Some(id);
-                    break;
+        self.take_effects(now);
+    }
+
+    /// Does for the scope sets what the changes of the long-term token mean for them.
+    fn take_effects(&mut self, now: Moment) {
+        let Some(long_term) = self.long_term.as_mut().filter(|rules| rules.has_effects()) else {
+            return;
+        };
+        for effect in long_term.take_effects() {
+            match effect {
+                Effect::Renew { keeps_pauses } => self.renew(keeps_pauses, now),
+                Effect::Forget { token } => {
+                    let sets = self.sets.values_mut();
+                    sets.for_each(|set| set.forget_long_term(&token));
                 }
-                wake_at(at);
-            }
-            if let Some(at) = set.publish_at(now) {
-                if at <= now {
-                    set.publish();
-                    return Action::Publish(id);
+                Effect::Replace { superseded } => {
+                    let within = self.policies.rotation.grace / 2;
+                    for set in self.sets.values_mut() {
+                        set.refresh_within(within, &superseded, now);
+                    }
                 }
-                wake_at(at);
             }
-            let proving = id == SetId::ROOT && self.rotation.proving;
-            if let Some(at) = set.next_attempt(&self.policies, proving, now) {
-                if at <= now {
-                    set.in_flight = true;
-                    return Action::Exchange(id);
-                }
-                wake_at(at);
-            }
-        }
-        match idle {
-            Some(id) => {
-                self.sets.remove(&id);
-                Action::Retire(id)
-            }
-            None => Action::Sleep(wake),
         }
     }
 
-    /// Returns whether the next exchange of this scope set is to prove the next long-term token.
-    pub(crate) fn is_proving(&self, set: SetId) -> bool {
-        set == SetId::ROOT && self.rotation.proving
+    /// Another long-term token is in use, or a secret was replaced: what was refused may succeed.
+    fn renew(&mut self, keeps_pauses: bool, now: Moment) {
+        let sets = self.sets.values_mut();
+        sets.for_each(|set| set.renewed(keeps_pauses, now));
     }
 
     fn open(&mut self, id: SetId, now: Moment) {
@@ -383,7 +408,7 @@ impl Machine {
     }
 
     fn interrupted(&mut self, now: Moment) {
-        self.rotation.interrupted(now);
+        self.with_long_term(now, LongTerm::interrupted);
         for set in self.sets.values_mut() {
             set.interrupted();
         }

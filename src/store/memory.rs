@@ -1,6 +1,7 @@
 //! A store in memory.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::watch;
@@ -124,7 +125,7 @@ impl TokenStore for MemoryStore {
         }
     }
 
-    async fn lease(&self) -> Result<Option<Lease>, Error> {
+    async fn lease(&self, _: Duration) -> Result<Option<Lease>, Error> {
         let mut kept = lock(&self.kept);
         if std::mem::replace(&mut kept.is_leased, true) {
             return Ok(None);

@@ -9,6 +9,7 @@ mod record;
 
 use std::any::Any;
 use std::fmt;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -151,8 +152,16 @@ pub trait TokenStore: Send + Sync + 'static {
         std::future::pending::<()>().await;
     }
 
-    /// Returns the lease, which is the right to rotate the token, or `None` if another process holds it. The
-    /// store must take the lease back when its holder dies.
+    /// Returns the lease, which is the right to request another long-term token, or `None` if another process holds it.
+    ///
+    /// The provider holds the lease for `at_most` this long, 90 seconds with the default policies, unless it
+    /// [renews](Self::renew) it. The store must take the lease back when its holder dies, and may take it back after
+    /// that time. A provider that has no usable token waits for a lease somewhat longer than that, and then goes on
+    /// without it: its holder is stopped.
+    ///
+    /// A store that takes a lease back while its holder lives must refuse with
+    /// [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) what that holder [stores](Self::store) later. For that, it
+    /// numbers the leases ([`Lease::fenced`]).
     ///
     /// The default implementation always returns a lease, which is correct if no other process uses the
     /// store.
@@ -169,21 +178,56 @@ pub trait TokenStore: Send + Sync + 'static {
     /// # Examples
     ///
     /// ```
+    /// use std::time::Duration;
     /// use everbearer::{MemoryStore, TokenStore};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), everbearer::Error> {
-    /// let store = MemoryStore::new();
-    /// let lease = store.lease().await?;
+    /// let (store, minute) = (MemoryStore::new(), Duration::from_secs(60));
+    /// let lease = store.lease(minute).await?;
     /// assert!(lease.is_some());
-    /// assert!(store.clone().lease().await?.is_none());
+    /// assert!(store.clone().lease(minute).await?.is_none());
     /// drop(lease);
-    /// assert!(store.lease().await?.is_some());
+    /// assert!(store.lease(minute).await?.is_some());
     /// # Ok(())
     /// # }
     /// ```
-    async fn lease(&self) -> Result<Option<Lease>, Error> {
+    async fn lease(&self, at_most: Duration) -> Result<Option<Lease>, Error> {
+        let _ = at_most;
         Ok(Some(Lease::new(())))
+    }
+
+    /// Prolongs the lease, for `at_most` this long from now. Returns whether its holder still has it.
+    ///
+    /// The default implementation returns true, which is correct for a lease that ends with its holder only.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`ErrorKind::Store`](crate::ErrorKind::Store) if the store cannot tell. The provider then gives the
+    /// lease back.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, the provider gives the lease back.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use everbearer::{MemoryStore, TokenStore};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), everbearer::Error> {
+    /// let (store, minute) = (MemoryStore::new(), Duration::from_secs(60));
+    /// if let Some(lease) = store.lease(minute).await? {
+    ///     assert!(store.renew(&lease, minute).await?);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    async fn renew(&self, lease: &Lease, at_most: Duration) -> Result<bool, Error> {
+        let _ = (lease, at_most);
+        Ok(true)
     }
 }
 
@@ -269,17 +313,18 @@ impl Version {
     }
 }
 
-/// Grants the right to rotate the token of a store, until it is dropped.
+/// Grants the right to request another long-term token for a store, until it is dropped.
 ///
 /// # Examples
 ///
 /// ```
+/// use std::time::Duration;
 /// use everbearer::{MemoryStore, TokenStore};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), everbearer::Error> {
 /// let store = MemoryStore::new();
-/// if let Some(lease) = store.lease().await? {
+/// if let Some(lease) = store.lease(Duration::from_secs(60)).await? {
 ///     // Rotate the token.
 ///     drop(lease);
 /// }
@@ -289,6 +334,7 @@ impl Version {
 #[must_use = "a lease that is dropped is given back"]
 pub struct Lease {
     _guard: Box<dyn Any + Send + Sync>,
+    fence: Option<u64>,
 }
 
 impl Lease {
@@ -313,12 +359,49 @@ impl Lease {
     pub fn new(guard: impl Any + Send + Sync) -> Self {
         Self {
             _guard: Box::new(guard),
+            fence: None,
         }
+    }
+
+    /// Creates a lease with a fencing number, which is greater than those of all leases before. The store compares it
+    /// when the holder writes, so that a holder that was stopped and has lost the lease overwrites nothing.
+    ///
+    /// A restart of the store must not reset the number. The greater of the wall clock's milliseconds and the last
+    /// number plus one is such a number.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use everbearer::Lease;
+    ///
+    /// let lease = Lease::fenced((), 1_795_819_383_000);
+    /// assert_eq!(lease.fence(), Some(1_795_819_383_000));
+    /// ```
+    pub fn fenced(guard: impl Any + Send + Sync, fence: u64) -> Self {
+        Self {
+            fence: Some(fence),
+            ..Self::new(guard)
+        }
+    }
+
+    /// Returns the fencing number, if the store numbers its leases.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use everbearer::Lease;
+    ///
+    /// assert_eq!(Lease::new(()).fence(), None);
+    /// ```
+    pub const fn fence(&self) -> Option<u64> {
+        self.fence
     }
 }
 
 impl fmt::Debug for Lease {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Lease(..)")
+        f.debug_struct("Lease")
+            .field("fence", &self.fence)
+            .finish_non_exhaustive()
     }
 }

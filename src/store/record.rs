@@ -1,6 +1,6 @@
 //! The record that a store keeps of a long-term token.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::token::{LongTermToken, ShortTermToken};
 
@@ -121,6 +121,16 @@ impl Record {
             !kept.any(|kept| retiring.token.is_same(kept))
         });
         self
+    }
+}
+
+impl Retiring {
+    /// Returns a token that is revoked after this time.
+    pub(crate) fn after(token: LongTermToken, pause: Duration, wall: SystemTime) -> Self {
+        Self {
+            token,
+            revoke_at: wall.checked_add(pause).unwrap_or(wall),
+        }
     }
 }
 

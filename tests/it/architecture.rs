@@ -19,8 +19,14 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("observe", &["error", "text", "unwind"]),
     ("secret", &["error", "observe", "text"]),
     ("token", &["error", "policy", "secret", "text"]),
-    ("machine", &["clock", "policy"]),
-    ("store", &["error", "observe", "secret", "text", "token"]),
+    (
+        "store",
+        &["clock", "error", "observe", "secret", "text", "token"],
+    ),
+    (
+        "machine",
+        &["clock", "error", "observe", "policy", "store", "token"],
+    ),
     (
         "issuer",
         &["clock", "error", "observe", "origin", "secret", "token"],

@@ -517,8 +517,8 @@ impl TokenStore for BreakableStore {
         self.0.store(record, replacing).await
     }
 
-    async fn lease(&self) -> Result<Option<Lease>, Error> {
-        self.0.lease().await
+    async fn lease(&self, at_most: Duration) -> Result<Option<Lease>, Error> {
+        self.0.lease(at_most).await
     }
 
     async fn changed(&self) {

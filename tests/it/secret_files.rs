@@ -11,7 +11,7 @@ use everbearer::{
 };
 use tempfile::TempDir;
 
-use crate::support::Log;
+use crate::support::{Log, secs};
 
 const KEY: &str = "Ca7vXn6mB1xvUe5J9sSYt0hP3kQzR8wDfL2gTiOyM4c=";
 const PEM: &str = include_str!("grants/rsa_for_tests.pem");
@@ -113,7 +113,7 @@ impl Files {
             .store(&stored.record, Some(&stored.version))
             .await
             .unwrap();
-        drop(store.lease().await.unwrap().unwrap());
+        drop(store.lease(secs(60)).await.unwrap().unwrap());
         // As it was before.
         fs::write(self.path("token"), "lt_bare").unwrap();
     }
@@ -184,7 +184,7 @@ fn s10_a_volume_of_a_group_of_the_process_is_accepted() {
         set_mode(files.directory.path(), 0o2770);
         files.are_all_read().await;
         let store = FileStore::new(files.path("token"));
-        drop(store.lease().await.unwrap().unwrap());
+        drop(store.lease(secs(60)).await.unwrap().unwrap());
         // Without the bit that Kubernetes sets, it is any directory of a group.
         set_mode(files.directory.path(), 0o770);
         files
@@ -248,7 +248,7 @@ async fn s10_a_symlink_that_another_user_has_planted_is_refused() {
         assert!(text.contains("owns the symlink"), "{text}");
     }
     let store = FileStore::new(files.path("token"));
-    let text = store.lease().await.unwrap_err().to_string();
+    let text = store.lease(secs(60)).await.unwrap_err().to_string();
     assert!(text.contains("owns the symlink"), "{text}");
 }
 
@@ -395,7 +395,7 @@ async fn s10_a_store_writes_only_where_others_cannot_create_files() {
                 .store(&stored.record, Some(&stored.version))
                 .await
                 .unwrap_err(),
-            store.lease().await.unwrap_err(),
+            store.lease(secs(60)).await.unwrap_err(),
         ] {
             let text = error.to_string();
             assert!(text.contains(&format!("mode {mode:04o}")), "{text}");

@@ -126,7 +126,7 @@ impl TokenStore for SharedMemoryStore {
         self.store.changed().await;
     }
 
-    async fn lease(&self) -> Result<Option<Lease>, Error> {
-        self.store.lease().await
+    async fn lease(&self, at_most: Duration) -> Result<Option<Lease>, Error> {
+        self.store.lease(at_most).await
     }
 }

@@ -1,22 +1,26 @@
 //! The driver's part of a shutdown: it revokes the tokens, within the deadline, and reports the outcome.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
 use super::report_builder::{ReportBuilder, Token, revokes_in_use};
-use crate::calls::{guarded, guarded_within, panicked};
-use crate::clock::Moment;
-use crate::engine::long_term::keeper::Keeper;
+use crate::calls::{guarded_within, panicked};
+use crate::clock::{Moment, Now};
+use crate::engine::actions::act_for_long_term;
 use crate::engine::revocation;
 use crate::engine::shared::Shared;
 use crate::engine::task_result::land;
 use crate::engine::tasks::Tasks;
 use crate::error::Error;
 use crate::issuer::Revoked;
-use crate::machine::{Input, Next};
+use crate::machine::{Action, Input, LongTerm, Next};
 use crate::observe::{self, Event};
+
+/// How long the shutdown waits at most before it looks again whether the store can be written.
+const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(100);
 
 type InFlight = FuturesUnordered<BoxFuture<'static, (usize, Result<Revoked, Error>)>>;
 
@@ -35,19 +39,19 @@ pub(crate) async fn drain(shared: &Arc<Shared>, tasks: &mut Tasks, deadline: Mom
         } else {
             budget
         };
-        // Writes changes that only this process knows.
-        let save = guarded(async { shared.keeper.lock().await.save(shared).await });
+        // Writes changes that only this process knows, and revokes the short-term tokens.
         let short_term = async {
-            if !settings.shutdown.revokes_nothing() {
+            if settings.shutdown.revokes_nothing() {
+                save(shared, tasks).await;
+            } else {
                 revoke(shared, tasks, &mut book, deadline).await;
             }
         };
-        let short_term = tokio::time::timeout(for_short_term, short_term);
-        let _ = tokio::join!(short_term, tokio::time::timeout(for_short_term, save));
+        let _ = tokio::time::timeout(for_short_term, short_term).await;
         give_up(shared, tasks, &mut book);
         book.drop_in_flight();
         // Writes what the last call returned or delayed.
-        let save = guarded(async { shared.keeper.lock().await.save(shared).await });
+        let save = save(shared, tasks);
         let _ = tokio::time::timeout(deadline.since(shared.now()) / 2, save).await;
         book.add_short_term(shared);
         book.add_superseded(shared);
@@ -72,15 +76,12 @@ pub(crate) async fn drain(shared: &Arc<Shared>, tasks: &mut Tasks, deadline: Mom
     book.add_in_use(shared);
     book.tell_unfinished(shared);
     let report = book.report(shared);
-    if let Ok(mut keeper) = shared.keeper.try_lock() {
-        *keeper = Keeper::default();
-    }
     shared.observers.tell(Event::ShutDown);
     {
         let now = shared.now();
         let mut engine = shared.engine();
         engine.machine.handle(Input::Drained, now);
-        engine.forget_tokens();
+        engine.forget_tokens(now);
     }
     shared.report.send_modify(|slot| *slot = Some(report));
 }
@@ -98,6 +99,7 @@ async fn revoke(
     let (mut in_flight, mut now) = (InFlight::new(), shared.now());
     loop {
         now = now.max(shared.now());
+        begin_tasks(shared, tasks, now);
         let retry_at = begin(shared, &mut in_flight, book, now);
         tokio::select! {
             Some((number, outcome)) = in_flight.next() => book.note(shared, number, outcome, deadline),
@@ -108,6 +110,40 @@ async fn revoke(
             () = &mut patience, if tasks.minting > 0 => give_up(shared, tasks, book),
             () = sleep_until(now, retry_at), if retry_at.is_some() => now = retry_at.unwrap_or(now),
             else => return,
+        }
+    }
+}
+
+/// Writes what is not stored, and lets the calls end that were in flight.
+async fn save(shared: &Arc<Shared>, tasks: &mut Tasks) {
+    loop {
+        begin_tasks(shared, tasks, shared.now());
+        let is_saved = shared
+            .engine()
+            .machine
+            .long_term()
+            .is_none_or(LongTerm::is_saved);
+        if is_saved {
+            return;
+        }
+        tokio::select! {
+            Some(ended) = tasks.next() => land(shared, ended),
+            () = tokio::time::sleep(BETWEEN_ATTEMPTS) => {}
+        }
+    }
+}
+
+/// Begins what is due for the long-term token: in a shutdown, to write it.
+fn begin_tasks(shared: &Arc<Shared>, tasks: &mut Tasks, now: Moment) {
+    let now = Now {
+        at: now,
+        wall: shared.wall(),
+    };
+    loop {
+        let action = shared.engine().machine.poll(now);
+        match action {
+            Action::Sleep(_) | Action::ForSet(_) => return,
+            action => act_for_long_term(shared, tasks, action),
         }
     }
 }

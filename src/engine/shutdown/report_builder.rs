@@ -5,12 +5,12 @@ use std::time::{Duration, SystemTime};
 
 use super::report::{RevocationOutcome, ShutdownReport, TokenKind, TokenReport};
 use crate::clock::Moment;
-use crate::engine::failure::failure;
 use crate::engine::revocation;
 use crate::engine::shared::Shared;
+use crate::engine::state::Engine;
 use crate::error::{Error, ErrorKind};
 use crate::issuer::Revoked;
-use crate::machine::{Next, Revocations};
+use crate::machine::{Failure, Next, Revocations};
 use crate::observe::Event;
 use crate::token::{LongTermToken, ShortTermToken, TokenRef};
 
@@ -102,8 +102,7 @@ impl ReportBuilder {
     pub(crate) fn add_superseded(&mut self, shared: &Shared) {
         let (in_use, beside) = {
             let engine = shared.engine();
-            let in_use = engine.long_term.as_ref().map(|held| held.token.clone());
-            (in_use, engine.beside.clone())
+            (engine.long_term().cloned(), engine.long_term_tokens())
         };
         let is_in_use = |token: &LongTermToken| in_use.as_ref().is_some_and(|it| it.is_same(token));
         let revoke = shared.settings.shutdown.revoke_long_term || !shared.settings.shares_store;
@@ -114,11 +113,7 @@ impl ReportBuilder {
 
     /// Adds the long-term token in use, unless it is in the report already.
     pub(crate) fn add_in_use(&mut self, shared: &Shared) {
-        let in_use = shared
-            .engine()
-            .long_term
-            .as_ref()
-            .map(|held| held.token.clone());
+        let in_use = shared.engine().long_term().cloned();
         if let Some(token) = in_use {
             self.add_long_term(shared, token, shared.settings.shutdown.revoke_long_term);
         }
@@ -129,7 +124,7 @@ impl ReportBuilder {
         if token.reads_like_any(&self.long_term) {
             return;
         }
-        let revoke = revoke || token.reads_like_any(&shared.engine().unwritten);
+        let revoke = revoke || is_unwritten(&shared.engine(), &token);
         self.long_term.push(token.clone());
         let ends_at = token.expires_at();
         self.add(Token::LongTerm(token), ends_at, revoke);
@@ -169,7 +164,7 @@ impl ReportBuilder {
             Ok(_) => self.revocations.ended(number),
             Err(error) => {
                 let (policy, times) = (&shared.settings.policies.retry, (shared.now(), deadline));
-                let (failure, draw) = (failure(error), fastrand::f64());
+                let (failure, draw) = (Failure::of(error), fastrand::f64());
                 if (self.revocations).failed(number, failure, policy, draw, times) {
                     return;
                 }
@@ -251,9 +246,15 @@ impl ReportBuilder {
 /// Returns whether the long-term token in use is to be revoked.
 pub(crate) fn revokes_in_use(shared: &Shared) -> bool {
     let engine = shared.engine();
-    let in_use = engine.long_term.as_ref().map(|held| &held.token);
+    let in_use = engine.long_term();
     shared.settings.shutdown.revoke_long_term
-        || in_use.is_some_and(|token| token.reads_like_any(&engine.unwritten))
+        || in_use.is_some_and(|token| is_unwritten(&engine, token))
+}
+
+/// Returns whether the token was obtained here and is not stored.
+fn is_unwritten(engine: &Engine, token: &LongTermToken) -> bool {
+    let long_term = engine.machine.long_term();
+    long_term.is_some_and(|rules| token.reads_like_any(rules.unwritten()))
 }
 
 pub(crate) fn unfinished() -> Error {

@@ -190,6 +190,11 @@ impl Grant {
         matches!(self.mechanism, Mechanism::OwnToken)
     }
 
+    /// Whether the proof is a code that is valid once.
+    pub(crate) const fn is_one_time(&self) -> bool {
+        matches!(self.mechanism, Mechanism::OneTimeCode(_))
+    }
+
     /// Sets the scopes to request for the long-term token. Default: all scopes that the client may have.
     ///
     /// ```

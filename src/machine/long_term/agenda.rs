@@ -1,7 +1,5 @@
 //! What is done next: the first rule that applies. A rule that has to wait says until when.
 
-use std::time::SystemTime;
-
 use super::attempt::{Role, State, Trial};
 use super::lease::{Lease, Way};
 use super::task::{Kind, Purpose, Step, Task};
@@ -35,11 +33,11 @@ impl Wake {
     }
 }
 
-/// Why a rule does not begin its task.
-enum Blocked {
-    /// Another step comes first.
-    By(Step),
-    /// It waits.
+/// Whether the lease is held, or not needed, and the store was read since.
+enum Locked {
+    Yes,
+    /// This step comes first.
+    After(Step),
     Waits,
 }
 
@@ -54,9 +52,6 @@ impl LongTerm {
         if let Some(step) = self.pending.pop_front() {
             return Next::Do(step);
         }
-        if let Some(record) = self.record.as_ref().filter(|_| self.due.is_outdated(now)) {
-            self.due.date(&self.setup.rotation, &record.current, now);
-        }
         let mut wake = Wake {
             now: now.at,
             earliest: None,
@@ -67,18 +62,13 @@ impl LongTerm {
             .or_else(|| self.upkeep_step(now, served_until, &mut wake))
             .or_else(|| self.idle_step(now.at, &mut wake));
         let Some(step) = step else {
+            let record = self.record.as_ref();
+            if let Some(record) = record.filter(|_| self.due.is_outdated(now)) {
+                self.due.date(&self.setup.rotation, &record.current, now);
+                return self.next(now, served_until);
+            }
             return Next::Sleep(wake.earliest);
         };
-        if let Step::Begin(task) = &step
-            && self.running.is_none()
-        {
-            self.running = Some(Running {
-                task: task.clone(),
-                revision: self.revision,
-                adopts: false,
-                is_overtaken: false,
-            });
-        }
         Next::Do(step)
     }
 
@@ -97,11 +87,11 @@ impl LongTerm {
         };
         let is_wanted = self.reading != Reading::Current && (!self.is_draining || is_unstored);
         if (is_wanted || is_missing) && self.may(Kind::Read, now, wake) {
-            return Some(Step::Begin(Task::Load));
+            return Some(self.start(Task::Load));
         }
         let is_ready = is_unstored && self.reading == Reading::Current;
         if is_ready && self.may(Kind::Write, now, wake) {
-            return self.save(self.record.clone()?);
+            return Some(self.save(self.record.clone()?));
         }
         None
     }
@@ -113,7 +103,7 @@ impl LongTerm {
         for set in sets {
             let attempt = self.attempts.get(&set)?;
             match attempt.state {
-                State::Exchanging(_) => continue,
+                State::Exchanging(..) => continue,
                 State::Storing if self.is_durable() => {
                     self.attempts.remove(&set);
                     return Some(Step::Land(set));
@@ -152,7 +142,7 @@ impl LongTerm {
         let can_look = self.setup.shares_store || self.reading != Reading::Current;
         let attempt = self.attempts.get_mut(&set)?;
         if can_look && !std::mem::replace(&mut attempt.has_looked, true) {
-            return Some(Step::Begin(Task::Load));
+            return Some(self.start(Task::Load));
         }
         if self.reading == Reading::Never {
             return Some(self.fail(set, self.stored_error()));
@@ -163,7 +153,10 @@ impl LongTerm {
             .grant_pause
             .as_ref()
             .is_some_and(|it| now.at < it.until);
-        let asks = self.setup.rotates == Some(Rotates::WithShortTerm) && !has_asked && !is_paused;
+        let asks = self.setup.rotates == Some(Rotates::WithShortTerm) && !has_asked;
+        let is_unfinished = self.rotation().is_some_and(|it| it.asking_with().is_some());
+        let can_ask_with_grant = asks && is_unfinished;
+        let asks = asks && !is_paused;
         let can_ask = asks && matches!(self.rotation(), Some(Rotation::Asking { .. }));
         // The next token is refused, and so is the current one: what has asked for it may ask again.
         let can_ask_again =
@@ -179,9 +172,9 @@ impl LongTerm {
             && self.backoffs.until(Kind::Recovery, now.at).is_none();
         if can_ask || can_ask_again || can_recover || fallback.is_some() {
             match self.lock(now.at, true, wake) {
-                Ok(()) => {}
-                Err(Blocked::By(step)) => return Some(step),
-                Err(Blocked::Waits) => return None,
+                Locked::Yes => {}
+                Locked::After(step) => return Some(step),
+                Locked::Waits => return None,
             }
         }
         let is_written = self.is_durable() && self.reading == Reading::Current;
@@ -197,9 +190,11 @@ impl LongTerm {
             return self.ask(Some(set));
         }
         if can_recover {
-            return self.recover();
+            return Some(self.recover());
         }
-        Some(self.fail(set, self.search_error(set, now.at)))
+        let uses_grant = can_ask_with_grant || self.setup.recovers.is_some() && !has_obtained;
+        let error = self.search_error(set, uses_grant, now.at);
+        Some(self.fail(set, error))
     }
 
     /// Exchanges a token that each exchange replaces: under the lease, and once it is stored.
@@ -211,12 +206,12 @@ impl LongTerm {
         wake: &mut Wake,
     ) -> Option<Step> {
         match self.lock(now, true, wake) {
-            Ok(()) => {}
-            Err(Blocked::By(step)) => return Some(step),
-            Err(Blocked::Waits) => return None,
+            Locked::Yes => {}
+            Locked::After(step) => return Some(step),
+            Locked::Waits => return None,
         }
         if let Durability::Removed { .. } = self.durability {
-            self.mark_unstored(false, true);
+            self.mark_unstored(false);
             return self.store_step(now, wake);
         }
         if self.is_durable() && self.reading == Reading::Current {
@@ -239,26 +234,27 @@ impl LongTerm {
         if !is_ready || self.setup.replaces && self.is_exchanging() {
             return None;
         }
-        let record = self.record.clone()?;
-        let retiring = self.retiring_due(&record, now, served_until, wake);
+        let record = self.record.as_ref()?;
+        let retiring = self.retiring_due(record, now, served_until, wake);
         let is_judged = self.proof.is_some() && self.may(Kind::Write, now.at, wake);
-        let rotates = self.rotates_now(&record, now.at, wake);
+        let rotates = self.rotates_now(record, now.at, wake);
         if retiring.is_none() && !is_judged && !rotates {
             return None;
         }
+        let record = record.clone();
         if self.lease == Lease::Forgone {
             self.lease = Lease::Free;
         }
         match self.lock(now.at, false, wake) {
-            Ok(()) => {}
-            Err(Blocked::By(step)) => return Some(step),
-            Err(Blocked::Waits) => return None,
+            Locked::Yes => {}
+            Locked::After(step) => return Some(step),
+            Locked::Waits => return None,
         }
         if is_judged {
             return self.judge(record, now, wake);
         }
         if let Some(token) = retiring {
-            return Some(Step::Begin(Task::Revoke(token)));
+            return Some(self.start(Task::Revoke(token)));
         }
         if !self.is_authority_new {
             self.pending.push_back(Step::Tell(Event::RotationBegan));
@@ -267,13 +263,14 @@ impl LongTerm {
             return self.ask(None);
         }
         let current = record.current.token;
-        Some(Step::Begin(match self.setup.rotates {
+        let task = match self.setup.rotates {
             Some(Rotates::WithGrant) => Task::Obtain {
                 purpose: Purpose::Rotate,
                 after: Some(current),
             },
             _ => Task::Authorize { with: current },
-        }))
+        };
+        Some(self.start(task))
     }
 
     /// What is left when nothing else is to be done.
@@ -288,7 +285,9 @@ impl LongTerm {
         }
         match self.lease {
             // The next holder would ask for a token again that is here and not written yet.
-            Lease::Held { until, .. } if self.is_obtained_here() && now < until => {
+            Lease::Held { until, .. }
+                if self.is_unstored() && !self.unwritten.is_empty() && now < until =>
+            {
                 wake.at(until);
                 None
             }
@@ -311,52 +310,48 @@ impl LongTerm {
             return None;
         }
         let (record, attempt) = (self.record.as_ref()?, self.attempts.get(&set)?);
-        let current = Trial {
-            with: record.current.token.clone(),
-            role: Role::Current,
-        };
-        let next = record.next().map(|next| Trial {
-            with: next.token.clone(),
-            role: Role::Next,
-        });
+        let current = Some((&record.current.token, Role::Current));
+        let next = record.next().map(|next| (&next.token, Role::Next));
         let order = if set == SetId::ROOT && self.is_proving() {
-            [next, Some(current)]
+            [next, current]
         } else {
-            [Some(current), next]
+            [current, next]
         };
         let mut order = order.into_iter().flatten();
-        order.find(|trial| !attempt.has_refused(&trial.with))
+        let (with, role) = order.find(|(token, _)| !attempt.has_refused(token))?;
+        let with = with.clone();
+        Some(Trial { with, role })
     }
 
     /// Leads to the lease, under which the store was read.
-    fn lock(&mut self, now: Moment, is_urgent: bool, wake: &mut Wake) -> Result<(), Blocked> {
+    fn lock(&mut self, now: Moment, is_urgent: bool, wake: &mut Wake) -> Locked {
         let times = self.times();
         if !self.setup.shares_store {
-            return Ok(());
+            return Locked::Yes;
         }
         if self.lease.is_over(now) {
             self.lease = Lease::Free;
-            return Err(Blocked::By(Step::Release));
+            return Locked::After(Step::Release);
         }
         if is_urgent && self.lease.is_out_of_patience(times, now) {
             self.lease = Lease::Forgone;
             self.outdate();
-            return Err(Blocked::By(Step::Begin(Task::Load)));
+            return Locked::After(self.start(Task::Load));
         }
         if self.lease.is_to_be_renewed(times, now) {
             let at_most = times.hold;
-            return Err(Blocked::By(Step::Begin(Task::Renew { at_most })));
+            return Locked::After(self.start(Task::Renew { at_most }));
         }
         // What waits with a usable token does not ask a store again that has just failed.
         if !is_urgent && !self.may(Kind::Read, now, wake) {
-            return Err(Blocked::Waits);
+            return Locked::Waits;
         }
         match self.lease.way(times, now) {
-            Way::Clear => Ok(()),
-            Way::Begin(task) => Err(Blocked::By(Step::Begin(task))),
+            Way::Clear => Locked::Yes,
+            Way::Begin(task) => Locked::After(self.start(task)),
             Way::Wait(at) => {
                 wake.at(at);
-                Err(Blocked::Waits)
+                Locked::Waits
             }
         }
     }
@@ -369,12 +364,14 @@ impl LongTerm {
         let Some(error) = proof.refusal else {
             let superseded = std::mem::replace(&mut record.current, next).token;
             let grace = self.grace();
-            record.retiring.push(retire_in(superseded, grace, now.wall));
+            record
+                .retiring
+                .push(Retiring::after(superseded, grace, now.wall));
             let step = self.save(record.tidy());
             if let Some(running) = &mut self.running {
                 running.adopts = true;
             }
-            return step;
+            return Some(step);
         };
         record.retiring.push(Retiring {
             token: next.token,
@@ -383,7 +380,7 @@ impl LongTerm {
         if let Some(with) = with {
             record.rotation = Rotation::Asking { with };
         }
-        self.mark_unstored(false, false);
+        self.mark_unstored(false);
         self.set(record, now);
         self.rotation_failed(error, now);
         self.store_step(now.at, wake)
@@ -439,20 +436,26 @@ impl LongTerm {
         until.is_none()
     }
 
-    fn save(&mut self, record: Record) -> Option<Step> {
+    fn start(&mut self, task: Task) -> Step {
+        let call = self.next_call();
+        self.running = Some(Running {
+            call,
+            task: task.clone(),
+            revision: self.revision,
+            adopts: false,
+            is_overtaken: false,
+        });
+        Step::Begin(call, task)
+    }
+
+    fn save(&mut self, record: Record) -> Step {
         let over = match &self.durability {
             Durability::Stored(version) => Some(version.clone()),
             Durability::Unstored { over, .. } => over.clone(),
             Durability::Removed { .. } => None,
         };
         let task = Task::Save { record, over };
-        self.running = Some(Running {
-            task: task.clone(),
-            revision: self.revision,
-            adopts: false,
-            is_overtaken: false,
-        });
-        Some(Step::Begin(task))
+        self.start(task)
     }
 
     /// Requests the next token with the short-term token that is stored for that.
@@ -465,24 +468,31 @@ impl LongTerm {
         if let Some(attempt) = set.and_then(|set| self.attempts.get_mut(&set)) {
             attempt.has_asked = true;
         }
-        Some(Step::Begin(task))
+        Some(self.start(task))
     }
 
-    fn recover(&mut self) -> Option<Step> {
+    fn recover(&mut self) -> Step {
         for attempt in self.attempts.values_mut().filter(|it| it.is_waiting()) {
             attempt.has_obtained = true;
         }
-        Some(Step::Begin(Task::Obtain {
+        let after = self.current().cloned();
+        self.start(Task::Obtain {
             purpose: Purpose::Recover,
-            after: self.current().cloned(),
-        }))
+            after,
+        })
     }
 
     fn exchange(&mut self, set: SetId, trial: Trial, now: Moment) -> Option<Step> {
+        let call = self.next_call();
         let attempt = self.attempts.get_mut(&set)?;
         let (with, within) = (trial.with.clone(), attempt.deadline.since(now));
-        attempt.state = State::Exchanging(trial);
-        Some(Step::Exchange { set, with, within })
+        attempt.state = State::Exchanging(call, trial);
+        Some(Step::Exchange {
+            call,
+            set,
+            with,
+            within,
+        })
     }
 
     fn fail(&mut self, set: SetId, error: Error) -> Step {
@@ -492,21 +502,11 @@ impl LongTerm {
 
     fn is_exchanging(&self) -> bool {
         let mut attempts = self.attempts.values();
-        attempts.any(|attempt| matches!(attempt.state, State::Exchanging(_)))
+        attempts.any(|attempt| matches!(attempt.state, State::Exchanging(..)))
     }
 
     fn is_unstored(&self) -> bool {
         self.record.is_some() && matches!(self.durability, Durability::Unstored { .. })
-    }
-
-    fn is_obtained_here(&self) -> bool {
-        matches!(
-            self.durability,
-            Durability::Unstored {
-                is_obtained: true,
-                ..
-            }
-        )
     }
 
     fn rotation(&self) -> Option<&Rotation> {
@@ -546,31 +546,29 @@ impl LongTerm {
         }
     }
 
-    /// Returns why no token was found.
-    fn search_error(&self, set: SetId, now: Moment) -> Error {
+    /// Returns why no token was found. `uses_grant`: a grant would have been used without a pause.
+    fn search_error(&self, set: SetId, uses_grant: bool, now: Moment) -> Error {
         let attempt = self.attempts.get(&set);
-        let error = attempt.and_then(|it| it.search_error.as_ref().or(it.error.as_ref()));
-        let pause = self.grant_pause.as_ref().filter(|pause| now < pause.until);
-        match (error, pause) {
-            (Some(error), None) => error.clone(),
-            (_, Some(pause)) => pause.error.clone().with_retry_after(pause.until.since(now)),
-            (None, None) => Error::own(
+        if let Some(error) = attempt.and_then(|it| it.search_error.clone()) {
+            return error;
+        }
+        if let Some(error) = self.pause_error(now).filter(|_| uses_grant) {
+            return error;
+        }
+        let refusal = attempt.and_then(|it| it.error.clone());
+        refusal.unwrap_or_else(|| {
+            Error::own(
                 ErrorKind::Config,
                 "there is neither a long-term token nor a grant that obtains one; store a token, or set a grant \
                  with TokenProviderBuilder::recover_with",
-            ),
-        }
+            )
+        })
     }
-}
 
-/// A token that is revoked after this time.
-pub(super) fn retire_in(
-    token: LongTermToken,
-    after: std::time::Duration,
-    wall: SystemTime,
-) -> Retiring {
-    Retiring {
-        token,
-        revoke_at: wall.checked_add(after).unwrap_or(wall),
+    /// Returns the error that began the present pause, if there is one.
+    pub(super) fn pause_error(&self, now: Moment) -> Option<Error> {
+        let pause = self.grant_pause.as_ref()?;
+        let left = pause.until.since(now);
+        (!left.is_zero()).then(|| pause.error.clone().with_retry_after(left))
     }
 }

@@ -1,5 +1,6 @@
 //! One attempt of a scope set to exchange a long-term token.
 
+use super::task::Call;
 use crate::clock::Moment;
 use crate::error::Error;
 use crate::token::LongTermToken;
@@ -31,7 +32,7 @@ pub(super) struct Attempt {
 pub(super) enum State {
     /// No token to try is here.
     Waiting,
-    Exchanging(Trial),
+    Exchanging(Call, Trial),
     /// The exchange has replaced the long-term token, and the replacement is not stored yet.
     Storing,
 }

@@ -9,9 +9,6 @@ use crate::clock::Moment;
 pub(super) const POLL: Duration = Duration::from_millis(250);
 /// The same while a usable token is here, after a while.
 const LONGEST_POLL: Duration = Duration::from_secs(30);
-/// How much longer than the longest hold a process waits for the lease. The holder has released it by then, unless it
-/// is stopped.
-const SLACK: Duration = Duration::from_secs(30);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lease {
@@ -35,7 +32,8 @@ pub(super) enum Lease {
 pub(super) struct Times {
     /// The longest hold without a renewal: enough for what is done under the lease.
     pub(super) hold: Duration,
-    /// After this, an attempt without a usable token goes on without the lease.
+    /// After this, an attempt without a usable token goes on without the lease. Longer than the longest hold, after which
+    /// the holder has released it, unless it is stopped.
     pub(super) patience: Duration,
 }
 
@@ -45,7 +43,7 @@ impl Times {
         let hold = exchange_timeout * 3;
         Self {
             hold,
-            patience: hold + SLACK,
+            patience: hold + exchange_timeout,
         }
     }
 }

@@ -3,13 +3,15 @@
 use std::time::SystemTime;
 
 use crate::store::{Dated, Record, Retiring, Rotation};
+use crate::token::LongTermToken;
 
 /// The record of this process.
-pub(super) struct Ours {
+pub(super) struct Ours<'a> {
     pub(super) record: Record,
     pub(super) is_unstored: bool,
     pub(super) is_by_hand: bool,
-    pub(super) is_obtained: bool,
+    /// The tokens that no other process knows.
+    pub(super) unwritten: &'a [LongTermToken],
 }
 
 pub(super) struct Merged {
@@ -24,7 +26,7 @@ pub(super) struct Merged {
 /// - a token that was handed in here and is not written yet goes before it;
 /// - one that was superseded here does not come back;
 /// - a token that only this process knows of is not forgotten: it is revoked `at` this time.
-pub(super) fn merge(ours: Ours, theirs: Record, now: SystemTime, at: SystemTime) -> Merged {
+pub(super) fn merge(ours: Ours<'_>, theirs: Record, now: SystemTime, at: SystemTime) -> Merged {
     let is_superseded = |record: &Record| {
         let mut retiring = record.retiring.iter();
         retiring.any(|retiring| retiring.token.reads_like(theirs.current()))
@@ -51,7 +53,7 @@ pub(super) fn merge(ours: Ours, theirs: Record, now: SystemTime, at: SystemTime)
             is_ours: false,
         };
     }
-    let (ours, is_obtained) = (ours.record, ours.is_obtained);
+    let (ours, unwritten) = (ours.record, ours.unwritten);
     let (mut record, mut adds) = (theirs, false);
     let is_same_token = record.current().reads_like(ours.current());
     let mut superseded = Vec::new();
@@ -70,6 +72,7 @@ pub(super) fn merge(ours: Ours, theirs: Record, now: SystemTime, at: SystemTime)
     } else {
         let mut rotation = ours.rotation;
         superseded.extend(rotation.take().0);
+        let is_obtained = ours.current.token.reads_like_any(unwritten);
         superseded.extend(is_obtained.then_some(ours.current));
     }
     let superseded = superseded.into_iter().map(|token| retire(token, at));

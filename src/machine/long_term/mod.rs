@@ -21,13 +21,15 @@ use super::input::SetId;
 use crate::clock::{Moment, Now};
 use crate::error::Error;
 use crate::policy::{RetryPolicy, RotationPolicy};
-use crate::store::{Dated, Record, Retiring, Rotation, Version};
+use crate::store::{Dated, Record, Retiring, Version};
 use crate::token::{LongTermToken, ShortTermToken};
 
+pub(crate) use agenda::Next;
 use attempt::Attempt;
 use lease::{Lease, Times};
 use schedule::{Backoffs, Due};
-pub(crate) use task::{Outcome, Purpose, Step, Task};
+pub(crate) use task::{Call, Effect, Outcome, Purpose, Step, Task};
+pub(crate) use trial::Landing;
 
 /// What the issuer, the grants and the store of a provider allow.
 #[derive(Clone, Debug)]
@@ -69,6 +71,7 @@ pub(crate) struct LongTerm {
     reading: Reading,
     lease: Lease,
     running: Option<Running>,
+    last_call: Call,
     /// The token that the provider was built with. It is written if the store is empty, or once an exchange has
     /// proven it.
     fallback: Option<Dated>,
@@ -79,6 +82,8 @@ pub(crate) struct LongTerm {
     proof: Option<Proof>,
     /// The token that a grant brought and that no exchange has accepted yet.
     unproven: Option<LongTermToken>,
+    /// The tokens that were obtained here since the last write, so that no other process knows them.
+    unwritten: Vec<LongTermToken>,
     /// The short-term tokens that have served to ask for a long-term one.
     spent: Vec<ShortTermToken>,
     /// Whether the short-term token that asks was obtained just now.
@@ -87,15 +92,19 @@ pub(crate) struct LongTerm {
     backoffs: Backoffs,
     grant_pause: Option<GrantPause>,
     attempts: BTreeMap<SetId, Attempt>,
-    /// What others are to be told.
+    /// What others are to be told, or have to do.
     pending: VecDeque<Step>,
+    /// What the changes so far mean for the scope sets.
+    effects: Vec<Effect>,
     is_draining: bool,
     /// How many writes in a row another process has overtaken.
     conflicts: u32,
     /// How often the token in use was replaced.
     changes: u64,
-    /// How often the store was read or could not be read.
-    readings: u64,
+    /// Since when the token in use is so.
+    since: Moment,
+    /// How often the store could not be read.
+    failed_readings: u64,
     /// The longest life of the short-term tokens so far.
     longest_life: Duration,
     rotation_failures: u64,
@@ -112,8 +121,6 @@ enum Durability {
         over: Option<Version>,
         /// Whether a caller has handed in the current token, which goes before what others have stored.
         is_by_hand: bool,
-        /// Whether the current token was obtained here, so that no other process knows it.
-        is_obtained: bool,
     },
     /// Somebody has removed the record, perhaps to put another in its place. It is written anew at this moment.
     Removed {
@@ -131,6 +138,7 @@ enum Reading {
 /// The task in progress.
 #[derive(Debug)]
 struct Running {
+    call: Call,
     task: Task,
     /// The revision of the record when the task began.
     revision: u64,
@@ -158,23 +166,26 @@ struct GrantPause {
 }
 
 impl LongTerm {
-    pub(crate) fn new(setup: Setup, given: Option<Dated>, seed: u64, now: Moment) -> Self {
-        Self {
+    /// Returns the rules at the start, with the token that the provider was built with, if there is one. What a shared
+    /// store holds goes before it.
+    pub(crate) fn new(setup: Setup, given: Option<Dated>, seed: u64, now: Now) -> Self {
+        let mut rules = Self {
             setup,
             record: None,
             revision: 0,
             durability: Durability::Unstored {
                 over: None,
                 is_by_hand: false,
-                is_obtained: false,
             },
             reading: Reading::Never,
             lease: Lease::Free,
             running: None,
+            last_call: Call::default(),
             given: given.iter().map(|given| given.token.clone()).collect(),
             fallback: given,
             proof: None,
             unproven: None,
+            unwritten: Vec::new(),
             spent: Vec::new(),
             is_authority_new: false,
             due: Due::never(),
@@ -182,15 +193,24 @@ impl LongTerm {
             grant_pause: None,
             attempts: BTreeMap::new(),
             pending: VecDeque::new(),
+            effects: Vec::new(),
             is_draining: false,
             conflicts: 0,
             changes: 0,
-            readings: 0,
+            since: now.at,
+            failed_readings: 0,
             longest_life: Duration::ZERO,
             rotation_failures: 0,
             rotation_error: None,
             store_error: None,
+        };
+        if !rules.setup.shares_store {
+            rules.reading = Reading::Current;
+            if let Some(given) = rules.fallback.take() {
+                rules.set(Record::new(given), now);
+            }
         }
+        rules
     }
 
     /// Begins an attempt of a scope set. It ends with [`Step::Land`], [`Step::Fail`] or a token that
@@ -200,11 +220,6 @@ impl LongTerm {
         self.attempts.insert(set, Attempt::new(now, deadline));
         self.backoffs.end(task::Kind::Read);
         self.backoffs.end(task::Kind::Write);
-    }
-
-    /// Forgets the attempt of a scope set that was closed.
-    pub(crate) fn forget(&mut self, set: SetId) {
-        self.attempts.remove(&set);
     }
 
     /// A caller hands in this token. It takes the place of the current one, and nothing older is used any more.
@@ -220,7 +235,7 @@ impl LongTerm {
             } else {
                 Duration::ZERO
             };
-            (record.retiring).extend(next.map(|it| agenda::retire_in(it.token, grace, now.wall)));
+            (record.retiring).extend(next.map(|it| Retiring::after(it.token, grace, now.wall)));
             self.spent.extend(with);
         }
         self.fallback = None;
@@ -230,17 +245,20 @@ impl LongTerm {
         for attempt in self.attempts.values_mut() {
             attempt.refused.retain(|it| !it.reads_like(&text));
         }
-        self.mark_unstored(true, false);
+        self.mark_unstored(true);
         self.set(record, now);
-        self.pending.push_back(Step::Renew {
+        self.effects.push(Effect::Renew {
             keeps_pauses: false,
         });
     }
 
     /// A caller demands a rotation.
-    pub(crate) fn demand_rotation(&mut self) {
+    pub(crate) fn demand_rotation(&mut self, now: Now) {
         self.due.is_demanded = true;
         self.backoffs.end(task::Kind::Rotation);
+        if let Some(error) = self.pause_error(now.at) {
+            self.rotation_failed(error, now);
+        }
     }
 
     /// The store may hold another record, or a caller wants to know.
@@ -253,15 +271,16 @@ impl LongTerm {
     }
 
     /// The secret of a grant was replaced: what was refused may succeed.
-    pub(crate) fn secret_replaced(&mut self) {
+    pub(crate) fn grant_changed(&mut self) {
         self.backoffs.end(task::Kind::Rotation);
         self.backoffs.succeeded(task::Kind::Recovery);
-        self.pending.push_back(Step::Renew { keeps_pauses: true });
+        self.effects.push(Effect::Renew { keeps_pauses: true });
     }
 
     /// The shutdown begins: nothing is exchanged or obtained any more.
     pub(crate) fn shut_down(&mut self) {
         self.is_draining = true;
+        self.backoffs.clear();
         self.attempts.clear();
         self.pending.clear();
     }
@@ -274,6 +293,16 @@ impl LongTerm {
         if self.setup.shares_store {
             self.outdate();
         }
+    }
+
+    /// Returns whether changes since the last call mean anything for the scope sets.
+    pub(crate) fn has_effects(&self) -> bool {
+        !self.effects.is_empty()
+    }
+
+    /// Returns what the changes since the last call mean for the scope sets.
+    pub(crate) fn take_effects(&mut self) -> Vec<Effect> {
+        std::mem::take(&mut self.effects)
     }
 
     /// Returns the token in use.
@@ -289,9 +318,81 @@ impl LongTerm {
             && self.next_token().is_some()
     }
 
+    /// Returns since when that token is in use.
+    pub(crate) const fn since(&self) -> Moment {
+        self.since
+    }
+
+    /// Returns all long-term tokens that are known.
+    pub(crate) fn tokens(&self) -> impl Iterator<Item = &LongTermToken> {
+        let stored = self.record.iter().flat_map(Record::tokens);
+        let fallback = self.fallback.iter().map(|it| &it.token);
+        stored.chain(fallback).chain(&self.unwritten)
+    }
+
+    /// Returns the tokens that were obtained here and that a shared store does not hold, so that no other process knows
+    /// them.
+    pub(crate) fn unwritten(&self) -> &[LongTermToken] {
+        // A private store ends with the process, and nobody expects otherwise.
+        if self.setup.shares_store {
+            &self.unwritten
+        } else {
+            &[]
+        }
+    }
+
+    /// Returns whether everything is stored that is to be stored.
+    pub(crate) fn is_saved(&self) -> bool {
+        self.record.is_none() || !matches!(self.durability, Durability::Unstored { .. })
+    }
+
+    /// Returns whether the store was read since it last changed, how often reading it has failed, and why it failed last.
+    pub(crate) fn reading(&self) -> (bool, u64, Option<&Error>) {
+        let is_current = self.reading == Reading::Current;
+        (is_current, self.failed_readings, self.store_error.as_ref())
+    }
+
+    /// Returns how often the token in use was replaced.
+    pub(crate) const fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    /// Returns how many attempts to rotate have failed, and why the last one did if none has succeeded since.
+    pub(crate) const fn rotation_failures(&self) -> (u64, Option<&Error>) {
+        (self.rotation_failures, self.rotation_error.as_ref())
+    }
+
+    /// Returns why the last access to the store failed, if it did.
+    pub(crate) const fn store_error(&self) -> Option<&Error> {
+        self.store_error.as_ref()
+    }
+
+    /// Returns whether the server has requested a pause that is not over.
+    pub(crate) fn is_paused(&self, now: Moment) -> bool {
+        self.grant_pause
+            .as_ref()
+            .is_some_and(|pause| now < pause.until)
+    }
+
+    /// Drops all tokens after the shutdown.
+    pub(crate) fn drop_tokens(&mut self) {
+        self.record = None;
+        self.fallback = None;
+        self.given.clear();
+        self.unwritten.clear();
+        self.spent.clear();
+        self.proof = None;
+        self.unproven = None;
+        self.running = None;
+        self.pending.clear();
+        self.grant_pause = None;
+    }
+
     /// Returns when the rotation is due.
-    pub(crate) fn rotates_at(&self) -> Option<Moment> {
-        self.due.at()
+    pub(crate) fn rotates_at(&self, now: Moment) -> Option<Moment> {
+        let at = self.due.at().filter(|_| self.setup.rotates.is_some());
+        let pause = self.backoffs.until(task::Kind::Rotation, now);
+        at.map(|at| at.max(pause.unwrap_or(at)))
     }
 
     fn is_durable(&self) -> bool {
@@ -322,34 +423,29 @@ impl LongTerm {
         }
     }
 
+    fn next_call(&mut self) -> Call {
+        self.last_call.0 += 1;
+        self.last_call
+    }
+
     /// Notes that the store does not hold the record as it is now.
-    fn mark_unstored(&mut self, by_hand: bool, obtained: bool) {
-        self.durability = match std::mem::replace(
-            &mut self.durability,
-            Durability::Removed {
-                refill_at: Moment::from_origin(Duration::ZERO),
-            },
-        ) {
-            Durability::Stored(version) => Durability::Unstored {
-                over: Some(version),
-                is_by_hand: by_hand,
-                is_obtained: obtained,
-            },
-            Durability::Removed { .. } => Durability::Unstored {
-                over: None,
-                is_by_hand: by_hand,
-                is_obtained: obtained,
-            },
-            Durability::Unstored {
-                over,
-                is_by_hand,
-                is_obtained,
-            } => Durability::Unstored {
-                over,
-                is_by_hand: is_by_hand || by_hand,
-                is_obtained: is_obtained || obtained,
-            },
+    fn mark_unstored(&mut self, by_hand: bool) {
+        let (over, was_by_hand) = match &mut self.durability {
+            Durability::Stored(version) => (Some(version.clone()), false),
+            Durability::Removed { .. } => (None, false),
+            Durability::Unstored { over, is_by_hand } => (over.take(), *is_by_hand),
         };
+        self.durability = Durability::Unstored {
+            over,
+            is_by_hand: was_by_hand || by_hand,
+        };
+    }
+
+    /// Keeps a record with a token that was obtained here.
+    fn keep_obtained(&mut self, token: LongTermToken, record: Record, now: Now) {
+        self.unwritten.push(token);
+        self.mark_unstored(false);
+        self.set(record, now);
     }
 
     /// Changes the record.
@@ -370,9 +466,10 @@ impl LongTerm {
             }
             _ => {
                 self.changes += 1;
+                self.since = now.at;
                 self.begin_dates(now);
                 self.backoffs.succeeded(task::Kind::Rotation);
-                self.pending.push_back(Step::Renew { keeps_pauses: true });
+                self.effects.push(Effect::Renew { keeps_pauses: true });
             }
         }
     }
@@ -391,6 +488,14 @@ impl LongTerm {
         let Some(record) = &self.record else { return };
         self.fallback
             .take_if(|fallback| record.tokens().any(|it| it.reads_like(&fallback.token)));
+        let fallback = self.fallback.as_ref().map(|fallback| &fallback.token);
+        let is_known = |it: &LongTermToken| {
+            record
+                .tokens()
+                .chain(fallback)
+                .any(|known| known.reads_like(it))
+        };
+        self.given.retain(is_known);
         let next = record.next().map(|next| &next.token);
         self.proof
             .take_if(|proof| !next.is_some_and(|next| next.reads_like(&proof.token)));
@@ -401,21 +506,15 @@ impl LongTerm {
         let Some(mut record) = self.record.clone() else {
             return;
         };
-        record.retiring.push(Retiring {
-            token,
-            revoke_at: now.wall,
-        });
-        self.mark_unstored(false, true);
-        self.set(record, now);
+        (record.retiring).push(Retiring::after(token.clone(), Duration::ZERO, now.wall));
+        self.keep_obtained(token, record, now);
     }
 
     /// Ends the rotation of this record. Its next token is revoked, and so is what authorized the request.
     fn abandon_rotation(&mut self, record: &mut Record, now: Now) {
         let (next, with) = record.rotation.take();
-        record.retiring.extend(next.map(|next| Retiring {
-            token: next.token,
-            revoke_at: now.wall,
-        }));
+        let retiring = next.map(|it| Retiring::after(it.token, Duration::ZERO, now.wall));
+        record.retiring.extend(retiring);
         self.spent.extend(with);
     }
 }

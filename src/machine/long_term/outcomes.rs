@@ -2,27 +2,41 @@
 
 use std::time::Duration;
 
-use super::agenda::retire_in;
+use super::attempt::Attempt;
 use super::lease::Lease;
 use super::merge::{self, Ours};
-use super::task::{Kind, Outcome, Purpose, Step, Task};
+use super::task::{Call, Effect, Kind, Outcome, Purpose, Step, Task};
 use super::{Durability, LongTerm, Reading, Running};
-use crate::clock::Now;
+use crate::clock::{Moment, Now};
 use crate::error::{Error, ErrorKind};
 use crate::machine::refusal::is_refused;
 use crate::observe::Event;
-use crate::store::{Dated, Record, Rotation, Stored};
+use crate::store::{Dated, Record, Retiring, Rotation, Stored};
 use crate::token::{LongTermToken, ShortTermToken};
 
 /// How long after the record was found removed it is written anew.
 const BEFORE_REFILL: Duration = Duration::from_secs(10);
+/// How long after a failed write the next one begins in a shutdown.
+const BETWEEN_LAST_WRITES: Duration = Duration::from_millis(250);
 /// How often in a row a write is tried again at once that another process has overtaken.
 const MOST_CONFLICTS: u32 = 5;
 
 impl LongTerm {
-    /// Takes in how the task in progress ended.
-    pub(crate) fn ended(&mut self, outcome: Result<Outcome, Error>, now: Now) {
-        let Some(running) = self.running.take() else {
+    /// Returns whether this task is in progress.
+    pub(crate) fn is_in_progress(&self, call: Call) -> bool {
+        self.running
+            .as_ref()
+            .is_some_and(|running| running.call == call)
+    }
+
+    /// Takes in how a task ended. What one has obtained that was interrupted is not forgotten.
+    pub(crate) fn ended(&mut self, call: Call, outcome: Result<Outcome, Error>, now: Now) {
+        let Some(running) = self.running.take_if(|running| running.call == call) else {
+            match outcome {
+                Ok(Outcome::Obtained(token)) => self.file(token.token, now),
+                Ok(Outcome::Authorized(token, _)) => self.spent.push(token),
+                _ => {}
+            }
             return;
         };
         let kind = match running.task {
@@ -55,23 +69,17 @@ impl LongTerm {
                 self.conflicts = 0;
                 self.store_error = None;
                 if self.revision != running.revision {
-                    self.durability = match self.durability {
-                        Durability::Unstored { is_by_hand, .. } => Durability::Unstored {
-                            over: Some(version),
-                            is_by_hand,
-                            is_obtained: true,
-                        },
-                        _ => Durability::Unstored {
-                            over: Some(version),
-                            is_by_hand: false,
-                            is_obtained: true,
-                        },
+                    // It has changed since, so the next write replaces this one.
+                    self.durability = Durability::Unstored {
+                        over: Some(version),
+                        is_by_hand: self.is_by_hand(),
                     };
                     return;
                 }
                 if running.adopts {
                     self.adopted(record, now);
                 }
+                self.unwritten.clear();
                 self.durability = Durability::Stored(version);
             }
             (Task::Lease { .. } | Task::Renew { .. }, Outcome::Leased(is_lent)) => {
@@ -97,6 +105,11 @@ impl LongTerm {
         match task {
             Task::Save { .. } if error.kind() == ErrorKind::Conflict => {
                 self.outdate();
+                if self.lease.is_held() {
+                    // Whoever has written may have the lease by now.
+                    self.pending.push_back(Step::Release);
+                    self.lease = Lease::Free;
+                }
                 self.conflicts += 1;
                 if self.conflicts > MOST_CONFLICTS {
                     self.store_failed(Kind::Write, error, now);
@@ -104,7 +117,7 @@ impl LongTerm {
             }
             Task::Save { .. } => self.store_failed(Kind::Write, error, now),
             Task::Load => {
-                self.readings += 1;
+                self.failed_readings += 1;
                 self.store_failed(Kind::Read, error, now);
                 if self.lease.is_held() {
                     self.pending.push_back(Step::Release);
@@ -146,7 +159,6 @@ impl LongTerm {
 
     fn loaded(&mut self, stored: Option<Stored>, now: Now) {
         self.reading = Reading::Current;
-        self.readings += 1;
         self.lease.read();
         if self.is_durable() {
             self.store_error = None;
@@ -162,7 +174,7 @@ impl LongTerm {
             self.pending.push_back(Step::Tell(Event::LongTermReloaded {
                 token_id: current.shown_id().map(str::to_owned),
             }));
-            self.pending.push_back(Step::Replace { superseded: before });
+            self.effects.push(Effect::Replace { superseded: before });
         }
     }
 
@@ -174,7 +186,7 @@ impl LongTerm {
                 };
             }
             Durability::Removed { refill_at } if *refill_at <= now.at => {
-                self.mark_unstored(false, true);
+                self.mark_unstored(false);
             }
             Durability::Removed { .. } => {}
             Durability::Unstored { over, .. } => *over = None,
@@ -189,19 +201,12 @@ impl LongTerm {
     /// What another process has stored goes before what is here, but for what only this process knows.
     fn take_up(&mut self, stored: Stored, now: Now) {
         let Stored { record, version } = stored;
-        let (is_known, is_unstored, is_by_hand, is_obtained) = match &self.durability {
-            Durability::Stored(ours) => (*ours == version, false, false, false),
-            Durability::Unstored {
-                over,
-                is_by_hand,
-                is_obtained,
-            } => (
-                over.as_ref() == Some(&version),
-                true,
-                *is_by_hand,
-                *is_obtained,
-            ),
-            Durability::Removed { .. } => (false, false, false, false),
+        let (is_known, is_unstored, is_by_hand) = match &self.durability {
+            Durability::Stored(ours) => (*ours == version, false, false),
+            Durability::Unstored { over, is_by_hand } => {
+                (over.as_ref() == Some(&version), true, *is_by_hand)
+            }
+            Durability::Removed { .. } => (false, false, false),
         };
         let Some(ours) = self.record.clone() else {
             self.durability = Durability::Stored(version);
@@ -215,7 +220,7 @@ impl LongTerm {
             record: ours,
             is_unstored,
             is_by_hand,
-            is_obtained,
+            unwritten: &self.unwritten,
         };
         let until = now.wall.checked_add(self.grace()).unwrap_or(now.wall);
         let merged = merge::merge(ours, record, now.wall, until);
@@ -223,7 +228,6 @@ impl LongTerm {
             Durability::Unstored {
                 over: Some(version),
                 is_by_hand: is_by_hand && merged.is_ours,
-                is_obtained: is_obtained && merged.is_ours,
             }
         } else {
             Durability::Stored(version)
@@ -242,7 +246,7 @@ impl LongTerm {
             }
             return;
         }
-        let is_urgent = self.attempts.values().any(|attempt| attempt.is_waiting());
+        let is_urgent = self.attempts.values().any(Attempt::is_waiting);
         self.lease.tried(is_lent, is_urgent, times, now.at);
         if !is_lent {
             self.outdate();
@@ -264,7 +268,7 @@ impl LongTerm {
             token_id,
             previous_id: superseded.shown_id().map(str::to_owned),
         }));
-        self.pending.push_back(Step::Replace { superseded });
+        self.effects.push(Effect::Replace { superseded });
     }
 
     /// This short-term token can ask for the next one. It is stored before it does.
@@ -288,7 +292,7 @@ impl LongTerm {
             {
                 record.rotation = Rotation::Asking { with: token };
                 self.is_authority_new = true;
-                self.mark_unstored(false, false);
+                self.mark_unstored(false);
                 self.set(record, now);
             }
             _ => self.spent.push(token),
@@ -314,15 +318,15 @@ impl LongTerm {
         {
             record
                 .retiring
-                .push(retire_in(refused.token, Duration::ZERO, now.wall));
+                .push(Retiring::after(refused.token, Duration::ZERO, now.wall));
         }
+        let next = token.token.clone();
         record.rotation = Rotation::Proving {
             next: token,
             with: Some(with.clone()),
         };
         self.proof = None;
-        self.mark_unstored(false, true);
-        self.set(record, now);
+        self.keep_obtained(next, record, now);
     }
 
     /// The server returned the token in use instead of another. It may have prolonged its life.
@@ -332,10 +336,10 @@ impl LongTerm {
             return self.rotation_failed(Error::own(ErrorKind::Protocol, text), now);
         }
         let token_id = token.token.shown_id().map(str::to_owned);
+        let text = token.token.clone();
         record.current = token;
         self.abandon_rotation(&mut record, now);
-        self.mark_unstored(false, true);
-        self.set(record, now);
+        self.keep_obtained(text, record, now);
         self.begin_dates(now);
         self.changes += 1;
         self.pending.push_back(Step::Tell(Event::Rotated {
@@ -357,12 +361,12 @@ impl LongTerm {
         if token.token.is_same(record.current()) {
             return self.returned_again(record, token, now);
         }
+        let next = token.token.clone();
         record.rotation = Rotation::Proving {
             next: token,
             with: None,
         };
-        self.mark_unstored(false, true);
-        self.set(record, now);
+        self.keep_obtained(next, record, now);
     }
 
     /// The grant has brought a token in place of those that the server refuses.
@@ -372,7 +376,7 @@ impl LongTerm {
             Some(current) => is_after(current),
             None => after.is_none(),
         };
-        if !is_as_it_was || self.is_draining {
+        if !is_as_it_was {
             // One that was handed in meanwhile goes first.
             return self.file(token.token, now);
         }
@@ -386,14 +390,13 @@ impl LongTerm {
                 self.fallback = Some(old.current);
             } else if !self.setup.replaces {
                 // To show a replaced token to the server again would end what was obtained with it.
-                let refused = retire_in(old.current.token, Duration::ZERO, now.wall);
+                let refused = Retiring::after(old.current.token, Duration::ZERO, now.wall);
                 record.retiring.push(refused);
             }
         }
         let token_id = text.shown_id().map(str::to_owned);
-        self.unproven = Some(text);
-        self.mark_unstored(false, true);
-        self.set(record, now);
+        self.unproven = Some(text.clone());
+        self.keep_obtained(text, record, now);
         self.pending
             .push_back(Step::Tell(Event::LongTermObtained { token_id }));
     }
@@ -407,7 +410,7 @@ impl LongTerm {
         if let Some(mut record) = record.filter(|_| is_refused(&error)) {
             record.rotation = Rotation::Settled;
             self.due.is_demanded = true;
-            self.mark_unstored(false, false);
+            self.mark_unstored(false);
             self.set(record, now);
             if !was_new {
                 return self.note_pause(&error, None, now);
@@ -431,14 +434,18 @@ impl LongTerm {
         let at_most = self.patience(now);
         let policy = &self.setup.rotation;
         (self.backoffs).failed(policy, Kind::Rotation, &error, at_most, now.at);
-        let retry_in = self.backoffs.until(Kind::Rotation, now.at);
+        let retry_at = self.backoffs.until(Kind::Rotation, now.at);
+        self.tell_rotation_failed(error, retry_at, now);
+    }
+
+    fn tell_rotation_failed(&mut self, error: Error, retry_at: Option<Moment>, now: Now) {
         self.rotation_failures += 1;
         let last = self.rotation_error.replace(error.clone());
         let is_alike = |last: Error| last.kind() == error.kind() && last.code() == error.code();
         self.pending.push_back(Step::Tell(Event::RotationFailed {
             repeats: last.is_some_and(is_alike),
             error,
-            retry_in: retry_in.map(|until| until.since(now.at)),
+            retry_in: retry_at.map(|until| until.since(now.at)),
         }));
     }
 
@@ -447,21 +454,28 @@ impl LongTerm {
     fn patience(&self, now: Now) -> Option<Duration> {
         let with = self.record.as_ref()?.rotation.asking_with()?;
         let left = with.expires_at()?.duration_since(now.wall);
-        Some(left.ok()? / 4)
+        Some((left.ok()? / 4).max(self.setup.rotation.first_delay))
     }
 
     fn store_failed(&mut self, kind: Kind, error: Error, now: Now) {
+        let at_most = self.is_draining.then_some(BETWEEN_LAST_WRITES);
         let policy = &self.setup.rotation;
-        (self.backoffs).failed(policy, kind, &error, None, now.at);
+        (self.backoffs).failed(policy, kind, &error, at_most, now.at);
         let last = self.store_error.replace(error.clone());
         let repeats = last.is_some_and(|last| last.to_string() == error.to_string());
-        self.pending
-            .push_back(Step::Tell(Event::StoreFailed { error, repeats }));
+        self.pending.push_back(Step::Tell(Event::StoreFailed {
+            error: error.clone(),
+            repeats,
+        }));
+        let is_settled = |record: &Record| matches!(record.rotation, Rotation::Settled);
+        if self.due.is_demanded || !self.record.as_ref().is_none_or(is_settled) {
+            self.tell_rotation_failed(error, self.backoffs.until(kind, now.at), now);
+        }
     }
 
     /// Goes on without the lease for the attempts that need a token, and otherwise tries again later.
     fn forgo_lease(&mut self) {
-        let is_urgent = self.attempts.values().any(|attempt| attempt.is_waiting());
+        let is_urgent = self.attempts.values().any(Attempt::is_waiting);
         self.lease = if is_urgent {
             Lease::Forgone
         } else {
@@ -472,8 +486,10 @@ impl LongTerm {
     fn forget_retiring(&mut self, token: &LongTermToken, now: Now) {
         if let Some(mut record) = self.record.clone() {
             record.retiring.retain(|it| !it.token.reads_like(token));
-            self.mark_unstored(false, false);
+            self.mark_unstored(false);
             self.set(record, now);
         }
+        let token = token.clone();
+        self.effects.push(Effect::Forget { token });
     }
 }

@@ -123,7 +123,7 @@ impl Backoffs {
         } else {
             backoff::rotation_retry_delay(policy, Failure::of(error), failures, draw)
         };
-        let delay = at_most.map_or(delay, |at_most| delay.min(at_most.max(policy.first_delay)));
+        let delay = at_most.map_or(delay, |at_most| delay.min(at_most));
         let until = now + delay;
         self.kinds.insert(kind, Backoff { failures, until });
     }

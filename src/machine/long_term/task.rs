@@ -8,14 +8,19 @@ use crate::observe::Event;
 use crate::store::{Dated, Record, Stored, Version};
 use crate::token::{LongTermToken, ShortTermToken};
 
+/// Numbers the tasks and exchanges. The answer to one that was interrupted may come while the next one is in progress.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Call(pub(super) u64);
+
 /// What to do next.
 #[derive(Debug)]
 pub(crate) enum Step {
     /// Run this task, and report how it ended with `LongTerm::ended`.
-    Begin(Task),
+    Begin(Call, Task),
     /// Exchange this long-term token for the scope set within this time, and report how that ended with
     /// `LongTerm::minted` or `LongTerm::refused`.
     Exchange {
+        call: Call,
         set: SetId,
         with: LongTermToken,
         within: Duration,
@@ -30,11 +35,17 @@ pub(crate) enum Step {
     RevokeSpent(ShortTermToken),
     /// Tell observers.
     Tell(Event),
-    /// Another long-term token is in use: scope sets forget refusals, and, unless `keeps_pauses`, the pauses that the
-    /// server requested.
+}
+
+/// What a change of the long-term token means for the scope sets.
+#[derive(Debug)]
+pub(crate) enum Effect {
+    /// What the server has refused may succeed. Unless `keeps_pauses`, the pauses that it requested end, too.
     Renew { keeps_pauses: bool },
     /// Refresh within the grace the scope sets whose token was minted from this one.
     Replace { superseded: LongTermToken },
+    /// Forget this token, which was revoked.
+    Forget { token: LongTermToken },
 }
 
 /// A task about the long-term token. The task in progress is the only one.

@@ -4,36 +4,40 @@ use std::time::Duration;
 
 use super::attempt::{Role, State, Trial};
 use super::lease::Lease;
-use super::task::{Kind, Step};
+use super::task::{Call, Kind, Step};
 use super::{GrantPause, LongTerm, Proof};
 use crate::clock::Now;
 use crate::error::Error;
 use crate::machine::input::SetId;
 use crate::machine::refusal::is_refused;
-use crate::store::{Dated, Record};
+use crate::store::{Dated, Record, Retiring};
 use crate::token::LongTermToken;
 
-/// Whether the token of an exchange may be published.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Whether the token of an exchange may be accepted, and from which long-term token it was minted.
+#[derive(Debug)]
 pub(crate) enum Landing {
-    Now,
+    Now(LongTermToken),
     /// With [`Step::Land`], once the long-term token that replaces the exchanged one is stored.
-    Later,
+    Later(LongTermToken),
     /// Never: the attempt is gone.
     Gone,
 }
 
 impl LongTerm {
-    /// Takes in that the exchange of this scope set has returned a token of this life, and perhaps a long-term token
-    /// that replaces the exchanged one.
+    /// Takes in that the exchange `with` this long-term token has returned a token of this life, and perhaps a long-term
+    /// token that replaces the exchanged one.
     pub(crate) fn minted(
         &mut self,
-        set: SetId,
+        (call, set): (Call, SetId),
+        with: &LongTermToken,
         life: Duration,
         replacement: Option<Dated>,
         now: Now,
     ) -> Landing {
-        let Some((trial, refusal)) = self.end_trial(set) else {
+        let Some((trial, refusal)) = self.end_trial(call, set) else {
+            if let Some(replacement) = replacement {
+                self.replace(with, replacement, now);
+            }
             return Landing::Gone;
         };
         self.longest_life = self.longest_life.max(life);
@@ -52,23 +56,24 @@ impl LongTerm {
         let Some(replacement) = replacement else {
             match &trial.role {
                 Role::Fallback { current } => {
-                    self.accept_fallback(&trial.with, current.as_ref(), now)
+                    self.accept_fallback(&trial.with, current.as_ref(), now);
                 }
                 Role::Next | Role::Current => self.note_proof(&trial, refusal),
             }
             self.attempts.remove(&set);
-            return Landing::Now;
+            return Landing::Now(trial.with);
         };
+        let minted_from = replacement.token.clone();
         self.replace(&trial.with, replacement, now);
         if let Some(attempt) = self.attempts.get_mut(&set) {
             attempt.state = State::Storing;
         }
-        Landing::Later
+        Landing::Later(minted_from)
     }
 
     /// Takes in that the exchange of this scope set has failed.
-    pub(crate) fn exchange_failed(&mut self, set: SetId, error: Error, now: Now) {
-        let Some((trial, _)) = self.end_trial(set) else {
+    pub(crate) fn exchange_failed(&mut self, (call, set): (Call, SetId), error: Error, now: Now) {
+        let Some((trial, _)) = self.end_trial(call, set) else {
             return;
         };
         if !error.is_retryable() {
@@ -95,12 +100,14 @@ impl LongTerm {
 
     /// Ends the exchange of this scope set. Returns it, and why the server has refused the next token in this attempt, if
     /// it has.
-    fn end_trial(&mut self, set: SetId) -> Option<(Trial, Option<Error>)> {
+    fn end_trial(&mut self, call: Call, set: SetId) -> Option<(Trial, Option<Error>)> {
         let next = self.next_token().cloned();
         let attempt = self.attempts.get_mut(&set)?;
-        let State::Exchanging(trial) = std::mem::replace(&mut attempt.state, State::Waiting) else {
-            return None;
+        let trial = match &attempt.state {
+            State::Exchanging(present, trial) if *present == call => trial.clone(),
+            _ => return None,
         };
+        attempt.state = State::Waiting;
         let is_refused = next.is_some_and(|next| attempt.has_refused(&next));
         Some((trial, attempt.error.clone().filter(|_| is_refused)))
     }
@@ -141,11 +148,11 @@ impl LongTerm {
         };
         if let Some(mut old) = self.record.clone() {
             self.abandon_rotation(&mut old, now);
-            let superseded = super::agenda::retire_in(old.current.token, self.grace(), now.wall);
+            let superseded = Retiring::after(old.current.token, self.grace(), now.wall);
             record.retiring = old.retiring;
             record.retiring.push(superseded);
         }
-        self.mark_unstored(false, false);
+        self.mark_unstored(false);
         self.set(record, now);
     }
 
@@ -157,9 +164,9 @@ impl LongTerm {
         if !record.current().reads_like(exchanged) {
             return self.file(by.token, now);
         }
+        let token = by.token.clone();
         record.current = by;
-        self.mark_unstored(false, true);
-        self.set(record, now);
+        self.keep_obtained(token, record, now);
     }
 
     /// The server refuses what the grant brought: it is not asked again for a while, and not by a code at all.

@@ -23,12 +23,6 @@ pub(super) enum Step {
     Renew {
         keeps_pauses: bool,
     },
-    /// Another long-term token is in use, with this age and this remaining life.
-    Begin(Duration, Option<Duration>),
-    Rotate,
-    Chore(Duration),
-    /// The attendance in flight ends like this.
-    Attend(Attendance),
     Interrupt,
     ShutDown,
     Drained,
@@ -41,14 +35,6 @@ pub(super) enum Answer {
     Unsettled(Duration, Duration),
     /// The token in use again, with this much life left and this upper bound of its life, if there is one.
     Again(Duration, Option<Duration>),
-    Transient(Option<Duration>),
-    Terminal(Option<Duration>),
-}
-
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Attendance {
-    Done { proving: bool },
-    Deferred,
     Transient(Option<Duration>),
     Terminal(Option<Duration>),
 }
@@ -93,15 +79,6 @@ pub(super) fn answers() -> impl Strategy<Value = Answer> {
     ]
 }
 
-pub(super) fn attendances() -> impl Strategy<Value = Attendance> {
-    prop_oneof![
-        any::<bool>().prop_map(|proving| Attendance::Done { proving }),
-        Just(Attendance::Deferred),
-        proptest::option::of(durations()).prop_map(Attendance::Transient),
-        proptest::option::of(durations()).prop_map(Attendance::Terminal),
-    ]
-}
-
 pub(super) fn rotations() -> impl Strategy<Value = RotationPolicy> {
     let shares = (0.01_f64..0.99, 0.0_f64..0.25);
     let delays = (1_u64..5_000, 1_u32..100);
@@ -140,11 +117,6 @@ pub(super) fn steps() -> impl Strategy<Value = Step> {
         1 => (set, passing()).prop_map(|(set, duration)| Step::Need(set, duration)),
         1 => Just(Step::Evict),
         1 => proptest::bool::ANY.prop_map(|keeps_pauses| Step::Renew { keeps_pauses }),
-        2 => (durations(), proptest::option::of(durations()))
-            .prop_map(|(age, left)| Step::Begin(age, left)),
-        1 => Just(Step::Rotate),
-        1 => durations().prop_map(Step::Chore),
-        3 => attendances().prop_map(Step::Attend),
         1 => Just(Step::Interrupt),
     ]
 }

@@ -53,7 +53,7 @@ proptest! {
             play.step(pause, step);
         }
         play.step(Duration::ZERO, Step::Drained);
-        prop_assert_eq!(play.machine.poll(play.now), Action::Stop);
+        prop_assert_eq!(play.machine.next_of_sets(play.now), SetAction::Stop);
     }
 
     /// Without callers, the rate of exchanges is bounded, whatever an issuer answers, at once or later.
@@ -71,7 +71,7 @@ proptest! {
                 exchanges += 1;
                 play.step(Duration::from_millis(took), Step::Land(0, answer));
             }
-            let Action::Sleep(Some(until)) = play.machine.poll(play.now) else {
+            let SetAction::Sleep(Some(until)) = play.machine.next_of_sets(play.now) else {
                 break;
             };
             if until.since(began) > crate::policy::LONGEST * 4 {

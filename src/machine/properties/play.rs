@@ -4,15 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::super::*;
-use super::given::{Answer, Attendance, Newer, Step};
+use super::given::{Answer, Newer, Step};
 
 /// Drives a machine and checks the invariants.
 pub(super) struct Play {
     pub(super) machine: Machine,
     pub(super) now: Moment,
     pub(super) in_flight: BTreeSet<SetId>,
-    attending: bool,
-    proving: bool,
     generations: BTreeMap<SetId, Generation>,
     highest: Generation,
     /// When each exchange of the scope set began.
@@ -28,8 +26,6 @@ pub(super) struct Play {
     locked_out: BTreeSet<SetId>,
     /// The latest possible end of the scope set's token, if there is an upper bound of its life.
     latest_end: BTreeMap<SetId, Moment>,
-    /// Scope sets of which an exchange was to prove a long-term token.
-    has_proven: BTreeSet<SetId>,
     shut_down: bool,
 }
 
@@ -37,11 +33,9 @@ impl Play {
     pub(super) fn new(policies: Policies, seed: u64) -> Self {
         let now = Moment::from_origin(Duration::from_secs(1_000));
         Self {
-            machine: Machine::new(policies, seed, now),
+            machine: Machine::new(policies, None, seed, now),
             now,
             in_flight: BTreeSet::new(),
-            attending: false,
-            proving: false,
             generations: BTreeMap::new(),
             highest: Generation(0),
             begun: BTreeMap::new(),
@@ -51,7 +45,6 @@ impl Play {
             repeated_at: BTreeMap::new(),
             locked_out: BTreeSet::new(),
             latest_end: BTreeMap::new(),
-            has_proven: BTreeSet::new(),
             shut_down: false,
         }
     }
@@ -94,22 +87,10 @@ impl Play {
                 if !keeps_pauses {
                     self.locked_out.clear();
                 }
-                self.machine
-                    .handle(Input::Renewed { keeps_pauses }, self.now);
+                self.machine.renew(keeps_pauses, self.now);
             }
-            Step::Begin(age, left) => {
-                self.machine
-                    .handle(Input::LongTermBegan { age, left }, self.now);
-            }
-            Step::Rotate => self.machine.handle(Input::RotationDemanded, self.now),
-            Step::Chore(pause) => {
-                let at = self.now + pause;
-                self.machine.handle(Input::Chore { at }, self.now);
-            }
-            Step::Attend(attendance) => self.attend(attendance),
             Step::Interrupt => {
                 self.in_flight.clear();
-                self.attending = false;
                 self.machine.handle(Input::Interrupted, self.now);
             }
             Step::ShutDown => {
@@ -128,41 +109,6 @@ impl Play {
             let needed = self.needed.entry(set).or_insert(until);
             *needed = until.max(*needed);
         }
-    }
-
-    fn attend(&mut self, attendance: Attendance) {
-        if !std::mem::take(&mut self.attending) {
-            return;
-        }
-        let failed = |failure| Input::AttendingFailed {
-            failure,
-            at_most: None,
-        };
-        let event = match attendance {
-            Attendance::Done { proving } => {
-                self.prove(proving);
-                Input::Attended
-            }
-            Attendance::Deferred => Input::AttendingDeferred {
-                until: self.now + Duration::from_millis(250),
-            },
-            Attendance::Transient(retry_after) => failed(Failure::Transient { retry_after }),
-            Attendance::Terminal(retry_after) => failed(Failure::Terminal { retry_after }),
-        };
-        self.machine.handle(event, self.now);
-        // A new chore may have arrived during the attendance.
-        if !self.shut_down
-            && !matches!(attendance, Attendance::Done { .. })
-            && let Some(next) = self.machine.attends_at(self.now)
-        {
-            assert!(next > self.now, "one attempt follows on the other");
-        }
-    }
-
-    /// Reports whether a next token is to be proven, as the engine does.
-    fn prove(&mut self, proving: bool) {
-        self.proving = proving;
-        self.machine.handle(Input::Proving(proving), self.now);
     }
 
     fn open(&mut self, set: u8) -> SetId {
@@ -236,9 +182,6 @@ impl Play {
         assert_eq!(self.machine.failures(set), 0);
         assert!(!self.machine.is_refused(set));
         self.locked_out.remove(&set);
-        if self.proving && set == SetId::ROOT {
-            self.prove(false);
-        }
     }
 
     fn fail(&mut self, set: SetId, failure: Failure, before: Option<Window>) {
@@ -278,7 +221,6 @@ impl Play {
         if *repetitions == 3 {
             assert!(window.refresh_at >= window.ends_at);
         }
-        assert!(*repetitions <= 3 || self.has_proven.contains(&set));
     }
 
     /// Checks that a failure withdraws no token, and that the next attempt is not at once.
@@ -305,7 +247,6 @@ impl Play {
         self.repetitions.remove(&set);
         self.repeated_at.remove(&set);
         self.latest_end.remove(&set);
-        self.has_proven.remove(&set);
         assert!(window.generation > self.highest);
         self.highest = window.generation;
         self.generations.insert(set, window.generation);
@@ -317,45 +258,37 @@ impl Play {
     /// Polls until the machine sleeps, and executes its actions.
     pub(super) fn act(&mut self) {
         for _ in 0..20 {
-            match self.machine.poll(self.now) {
-                Action::Exchange(set) => {
+            match self.machine.next_of_sets(self.now) {
+                SetAction::Exchange(set) => {
                     assert!(!self.shut_down, "no exchange after the shutdown");
                     assert!(self.in_flight.insert(set), "two exchanges at once");
                     self.check_pause_after_repetition(set);
                     self.begun.entry(set).or_default().push(self.now);
                 }
-                Action::Attend { .. } => {
-                    assert!(!self.shut_down, "no rotation after the shutdown");
-                    assert!(!self.attending, "two attendances at once");
-                    self.attending = true;
-                }
-                Action::Retire(set) => {
+                SetAction::Retire(set) => {
                     assert!(!self.shut_down);
                     self.check_closed(set);
                 }
-                Action::Publish(set) => {
+                SetAction::Publish(set) => {
                     assert!(!self.shut_down);
                     let window = self.machine.window(set).unwrap();
                     assert_eq!(self.generations.get(&set), Some(&window.generation));
                 }
-                Action::RevokeEvicted(set) => {
+                SetAction::RevokeEvicted(set) => {
                     assert!(!self.shut_down);
                     assert!(self.evicted.remove(&set), "it is revoked once");
                 }
-                Action::Drain { .. } => assert!(self.shut_down),
-                Action::Sleep(until) => return self.check_sleep(until),
-                Action::Stop => return,
+                SetAction::Drain { .. } => assert!(self.shut_down),
+                SetAction::Sleep(until) => return self.check_sleep(until),
+                SetAction::Stop => return,
             }
         }
         panic!("the machine does not come to rest");
     }
 
-    /// Checks that the next exchange begins at least a second after one that returned the token in use,
-    /// unless it is to prove a long-term token.
+    /// Checks that the next exchange begins at least a second after one that returned the token in use.
     fn check_pause_after_repetition(&mut self, set: SetId) {
-        if self.proving && set == SetId::ROOT {
-            self.has_proven.insert(set);
-        } else if let Some(last) = self.repeated_at.get(&set) {
+        if let Some(last) = self.repeated_at.get(&set) {
             assert!(self.now.since(*last) >= Duration::from_secs(1));
         }
     }

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use super::SetState;
 use super::exchange_result::{Accepted, Brought, Upcoming};
+use super::{Refusal, SetState};
 use crate::clock::Moment;
 use crate::machine::input::{Demand, Failure, Generation, Window};
 use crate::machine::refresh_time;
@@ -42,8 +42,7 @@ impl SetState {
         self.alike = 0;
         self.retry_at = None;
         self.paused_until = None;
-        self.refused = false;
-        self.is_locked_out = false;
+        self.refusal = Refusal::None;
         accepted
     }
 
@@ -61,6 +60,7 @@ impl SetState {
         let present_until = self.window.map_or(now, |present| present.usable_until);
         let publish_at = settled_at.min(present_until).min(window.refresh_at);
         if publish_at > now && !self.is_forced(now) {
+            self.origins.wait();
             self.upcoming = Some(Upcoming {
                 window,
                 life,
@@ -69,7 +69,8 @@ impl SetState {
             });
             return Some(Accepted::Later(window));
         }
-        self.take(window, life);
+        self.origins.wait();
+        self.take(window, life, now);
         self.latest_end = brought.latest_end();
         Some(Accepted::Now(window))
     }
@@ -101,7 +102,7 @@ impl SetState {
         let window = if begins_anew {
             let life = ends_at.since(sent);
             let window = refresh_time::window(policy, generation, (sent, now), life, draw)?;
-            self.take(window, life);
+            self.take(window, life, now);
             self.held_until = Some(earliest);
             window
         } else {
@@ -132,7 +133,11 @@ impl SetState {
         Some(Accepted::Again(window))
     }
 
-    fn take(&mut self, window: Window, life: Duration) {
+    fn take(&mut self, window: Window, life: Duration, now: Moment) {
+        let needed_until = self
+            .needed_until
+            .min(self.window.map_or(now, |it| it.ends_at));
+        self.origins.take(needed_until, now);
         self.window = Some(window);
         self.life = life;
         self.upcoming = None;
@@ -152,9 +157,9 @@ impl SetState {
     }
 
     /// Replaces the token in use with the upcoming one.
-    pub(in crate::machine) fn publish(&mut self) {
+    pub(in crate::machine) fn publish(&mut self, now: Moment) {
         if let Some(upcoming) = self.upcoming.take() {
-            self.take(upcoming.window, upcoming.life);
+            self.take(upcoming.window, upcoming.life, now);
             self.latest_end = upcoming.latest_end;
             self.demand = None;
         }

@@ -2,6 +2,8 @@
 
 mod accept;
 mod exchange_result;
+mod minted_from;
+mod served;
 
 use std::time::Duration;
 
@@ -13,12 +15,9 @@ use crate::policy::Policies;
 
 use exchange_result::Upcoming;
 pub(crate) use exchange_result::{Accepted, Brought};
+use minted_from::Origins;
 
 #[derive(Debug)]
-#[allow(
-    clippy::struct_excessive_bools,
-    reason = "each is a fact of its own, and any of them go together"
-)]
 pub(super) struct SetState {
     random: fastrand::Rng,
     pub(super) in_flight: bool,
@@ -28,6 +27,8 @@ pub(super) struct SetState {
     latest_end: Option<Moment>,
     /// The token that will replace the one in use.
     upcoming: Option<Upcoming>,
+    /// From which long-term tokens the tokens were minted.
+    origins: Origins,
     /// How many exchanges in its life returned the token in use again.
     repetitions: u32,
     /// The earliest next exchange, except to prove a long-term token: an earlier one would return the
@@ -44,17 +45,23 @@ pub(super) struct SetState {
     retry_at: Option<Moment>,
     /// The end of the pause that the server requested.
     paused_until: Option<Moment>,
-    /// Whether the last failure was terminal. In that case, and without a valid token, only a demand causes the next
-    /// attempt.
-    pub(super) refused: bool,
-    /// Whether the last exchange was refused, also if that refusal is forgotten.
-    is_locked_out: bool,
+    refusal: Refusal,
     last_denial: Option<Moment>,
     /// When a caller last demanded a longer remaining life than the token in use has.
     last_top_up: Option<Moment>,
     last_use: Moment,
     /// Until when callers need a token of this scope set.
     needed_until: Moment,
+}
+
+/// Whether the last failure was terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Refusal {
+    None,
+    /// It was: without a valid token, only a demand causes the next attempt.
+    Standing,
+    /// It was, and something has changed since. The pause that the server requested with it may last.
+    Forgotten,
 }
 
 /// The state of a scope set as the gauges show it. It changes only when something happens to the scope set.
@@ -93,6 +100,7 @@ impl SetState {
             life: Duration::ZERO,
             latest_end: None,
             upcoming: None,
+            origins: Origins::default(),
             repetitions: 0,
             held_until: None,
             demand: None,
@@ -102,8 +110,7 @@ impl SetState {
             had_token: false,
             retry_at: None,
             paused_until: None,
-            refused: false,
-            is_locked_out: false,
+            refusal: Refusal::None,
             last_denial: None,
             last_top_up: None,
             last_use: now,
@@ -118,7 +125,7 @@ impl SetState {
             demand: self.demand,
             failures: self.failures,
             retry_at: self.retry_at,
-            refused: self.refused,
+            refused: self.is_refused(),
             upcoming: self.upcoming,
         }
     }
@@ -166,8 +173,10 @@ impl SetState {
     pub(super) fn failed(&mut self, policies: &Policies, failure: Failure, now: Moment) {
         self.in_flight = false;
         self.failures = self.failures.saturating_add(1);
-        self.refused = matches!(failure, Failure::Terminal { .. });
-        self.is_locked_out = self.refused;
+        self.refusal = match failure {
+            Failure::Terminal { .. } => Refusal::Standing,
+            Failure::Transient { .. } => Refusal::None,
+        };
         self.last_denial = None;
         let rest_of_life = self.rest_of_life(now);
         // Callers wait once the token has expired, so the delays begin anew.
@@ -193,6 +202,11 @@ impl SetState {
         self.demand = None;
     }
 
+    /// Returns whether the last failure was terminal and nothing has changed since.
+    pub(super) const fn is_refused(&self) -> bool {
+        matches!(self.refusal, Refusal::Standing)
+    }
+
     pub(super) const fn interrupted(&mut self) {
         self.in_flight = false;
     }
@@ -200,9 +214,17 @@ impl SetState {
     /// Forgets a refusal and the pause after it. With `keeps_pause`, a pause that the server requested stays.
     /// A forced refresh that the refusal has delayed is due when the pause ends.
     pub(super) fn renewed(&mut self, keeps_pause: bool, now: Moment) {
-        if self.refused || self.is_locked_out && !keeps_pause {
-            self.refused = false;
-            self.is_locked_out &= keeps_pause;
+        let is_known = match self.refusal {
+            Refusal::None => false,
+            Refusal::Standing => true,
+            Refusal::Forgotten => !keeps_pause,
+        };
+        if is_known {
+            self.refusal = if keeps_pause {
+                Refusal::Forgotten
+            } else {
+                Refusal::None
+            };
             self.paused_until = self.paused_until.filter(|_| keeps_pause);
             self.retry_at = self.paused_until;
             let earliest = self.paused_until.unwrap_or(now);
@@ -237,7 +259,7 @@ impl SetState {
         }
         let wanted_at = if self.upcoming.is_none() && self.demand_is_open(now) {
             now
-        } else if policies.refresh.lazy || (self.refused && self.rest_of_life(now).is_none()) {
+        } else if policies.refresh.lazy || (self.is_refused() && self.rest_of_life(now).is_none()) {
             return None;
         } else {
             let upcoming = self.upcoming.map(|upcoming| upcoming.window);
@@ -270,7 +292,7 @@ impl SetState {
     pub(super) fn outlook(&self, newer_than: Generation, now: Moment) -> Outlook {
         let pending = |at: Option<Moment>| at.filter(|at| !self.in_flight && *at > now);
         if let Some(at) = pending(self.retry_at) {
-            return if self.refused {
+            return if self.is_refused() {
                 Outlook::Refused
             } else {
                 Outlook::At(at)

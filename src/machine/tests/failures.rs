@@ -7,14 +7,14 @@ fn e1_a_failure_leaves_the_window_and_is_tried_again_before_the_end() {
     let mut machine = with_token(secs(900));
     let window = machine.window(ROOT);
     let now = refresh_at(&machine);
-    assert_eq!(machine.poll(now), BEGIN);
+    assert_eq!(machine.next_of_sets(now), BEGIN);
     machine.handle(transient(), now);
     assert_eq!(machine.window(ROOT), window);
-    let Action::Sleep(Some(retry_at)) = machine.poll(now) else {
+    let SetAction::Sleep(Some(retry_at)) = machine.next_of_sets(now) else {
         panic!("it must wait for the next attempt");
     };
     assert!(now < retry_at && retry_at < window.unwrap().usable_until);
-    assert_eq!(machine.poll(retry_at), BEGIN);
+    assert_eq!(machine.next_of_sets(retry_at), BEGIN);
 }
 
 #[test]
@@ -29,20 +29,20 @@ fn e4_delays_grow_are_capped_and_begin_anew_after_a_success() {
     let mut machine = machine();
     let mut now = at(0);
     for _ in 0..20 {
-        assert_eq!(machine.poll(now), BEGIN);
+        assert_eq!(machine.next_of_sets(now), BEGIN);
         machine.handle(transient(), now);
-        let Action::Sleep(Some(next)) = machine.poll(now) else {
+        let SetAction::Sleep(Some(next)) = machine.next_of_sets(now) else {
             panic!("it must wait for the next attempt");
         };
         assert!(next > now);
         now = next;
     }
-    assert_eq!(machine.poll(now), BEGIN);
+    assert_eq!(machine.next_of_sets(now), BEGIN);
     machine.handle(transient(), now);
     let delay = machine.next_attempt_at(ROOT, now).unwrap().since(now);
     assert!(delay >= secs(6), "it has grown: {delay:?}");
     now = now + delay;
-    assert_eq!(machine.poll(now), BEGIN);
+    assert_eq!(machine.next_of_sets(now), BEGIN);
     let life = secs(900);
     exchanged(&mut machine, now, life, now);
     assert_eq!(machine.failures(ROOT), 0);
@@ -84,15 +84,15 @@ fn when_the_token_has_ended_delays_begin_anew() {
     let ends = machine.window(ROOT).unwrap().usable_until;
     let mut now = refresh_at(&machine);
     while now < ends {
-        assert_eq!(machine.poll(now), BEGIN);
+        assert_eq!(machine.next_of_sets(now), BEGIN);
         machine.handle(transient(), now);
-        let Action::Sleep(Some(next)) = machine.poll(now) else {
+        let SetAction::Sleep(Some(next)) = machine.next_of_sets(now) else {
             panic!("it must wait for the next attempt");
         };
         assert!(next <= ends);
         now = next;
     }
-    assert_eq!(machine.poll(now), BEGIN);
+    assert_eq!(machine.next_of_sets(now), BEGIN);
     machine.handle(transient(), now);
     assert!(machine.next_attempt_at(ROOT, now).unwrap().since(now) <= secs(1));
 }
@@ -121,10 +121,10 @@ fn e9_retry_after_is_honoured_and_capped() {
 #[test]
 fn e7_a_terminal_failure_ends_the_attempts_until_a_demand_after_the_pause() {
     let mut machine = machine();
-    assert_eq!(machine.poll(at(0)), BEGIN);
+    assert_eq!(machine.next_of_sets(at(0)), BEGIN);
     machine.handle(failed(Failure::Terminal { retry_after: None }), at(0));
     assert!(machine.is_refused(ROOT));
-    assert_eq!(machine.poll(at(1_000_000)), Action::Sleep(None));
+    assert_eq!(machine.next_of_sets(at(1_000_000)), SetAction::Sleep(None));
     assert_eq!(
         machine.outlook(ROOT, Generation(0), at(29)),
         Outlook::Refused
@@ -135,51 +135,39 @@ fn e7_a_terminal_failure_ends_the_attempts_until_a_demand_after_the_pause() {
     );
     let demand = demanded(Generation(0));
     machine.handle(demand, at(31));
-    assert_eq!(machine.poll(at(31)), BEGIN);
+    assert_eq!(machine.next_of_sets(at(31)), BEGIN);
 }
 
 #[test]
 fn e7_with_a_good_token_a_terminal_failure_is_tried_again_after_each_pause() {
     let mut machine = with_token(secs(900));
     let now = refresh_at(&machine);
-    assert_eq!(machine.poll(now), BEGIN);
+    assert_eq!(machine.next_of_sets(now), BEGIN);
     machine.handle(failed(Failure::Terminal { retry_after: None }), now);
-    assert_eq!(machine.poll(now), Action::Sleep(Some(now + secs(30))));
-    assert_eq!(machine.poll(now + secs(30)), BEGIN);
+    assert_eq!(
+        machine.next_of_sets(now),
+        SetAction::Sleep(Some(now + secs(30)))
+    );
+    assert_eq!(machine.next_of_sets(now + secs(30)), BEGIN);
 }
 
 #[test]
 fn e8_another_long_term_token_is_tried_at_once() {
     let mut machine = machine();
-    assert_eq!(machine.poll(at(0)), BEGIN);
+    assert_eq!(machine.next_of_sets(at(0)), BEGIN);
     machine.handle(failed(Failure::Terminal { retry_after: None }), at(0));
-    let renewed = Input::Renewed { keeps_pauses: true };
-    machine.handle(renewed, at(1));
-    assert_eq!(machine.poll(at(1)), BEGIN);
+    machine.renew(true, at(1));
+    assert_eq!(machine.next_of_sets(at(1)), BEGIN);
 }
 
 #[test]
 fn e16_a_pause_that_the_server_requested_ends_when_a_person_renews_the_long_term_token() {
     let mut machine = machine();
-    assert_eq!(machine.poll(at(0)), BEGIN);
+    assert_eq!(machine.next_of_sets(at(0)), BEGIN);
     let retry_after = Some(secs(300));
     machine.handle(failed(Failure::Terminal { retry_after }), at(0));
-    let replaced = Input::Renewed { keeps_pauses: true };
-    machine.handle(replaced, at(1));
-    assert_eq!(machine.poll(at(1)), Action::Sleep(Some(at(300))));
-    let renewed = Input::Renewed {
-        keeps_pauses: false,
-    };
-    machine.handle(renewed, at(2));
-    assert_eq!(machine.poll(at(2)), BEGIN);
-}
-
-#[test]
-fn a_rotation_of_which_nothing_came_is_not_tried_again_at_once() {
-    let mut machine = with_token(secs(900));
-    machine.handle(Input::RotationDemanded, at(1));
-    assert_eq!(machine.poll(at(1)), Action::Attend { rotate: true });
-    machine.handle(Input::Attended, at(1));
-    let next = machine.attends_at(at(1));
-    assert_eq!(next, Some(at(1) + RotationPolicy::default().first_delay));
+    machine.renew(true, at(1));
+    assert_eq!(machine.next_of_sets(at(1)), SetAction::Sleep(Some(at(300))));
+    machine.renew(false, at(2));
+    assert_eq!(machine.next_of_sets(at(2)), BEGIN);
 }

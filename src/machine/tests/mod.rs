@@ -7,11 +7,11 @@ mod windows;
 use super::backoff::{Rest, retry_delay};
 use super::refresh_time::{min_reject_interval, window};
 use super::*;
-use crate::policy::{RefreshPolicy, RetryPolicy, RotationPolicy};
+use crate::policy::{RefreshPolicy, RetryPolicy};
 use std::time::Duration;
 
 const ROOT: SetId = SetId::ROOT;
-const BEGIN: Action = Action::Exchange(ROOT);
+const BEGIN: SetAction = SetAction::Exchange(ROOT);
 
 const LEAST: f64 = 0.0;
 const MIDDLE: f64 = 0.5;
@@ -26,7 +26,7 @@ fn at(seconds: u64) -> Moment {
 }
 
 fn machine() -> Machine {
-    Machine::new(Policies::default(), 7, at(0))
+    Machine::new(Policies::default(), None, 7, at(0))
 }
 
 fn failed(failure: Failure) -> Input {
@@ -69,7 +69,7 @@ fn transient() -> Input {
 /// A machine that has just accepted its first token, of this life.
 fn with_token(life: Duration) -> Machine {
     let mut machine = machine();
-    assert_eq!(machine.poll(at(0)), BEGIN);
+    assert_eq!(machine.next_of_sets(at(0)), BEGIN);
     exchanged(&mut machine, at(0), life, at(0));
     machine
 }

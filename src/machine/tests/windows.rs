@@ -66,11 +66,13 @@ fn w10_a_token_without_a_future_counts_as_a_failure() {
         let mut machine = with_token(secs(900));
         let window = machine.window(ROOT);
         let later = refresh_at(&machine);
-        assert_eq!(machine.poll(later), BEGIN);
+        assert_eq!(machine.next_of_sets(later), BEGIN);
         exchanged(&mut machine, at(0), life, later);
         assert_eq!(machine.window(ROOT), window, "the old token stays");
         assert_eq!(machine.failures(ROOT), 1);
-        assert!(matches!(machine.poll(later), Action::Sleep(Some(next)) if next > later));
+        assert!(
+            matches!(machine.next_of_sets(later), SetAction::Sleep(Some(next)) if next > later)
+        );
     }
 }
 
@@ -80,18 +82,18 @@ fn w2_nothing_is_exchanged_while_the_token_is_fresh() {
     let demand = demanded(Generation(0));
     machine.handle(demand, at(1));
     assert_eq!(
-        machine.poll(at(1)),
-        Action::Sleep(Some(refresh_at(&machine)))
+        machine.next_of_sets(at(1)),
+        SetAction::Sleep(Some(refresh_at(&machine)))
     );
 }
 
 #[test]
 fn f1_while_an_exchange_is_under_way_no_other_begins() {
     let mut machine = machine();
-    assert_eq!(machine.poll(at(0)), BEGIN);
+    assert_eq!(machine.next_of_sets(at(0)), BEGIN);
     for newer_than in [0, 1, 2].map(Generation) {
         machine.handle(demanded(newer_than), at(0));
-        assert_eq!(machine.poll(at(1_000_000)), Action::Sleep(None));
+        assert_eq!(machine.next_of_sets(at(1_000_000)), SetAction::Sleep(None));
     }
 }
 
@@ -100,13 +102,13 @@ fn a_demand_for_a_newer_token_is_met_at_once_and_only_once() {
     let mut machine = with_token(secs(900));
     let demand = demanded(Generation(1));
     machine.handle(demand, at(1));
-    assert_eq!(machine.poll(at(1)), BEGIN);
+    assert_eq!(machine.next_of_sets(at(1)), BEGIN);
     let life = secs(900);
     exchanged(&mut machine, at(1), life, at(2));
     assert_eq!(machine.window(ROOT).unwrap().generation, Generation(2));
     assert_eq!(
-        machine.poll(at(2)),
-        Action::Sleep(Some(refresh_at(&machine)))
+        machine.next_of_sets(at(2)),
+        SetAction::Sleep(Some(refresh_at(&machine)))
     );
 }
 
@@ -114,11 +116,11 @@ fn a_demand_for_a_newer_token_is_met_at_once_and_only_once() {
 fn w6_a_lazy_machine_exchanges_only_on_demand() {
     let mut policies = Policies::default();
     policies.refresh.lazy = true;
-    let mut machine = Machine::new(policies, 7, at(0));
+    let mut machine = Machine::new(policies, None, 7, at(0));
     assert!(machine.is_lazy() && !with_token(secs(900)).is_lazy());
-    assert_eq!(machine.poll(at(1_000_000)), Action::Sleep(None));
+    assert_eq!(machine.next_of_sets(at(1_000_000)), SetAction::Sleep(None));
     machine.handle(demanded(Generation(0)), at(0));
-    assert_eq!(machine.poll(at(0)), BEGIN);
+    assert_eq!(machine.next_of_sets(at(0)), BEGIN);
     exchanged(&mut machine, at(0), secs(900), at(0));
-    assert_eq!(machine.poll(at(1_000_000)), Action::Sleep(None));
+    assert_eq!(machine.next_of_sets(at(1_000_000)), SetAction::Sleep(None));
 }

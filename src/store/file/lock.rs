@@ -25,6 +25,12 @@ impl Drop for Locked {
     }
 }
 
+impl Locked {
+    pub(super) const fn file(&self) -> &File {
+        &self.0
+    }
+}
+
 /// How often the lock is tried, and the pause between two attempts: 5 seconds in all. A write that takes longer hangs,
 /// and must not block other processes.
 const LOOKS: u32 = 500;

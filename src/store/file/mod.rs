@@ -2,6 +2,7 @@
 
 mod content;
 mod failure;
+mod fence;
 mod lock;
 mod read;
 #[cfg(feature = "sealed")]
@@ -16,6 +17,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::runtime::Handle;
@@ -25,6 +27,7 @@ pub use seal::SealingKey;
 
 use self::content::Content;
 use self::failure::{no_runtime, not_done};
+use self::fence::Fence;
 use self::seen::Seen;
 use self::token_file::TokenFile;
 use self::watch::Watch;
@@ -103,6 +106,7 @@ pub struct FileStore {
 struct Kept {
     seen: Seen,
     watch: Watch,
+    fence: Arc<Fence>,
     /// Whether the warning that other users can read the file was logged.
     is_exposure_logged: AtomicBool,
 }
@@ -211,7 +215,7 @@ impl TokenStore for FileStore {
     /// or the new record.
     async fn store(&self, record: &Record, expected: Option<&Version>) -> Result<Version, Error> {
         let (text, expected) = (record.encode(), expected.cloned());
-        self.run(move |file, kept| file.replace(&text, expected.as_ref(), &kept.seen))
+        self.run(move |file, kept| file.replace(&text, expected.as_ref(), &kept.seen, &kept.fence))
             .await
     }
 
@@ -238,8 +242,10 @@ impl TokenStore for FileStore {
         }
     }
 
-    async fn lease(&self) -> Result<Option<Lease>, Error> {
-        self.run(|file, _| file.lease()).await
+    /// Locks a file beside the record, which the kernel unlocks when this process ends. The lease therefore lasts as long as
+    /// its holder lives, also while it is stopped. Each lease has a number, which is kept in that file.
+    async fn lease(&self, _: Duration) -> Result<Option<Lease>, Error> {
+        self.run(|file, kept| file.lease(&kept.fence)).await
     }
 }
 

@@ -2,11 +2,13 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
 use super::content::{Content, SEALED, is_own, version};
 use super::failure::{cannot_write, refused};
+use super::fence::{self, Fence};
 use super::read::{MOST, cannot_use, check_own_mode, is_own_mode, read};
 #[cfg(feature = "sealed")]
 use super::seal::{self, SealingKey};
@@ -76,6 +78,7 @@ impl TokenFile {
         text: &Secret,
         expected: Option<&Version>,
         seen: &Seen,
+        fence: &Fence,
     ) -> Result<Version, Error> {
         let content = self.encode(text)?;
         if content.len() > MOST {
@@ -86,6 +89,9 @@ impl TokenFile {
         let _turn = seen.turn();
         // While this process holds the lock, a temporary file can only come from a process that was killed.
         write::sweep(&target);
+        if fence.is_lost(&target) {
+            return Err(Error::conflict().at(self.path.display()));
+        }
         // The owner and mode of the old file do not matter, since the new file has the right ones.
         let there = read(target.path(), false)?;
         if there.map(|there| version(&there.bytes)).as_ref() != expected {
@@ -98,9 +104,13 @@ impl TokenFile {
         Ok(version)
     }
 
-    pub(super) fn lease(&self) -> Result<Option<Lease>, Error> {
+    pub(super) fn lease(&self, fence: &Arc<Fence>) -> Result<Option<Lease>, Error> {
         let target = self.target()?;
-        Ok(lock::lease(&target)?.map(Lease::new))
+        let Some(locked) = lock::lease(&target)? else {
+            return Ok(None);
+        };
+        let number = fence::next(&locked).map_err(|error| cannot_write(&self.path, error))?;
+        Ok(Some(Lease::fenced(fence.hold(locked, number), number)))
     }
 
     pub(super) fn content(&self) -> Result<Option<Read>, Error> {

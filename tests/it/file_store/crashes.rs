@@ -60,7 +60,7 @@ async fn child() {
             }
         }
         "holder" => {
-            let _lease = store.lease().await.unwrap().unwrap();
+            let _lease = store.lease(secs(60)).await.unwrap().unwrap();
             println!("at work");
             tokio::time::sleep(secs(60)).await;
         }
@@ -146,10 +146,10 @@ async fn l8_the_lease_comes_back_when_its_holder_is_killed() {
     let (_directory, path) = place();
     let store = FileStore::new(&path);
     let mut child = start("holder", &path);
-    assert!(store.lease().await.unwrap().is_none());
+    assert!(store.lease(secs(60)).await.unwrap().is_none());
     child.kill().unwrap();
     child.wait().unwrap();
-    assert!(store.lease().await.unwrap().is_some());
+    assert!(store.lease(secs(60)).await.unwrap().is_some());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -165,7 +165,7 @@ async fn l8_the_lease_comes_back_while_other_processes_are_started() {
     });
     let mut had = 0;
     while !starting.is_finished() {
-        let lease = store.lease().await.unwrap();
+        let lease = store.lease(secs(60)).await.unwrap();
         assert!(lease.is_some(), "after {had}");
         had += 1;
     }

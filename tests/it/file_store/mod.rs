@@ -9,6 +9,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
+use crate::support::secs;
 use everbearer::{ErrorKind, FileStore, LongTermToken, Record, TokenStore};
 use tempfile::TempDir;
 
@@ -71,7 +72,7 @@ async fn l3_only_the_owner_has_a_right_to_what_is_written() {
     // Also when it was otherwise before.
     fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
     store.store(&record("lt_2"), Some(&version)).await.unwrap();
-    let _lease = store.lease().await.unwrap().unwrap();
+    let _lease = store.lease(secs(60)).await.unwrap().unwrap();
     for name in ["token", "token.lock", "token.lease"] {
         assert_eq!(mode(&directory.path().join(name)), 0o600, "{name}");
     }
@@ -149,13 +150,13 @@ async fn l8_two_stores_on_one_file_lose_no_update() {
 async fn l8_the_lease_is_had_by_one_store_at_a_time() {
     let (_directory, path) = place();
     let (one, two) = (FileStore::new(&path), FileStore::new(&path));
-    let lease = one.lease().await.unwrap().unwrap();
-    assert!(two.lease().await.unwrap().is_none());
-    assert!(one.lease().await.unwrap().is_none());
+    let lease = one.lease(secs(60)).await.unwrap().unwrap();
+    assert!(two.lease(secs(60)).await.unwrap().is_none());
+    assert!(one.lease(secs(60)).await.unwrap().is_none());
     // It is not the lock of a write.
     two.store(&record("lt_1"), None).await.unwrap();
     drop(lease);
-    assert!(two.lease().await.unwrap().is_some());
+    assert!(two.lease(secs(60)).await.unwrap().is_some());
 }
 
 #[tokio::test]
@@ -173,8 +174,8 @@ async fn behind_a_symlink_its_target_is_replaced_and_locked() {
     assert!(fs::symlink_metadata(&path).unwrap().is_symlink());
     assert_eq!(loaded(&direct).await.unwrap(), "lt_2");
     assert_eq!(names(&elsewhere), ["real", "real.lock"]);
-    let _lease = direct.lease().await.unwrap().unwrap();
-    assert!(link.lease().await.unwrap().is_none());
+    let _lease = direct.lease(secs(60)).await.unwrap().unwrap();
+    assert!(link.lease(secs(60)).await.unwrap().is_none());
 
     fs::remove_file(&target).unwrap();
     assert!(link.load().await.unwrap().is_none());

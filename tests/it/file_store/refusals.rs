@@ -7,6 +7,7 @@ use std::path::Path;
 use everbearer::{Error, ErrorKind, FileStore, Record, TokenStore};
 
 use super::{loaded, place, record, write};
+use crate::support::secs;
 
 /// A failure of the store that names the file, in one line, and nothing of its content.
 fn check(error: &Error, path: &Path) -> String {
@@ -106,7 +107,7 @@ async fn what_is_no_file_is_refused_without_waiting_for_it() {
     }
     let error = FileStore::new("/").load().await.unwrap_err();
     check(&error, Path::new("/"));
-    let error = FileStore::new("/").lease().await.unwrap_err();
+    let error = FileStore::new("/").lease(secs(60)).await.unwrap_err();
     check(&error, Path::new("/"));
 }
 
@@ -118,7 +119,7 @@ async fn l10_a_directory_that_cannot_be_written_to_is_named() {
     assert!(store.load().await.unwrap().is_none());
     let error = store.store(&record("lt_1"), None).await.unwrap_err();
     assert!(check(&error, &below_nothing).contains("create it"));
-    check(&store.lease().await.unwrap_err(), &below_nothing);
+    check(&store.lease(secs(60)).await.unwrap_err(), &below_nothing);
 
     write(&path, "lt_1");
     let below_a_file = path.join("token");
@@ -126,7 +127,7 @@ async fn l10_a_directory_that_cannot_be_written_to_is_named() {
     for error in [
         store.load().await.unwrap_err(),
         store.store(&record("lt_1"), None).await.unwrap_err(),
-        store.lease().await.unwrap_err(),
+        store.lease(secs(60)).await.unwrap_err(),
     ] {
         assert!(check(&error, &below_a_file).contains("not a directory"));
     }

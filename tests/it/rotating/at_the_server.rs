@@ -15,7 +15,10 @@ pub(super) async fn server(old: OldLongTermToken) -> AuthServer {
     start(AuthServer::builder().rotation(old)).await
 }
 
+/// Its short-term tokens live for a second: with a shared store, superseded long-term tokens are revoked only after that
+/// (L15).
 async fn start(builder: AuthServerBuilder) -> AuthServer {
+    let builder = builder.short_term_lifetime(secs(1));
     builder.start().await.unwrap()
 }
 

@@ -12,6 +12,7 @@ use crate::support::millis;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::Duration;
 
 /// A store under which the process ends at one of its writes, before or after it is done.
 #[derive(Clone, Debug)]
@@ -43,8 +44,8 @@ impl TokenStore for Deadly {
         self.shared_store.changed().await;
     }
 
-    async fn lease(&self) -> Result<Option<Lease>, Error> {
-        self.shared_store.lease().await
+    async fn lease(&self, at_most: Duration) -> Result<Option<Lease>, Error> {
+        self.shared_store.lease(at_most).await
     }
 }
 

@@ -9,10 +9,10 @@ use crate::clock::{Moment, Now};
 use crate::machine::input::SetId;
 use crate::machine::long_term::agenda::Next;
 use crate::machine::long_term::lease::Lease;
-use crate::machine::long_term::task::{Purpose, Step, Task};
+use crate::machine::long_term::task::{Effect, Purpose, Step, Task};
 use crate::machine::long_term::trial::Landing;
 use crate::machine::long_term::{Durability, Reading, Recovers};
-use crate::store::{Record, Rotation};
+use crate::store::{Record, Rotation, Version};
 use crate::token::LongTermToken;
 
 /// How long after the history all calls succeed.
@@ -88,7 +88,10 @@ impl Play {
                     process.rules.store_changed();
                 }
             }
-            Event::Rotate(at) => self.processes[process(at)].rules.demand_rotation(),
+            Event::Rotate(at) => {
+                let now = self.now;
+                self.processes[process(at)].rules.demand_rotation(now);
+            }
             Event::Need(at, set) => {
                 let now = self.now;
                 self.processes[process(at)].need(SetId(u64::from(set)), now);
@@ -142,12 +145,11 @@ impl Play {
 
     fn interrupt(&mut self, at: usize) {
         self.log.push(format!("{at} is interrupted"));
-        self.world.lost.extend(self.processes[at].unanswered());
         if self.world.lease == Some(at) {
             self.world.lease = None;
         }
+        // The calls in flight may be answered all the same.
         let process = &mut self.processes[at];
-        process.calls.clear();
         process.attempts.clear();
         process.upcoming.clear();
         process.rules.interrupted();
@@ -176,7 +178,9 @@ impl Play {
             let of_token = tokens.filter(|it| it.minted_from.reads_like(token));
             of_token.map(|it| it.until).max()
         };
-        let step = match process.rules.next(now, &served) {
+        let next = process.rules.next(now, &served);
+        self.take_effects(at);
+        let step = match next {
             Next::Do(step) => step,
             Next::Sleep(until) => return Turn::Asleep(until),
         };
@@ -184,7 +188,7 @@ impl Play {
         self.check(at, &step);
         let process = &mut self.processes[at];
         match step {
-            Step::Begin(task) => {
+            Step::Begin(number, task) => {
                 let served = process.served.values().filter(|it| it.until > now.at);
                 let mut good: Vec<u32> = served.map(|it| it.short).collect();
                 good.retain(|short| self.world.is_alive(*short));
@@ -198,11 +202,20 @@ impl Play {
                         self.story()
                     );
                 }
-                self.processes[at].calls.push(Call::Task(task, outcome));
+                self.processes[at]
+                    .calls
+                    .push(Call::Task(number, Box::new((task, outcome))));
             }
-            Step::Exchange { set, with, .. } => {
+            Step::Exchange {
+                call, set, with, ..
+            } => {
                 let outcome = self.world.exchange(&with, fault);
-                process.calls.push(Call::Exchange { set, with, outcome });
+                process.calls.push(Call::Exchange {
+                    id: call,
+                    set,
+                    with,
+                    outcome,
+                });
             }
             Step::Fail { set, .. } => {
                 process.attempts.remove(&set);
@@ -214,15 +227,21 @@ impl Play {
             }
             Step::Release if self.world.lease == Some(at) => self.world.lease = None,
             Step::RevokeSpent(token) => self.world.revoke_short(&token),
-            Step::Replace { superseded } => {
+            Step::Release | Step::Tell(_) => {}
+        }
+        Turn::Acted
+    }
+
+    fn take_effects(&mut self, at: usize) {
+        let process = &mut self.processes[at];
+        for effect in process.rules.take_effects() {
+            if let Effect::Replace { superseded } = effect {
                 let from_it = |it: &Served| it.minted_from.reads_like(&superseded);
                 let sets = process.served.iter().filter(|(_, served)| from_it(served));
                 let sets: Vec<SetId> = sets.map(|(set, _)| *set).collect();
                 process.wanted.extend(sets);
             }
-            Step::Release | Step::Tell(_) | Step::Renew { .. } => {}
         }
-        Turn::Acted
     }
 
     fn note(&mut self, at: usize, step: &Step, fault: Fault) {
@@ -243,16 +262,22 @@ impl Play {
         let now = self.now;
         let process = &mut self.processes[at];
         match process.calls.remove(call) {
-            Call::Task(task, outcome) => {
+            Call::Task(id, call) => {
+                let (task, outcome) = *call;
                 let how = match &outcome {
                     Ok(_) => "ok".to_owned(),
                     Err(error) => error.to_string(),
                 };
                 self.log
                     .push(format!("    {at} <- {}: {how}", named_task(&task)));
-                process.rules.ended(outcome, now);
+                process.rules.ended(id, outcome, now);
             }
-            Call::Exchange { set, with, outcome } => {
+            Call::Exchange {
+                id,
+                set,
+                with,
+                outcome,
+            } => {
                 self.log.push(format!(
                     "    {at} <- exchange {}: {outcome:?}",
                     number(&with)
@@ -266,15 +291,18 @@ impl Play {
                             until: now.at + LIFE,
                         };
                         let replacement = replacement.map(|token| long_term(token, now));
-                        match process.rules.minted(set, LIFE, replacement, now) {
-                            Landing::Now => process.publish(set, served),
-                            Landing::Later => {
+                        match process
+                            .rules
+                            .minted((id, set), &with, LIFE, replacement, now)
+                        {
+                            Landing::Now(_) => process.publish(set, served),
+                            Landing::Later(_) => {
                                 process.upcoming.insert(set, served);
                             }
                             Landing::Gone => {}
                         }
                     }
-                    Err(error) => process.rules.exchange_failed(set, error, now),
+                    Err(error) => process.rules.exchange_failed((id, set), error, now),
                 }
             }
         }
@@ -283,13 +311,12 @@ impl Play {
     /// Checks what must hold of each step.
     fn check(&self, at: usize, step: &Step) {
         let process = &self.processes[at];
-        let rules = &process.rules;
         let is_alone = self.processes.len() == 1;
         let stored = self.world.stored.as_ref().map(|(record, _)| record);
         let has_lease = self.has_lease(at);
         let told = |what: &str| format!("{what}: {}\n{}", named(step), self.story());
         match step {
-            Step::Begin(Task::Revoke(token)) => {
+            Step::Begin(_, Task::Revoke(token)) => {
                 let has_lease = self.world.lease == Some(at) || !self.beginning.is_shared;
                 assert!(has_lease, "{}", told("revokes without the lease"));
                 let is_used = |record: &Record| {
@@ -304,7 +331,7 @@ impl Play {
                     told("revokes a token in use")
                 );
             }
-            Step::Begin(Task::Ask { with, .. }) => {
+            Step::Begin(_, Task::Ask { with, .. }) => {
                 assert!(has_lease, "{}", told("asks without the lease"));
                 let is_stored = stored.is_some_and(|record| {
                     record
@@ -318,7 +345,7 @@ impl Play {
                     told("asks with what is not stored")
                 );
             }
-            Step::Begin(Task::Obtain { purpose, .. }) => {
+            Step::Begin(_, Task::Obtain { purpose, .. }) => {
                 assert!(
                     has_lease || *purpose == Purpose::Recover,
                     "{}",
@@ -330,12 +357,10 @@ impl Play {
         }
         let is_quiet = matches!(
             step,
-            Step::Begin(Task::Load | Task::Save { .. })
+            Step::Begin(_, Task::Load | Task::Save { .. })
                 | Step::Release
                 | Step::RevokeSpent(_)
                 | Step::Tell(_)
-                | Step::Renew { .. }
-                | Step::Replace { .. }
         );
         assert!(
             !process.is_draining || is_quiet,
@@ -399,9 +424,9 @@ impl Play {
         let until = self.now.at + CALM;
         for process in &mut self.processes {
             process.tokens = 0;
+            process.retry_at = self.now.at;
         }
         self.log.push("--- calm".to_owned());
-        let mut retry_at = vec![self.now.at; self.processes.len()];
         for _ in 0..20_000 {
             let mut wake = until;
             for at in 0..self.processes.len() {
@@ -412,8 +437,8 @@ impl Play {
                 let needs_one = process.tokens == 0 || process.rules.is_proving();
                 let mut sets: Vec<SetId> = process.wanted.iter().copied().collect();
                 sets.extend(needs_one.then_some(SetId::ROOT));
-                if retry_at[at] <= self.now.at && !sets.is_empty() {
-                    retry_at[at] = self.now.at + Duration::from_secs(30);
+                if process.retry_at <= self.now.at && !sets.is_empty() {
+                    process.retry_at = self.now.at + Duration::from_secs(30);
                     for set in sets {
                         process.need(set, self.now);
                     }
@@ -423,7 +448,7 @@ impl Play {
                 }
                 let process = &self.processes[at];
                 if process.tokens == 0 || process.rules.is_proving() || !process.wanted.is_empty() {
-                    wake = wake.min(retry_at[at]);
+                    wake = wake.min(process.retry_at);
                 }
             }
             if self.now.at >= until {
@@ -491,12 +516,9 @@ impl Play {
         if rules.reading == Reading::Never || rules.record.is_none() {
             return;
         }
-        let ours = rules
-            .record
-            .as_ref()
-            .map(|record| record.encode().expose().to_owned());
+        let ours = rules.record.as_ref().map(named_record);
         let stored = self.world.stored.as_ref();
-        let stored = stored.map(|(record, _)| record.encode().expose().to_owned());
+        let stored = stored.map(|(record, _)| named_record(record));
         // A shutdown does not read the store.
         let is_written =
             process.is_draining && !matches!(rules.durability, Durability::Unstored { .. });
@@ -548,17 +570,13 @@ impl Play {
 
 fn named(step: &Step) -> String {
     match step {
-        Step::Begin(task) => named_task(task),
+        Step::Begin(_, task) => named_task(task),
         Step::Exchange { set, with, .. } => format!("exchange {} for {}", number(with), set.0),
         Step::Fail { set, error } => format!("fail {}: {error}", set.0),
         Step::Land(set) => format!("land {}", set.0),
         Step::Release => "release".to_owned(),
         Step::RevokeSpent(token) => format!("revoke st-{}", number_of_short(token)),
         Step::Tell(event) => format!("tell {event:?}"),
-        Step::Renew { keeps_pauses } => format!("renew, keeps pauses: {keeps_pauses}"),
-        Step::Replace { superseded } => {
-            format!("replace what was minted from {}", number(superseded))
-        }
     }
 }
 
@@ -569,7 +587,7 @@ fn named_task(task: &Task) -> String {
             format!(
                 "save {} over {:?}",
                 named_record(record),
-                over.as_ref().map(|it| it.as_str())
+                over.as_ref().map(Version::as_str)
             )
         }
         Task::Lease { .. } => "lease".to_owned(),

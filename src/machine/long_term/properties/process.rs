@@ -8,7 +8,7 @@ use super::world::long_term;
 use crate::clock::{Moment, Now};
 use crate::error::Error;
 use crate::machine::input::SetId;
-use crate::machine::long_term::task::{Outcome, Task};
+use crate::machine::long_term::task::{Call as CallNumber, Outcome, Task};
 use crate::machine::long_term::{LongTerm, Setup};
 use crate::policy::{RetryPolicy, RotationPolicy};
 use crate::token::LongTermToken;
@@ -31,6 +31,8 @@ pub(super) struct Process {
     pub(super) handed_in: Option<u32>,
     /// How many tokens it has got.
     pub(super) tokens: u32,
+    /// When it needs a token again in the calm, unless it has got one.
+    pub(super) retry_at: Moment,
     pub(super) is_stopped: bool,
     pub(super) is_draining: bool,
 }
@@ -38,8 +40,9 @@ pub(super) struct Process {
 /// A call that was carried out and not answered.
 #[derive(Debug)]
 pub(super) enum Call {
-    Task(Task, Result<Outcome, Error>),
+    Task(CallNumber, Box<(Task, Result<Outcome, Error>)>),
     Exchange {
+        id: CallNumber,
         set: SetId,
         with: LongTermToken,
         outcome: Result<(u32, Option<u32>), Error>,
@@ -65,7 +68,7 @@ impl Process {
             retry: RetryPolicy::default(),
         };
         Self {
-            rules: LongTerm::new(setup, Some(long_term(1, now)), seed, now.at),
+            rules: LongTerm::new(setup, Some(long_term(1, now)), seed, now),
             calls: Vec::new(),
             served: BTreeMap::new(),
             upcoming: BTreeMap::new(),
@@ -73,6 +76,7 @@ impl Process {
             wanted: BTreeSet::new(),
             handed_in: None,
             tokens: 0,
+            retry_at: now.at,
             is_stopped: false,
             is_draining: false,
         }
@@ -95,12 +99,15 @@ impl Process {
     /// Returns the long-term tokens in calls whose answers have not arrived.
     pub(super) fn unanswered(&self) -> impl Iterator<Item = u32> {
         self.calls.iter().filter_map(|call| match call {
-            Call::Task(_, Ok(Outcome::Obtained(token))) => Some(super::world::number(&token.token)),
+            Call::Task(_, call) => match &call.1 {
+                Ok(Outcome::Obtained(token)) => Some(super::world::number(&token.token)),
+                _ => None,
+            },
             Call::Exchange {
                 outcome: Ok((_, replacement)),
                 ..
             } => *replacement,
-            _ => None,
+            Call::Exchange { .. } => None,
         })
     }
 }

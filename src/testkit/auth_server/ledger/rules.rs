@@ -7,7 +7,6 @@ use crate::testkit::auth_server::options::OldLongTermToken;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 #[derive(Clone, Debug)]
-#[allow(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
 pub(crate) struct Rules {
     pub(crate) client_scopes: Vec<String>,
     pub(crate) short_term_lifetime: Duration,

@@ -31,8 +31,8 @@ impl Clock for ModelClock {
 }
 
 pub(crate) fn builder(issuer: &Issuer) -> TokenProviderBuilder {
-    let long_term = LongTermToken::new("lt").expect("it is visible ASCII");
-    TokenProvider::builder(issuer.clone(), long_term)
+    let long_term = LongTermToken::builder("lt").token_id("lt").build();
+    TokenProvider::builder(issuer.clone(), long_term.expect("it is visible ASCII"))
         .clock(ModelClock)
         .jitter_seed(1)
 }

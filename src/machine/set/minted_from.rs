@@ -1,0 +1,67 @@
+//! From which long-term tokens the tokens of a scope set were minted. A server may end a short-term token when the
+//! long-term token is revoked from which it was minted (RFC 7009, section 2.1).
+
+use std::time::Duration;
+
+use crate::clock::Moment;
+use crate::token::LongTermToken;
+
+/// How long after a token was replaced requests with it may be in flight, and no longer than the grace.
+const IN_FLIGHT: Duration = Duration::from_secs(60);
+
+/// The long-term tokens from which the tokens of a scope set were minted.
+#[derive(Debug, Default)]
+pub(super) struct Origins {
+    /// That of the token that has just arrived.
+    pub(super) arrived: Option<LongTermToken>,
+    /// That of the token that waits to be published.
+    pub(super) upcoming: Option<LongTermToken>,
+    /// That of the token in use.
+    pub(super) present: Option<LongTermToken>,
+    pub(super) previous: Option<Previous>,
+}
+
+/// The long-term token from which the token before was minted.
+#[derive(Debug)]
+pub(super) struct Previous {
+    pub(super) long_term: LongTermToken,
+    replaced_at: Moment,
+    /// Until when callers need that token.
+    needed_until: Moment,
+}
+
+impl Previous {
+    /// Returns until when callers may use a token that was minted from it.
+    pub(super) fn served_until(&self, grace: Duration) -> Moment {
+        let in_flight_until = self.replaced_at + IN_FLIGHT.min(grace);
+        in_flight_until.max(self.needed_until)
+    }
+}
+
+impl Origins {
+    /// The token that has arrived is the next one.
+    pub(super) fn wait(&mut self) {
+        self.upcoming = self.arrived.take();
+    }
+
+    /// The next token replaces the one in use, which callers may need until this moment.
+    pub(super) fn take(&mut self, needed_until: Moment, now: Moment) {
+        let Some(next) = self.upcoming.take() else {
+            return;
+        };
+        let present = self.present.replace(next);
+        let is_other = |it: &LongTermToken| {
+            !self
+                .present
+                .as_ref()
+                .is_some_and(|next| next.reads_like(it))
+        };
+        if let Some(long_term) = present.filter(is_other) {
+            self.previous = Some(Previous {
+                long_term,
+                replaced_at: now,
+                needed_until,
+            });
+        }
+    }
+}
