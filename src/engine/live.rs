@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{BuildHasher as _, RandomState};
 
 use crate::clock::Moment;
-use crate::machine::SetId;
+use crate::machine::{Call, SetId};
 use crate::token::ShortTermToken;
 
 /// How many tokens without a stated end are kept, to bound the memory.
@@ -18,6 +18,14 @@ pub(crate) struct LiveToken {
     pub(crate) token: ShortTermToken,
     /// When the token expires at the latest; `None` if that is unknown.
     pub(crate) ends_at: Option<Moment>,
+}
+
+/// A token that may live at the auth server, since nobody knows how this call ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Unknown {
+    pub(super) call: (Call, Option<SetId>),
+    /// When it expires at the latest, as far as that can be told.
+    pub(crate) ends_at: Moment,
 }
 
 /// The tokens in the order in which they arrived, each under a number.

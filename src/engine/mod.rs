@@ -25,6 +25,7 @@ mod status;
 mod swap;
 mod task_result;
 mod tasks;
+mod unknown;
 mod wait;
 
 pub(crate) use current::Published;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::current::USE_PRECISION;
-use super::live::{LiveToken, LiveTokens};
+use super::live::{LiveToken, LiveTokens, Unknown};
 use super::outage::{Observed, Outages};
 use super::revocation_hints::RevocationHints;
 use super::scope_set::ScopeSet;
@@ -24,6 +24,7 @@ pub(crate) struct Engine {
     /// The lease of the store, while it is held.
     pub(crate) lease: Option<Lease>,
     pub(crate) live: LiveTokens,
+    pub(crate) unknown: Vec<Unknown>,
     pub(super) outages: Outages,
     pub(crate) shutdown_began: Option<Moment>,
     pub(crate) revocation_hints: RevocationHints,
@@ -54,6 +55,7 @@ impl Engine {
             driven: false,
             lease: None,
             live: LiveTokens::default(),
+            unknown: Vec::new(),
             outages: Outages::default(),
             shutdown_began: None,
             revocation_hints: RevocationHints::default(),
@@ -137,6 +139,7 @@ impl Engine {
     /// Drops all tokens after the shutdown.
     pub(crate) fn forget_tokens(&mut self, now: Moment) {
         self.live = LiveTokens::default();
+        self.unknown = Vec::new();
         self.evicted = BTreeMap::new();
         self.machine.drop_tokens(now);
         self.sets.forget_upcoming();

@@ -38,11 +38,22 @@ pub(crate) fn task_ended(shared: &Shared, call: Call, Ran { outcome, lease }: Ra
         } else {
             lease
         };
+        engine.forget_unknown((call, None));
+        let obtains = engine.machine.calls_in_flight().contains(&(call, None));
+        if obtains && is_timeout(&outcome) {
+            let default_lifetime = shared.settings.policies.refresh.default_lifetime;
+            engine.note_unknown((call, None), default_lifetime, now.at);
+        }
         engine.machine.task_ended(call, outcome, now);
         unused
     };
     give_back(unused);
     shared.rotated.send_modify(|()| {});
+}
+
+/// Returns whether the call may have obtained a token although it failed.
+fn is_timeout<T>(outcome: &Result<T, Error>) -> bool {
+    matches!(outcome, Err(error) if error.kind() == ErrorKind::Timeout)
 }
 
 /// Takes in how an exchange ended.
@@ -56,7 +67,16 @@ pub(crate) fn exchanged(
     let (call, now) = ((call, set.id), shared.both_clocks());
     let exchanged = match outcome {
         Ok(exchanged) => exchanged,
-        Err(error) => return shared.engine().machine.exchange_failed(call, error, now),
+        Err(error) => {
+            let mut engine = shared.engine();
+            let unknown = (call.0, Some(call.1));
+            engine.forget_unknown(unknown);
+            if error.kind() == ErrorKind::Timeout {
+                let default_lifetime = shared.settings.policies.refresh.default_lifetime;
+                engine.note_unknown(unknown, default_lifetime, now.at);
+            }
+            return engine.machine.exchange_failed(call, error, now);
+        }
     };
     let Exchanged {
         minted,
@@ -75,6 +95,7 @@ pub(crate) fn exchanged(
             ends_at: (!minted.is_assumed).then(|| now.at + minted.life),
         };
         engine.live.insert(live, now.at);
+        engine.forget_unknown((call.0, Some(call.1)));
         (engine.machine).minted(call, with, minted.life, replacement, now)
     };
     match arrival {

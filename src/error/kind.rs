@@ -136,7 +136,8 @@ impl ErrorKind {
         if status == 401 && code.is_some() {
             return Self::Denied;
         }
-        match code {
+        let code = code.map(str::to_ascii_lowercase);
+        match code.as_deref() {
             Some("rate_limited" | "slow_down") => return Self::RateLimited,
             Some("temporarily_unavailable" | "server_error") => return Self::Server,
             Some(
@@ -145,6 +146,7 @@ impl ErrorKind {
                 | "unauthorized_client"
                 | "invalid_token"
                 | "token_expired"
+                | "token_revoked"
                 | "insufficient_scope"
                 | "access_denied",
             ) => return Self::Denied,

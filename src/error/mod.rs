@@ -374,8 +374,14 @@ impl Error {
 
     /// Returns whether the code says that the server does not accept the token.
     pub(crate) fn names_refused_token(&self) -> bool {
+        let codes = [
+            "invalid_token",
+            "token_expired",
+            "token_revoked",
+            "invalid_grant",
+        ];
         let code = self.code().filter(|_| !self.is_retryable());
-        code.is_some_and(|code| matches!(code, "invalid_token" | "token_expired" | "invalid_grant"))
+        code.is_some_and(|code| codes.iter().any(|it| code.eq_ignore_ascii_case(it)))
     }
 
     /// Creates an error whose text this crate wrote, which repeats no secret.

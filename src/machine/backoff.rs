@@ -28,6 +28,9 @@ pub(crate) fn retry_delay(
     if matches!(failure, Failure::Terminal { .. }) {
         return policy.terminal_backoff.max(asked);
     }
+    if let Failure::Unclear { pause } = failure {
+        asked = pause;
+    }
     let mut least = policy.first_delay.mul_f64(LEAST_SHARE_OF_DELAY);
     let mut bound = doubled(policy.first_delay, policy.longest_delay, failures);
     if let Some(Rest { usable, life }) = rest_of_life {
@@ -45,8 +48,12 @@ pub(crate) fn retry_delay(
 
 /// Returns the pause that the server requested, up to `RetryPolicy::max_retry_after`.
 pub(super) fn pause_asked_for(policy: &RetryPolicy, failure: Failure) -> Option<Duration> {
-    let (Failure::Transient { retry_after } | Failure::Terminal { retry_after }) = failure;
-    retry_after.map(|asked| asked.min(policy.max_retry_after))
+    match failure {
+        Failure::Transient { retry_after } | Failure::Terminal { retry_after } => {
+            retry_after.map(|asked| asked.min(policy.max_retry_after))
+        }
+        Failure::Unclear { .. } => None,
+    }
 }
 
 /// Returns how long to wait after the `failures`-th failure of a rotation in a row.
@@ -56,8 +63,10 @@ pub(super) fn rotation_retry_delay(
     failures: u32,
     draw: f64,
 ) -> Duration {
-    let Failure::Transient { retry_after } = failure else {
-        return policy.longest_delay;
+    let retry_after = match failure {
+        Failure::Transient { retry_after } => retry_after,
+        Failure::Unclear { pause } => Some(pause),
+        Failure::Terminal { .. } => return policy.longest_delay,
     };
     let bound = doubled(policy.first_delay, policy.longest_delay, failures);
     let asked = retry_after.unwrap_or_default().min(policy.longest_delay);

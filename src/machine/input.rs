@@ -57,6 +57,8 @@ pub(crate) enum Failure {
     Transient { retry_after: Option<Duration> },
     /// The same attempt will fail again; the server may have requested a pause.
     Terminal { retry_after: Option<Duration> },
+    /// The same attempt is likely to fail again, and is repeated after this pause.
+    Unclear { pause: Duration },
 }
 
 impl Failure {

@@ -278,6 +278,17 @@ impl Machine {
         self.with_long_term(now, LongTerm::drop_tokens);
     }
 
+    /// Returns the calls in flight that may obtain a token.
+    pub(crate) fn calls_in_flight(&self) -> Vec<(Call, Option<SetId>)> {
+        if let Some(long_term) = &self.long_term {
+            return long_term.calls_in_flight().collect();
+        }
+        let in_flight = self.sets.iter().filter(|(_, set)| set.in_flight);
+        in_flight
+            .map(|(id, _)| (Call::default(), Some(*id)))
+            .collect()
+    }
+
     /// Returns whether this task for the long-term token is in progress, and was not interrupted.
     pub(crate) fn is_in_progress(&self, call: Call) -> bool {
         self.long_term

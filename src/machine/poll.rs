@@ -5,14 +5,14 @@ use super::input::{Failure, Input, SetId};
 use super::long_term::{Call, Next, Step};
 use super::{Machine, Phase};
 use crate::clock::{Moment, Now};
-use crate::error::Error;
 use crate::token::LongTermToken;
 
 impl Machine {
     pub(crate) fn poll(&mut self, now: Now) -> Action {
         loop {
             if let Some((set, error)) = self.failures_to_tell.pop_front() {
-                self.failed(set, &error, now.at);
+                let failure = Failure::of(&error);
+                self.handle(Input::Failed { set, failure }, now.at);
                 return Action::Failed { set, error };
             }
             let wake = match self.next_of_sets(now.at) {
@@ -62,8 +62,12 @@ impl Machine {
                 with: Some(with),
                 within,
             },
-            Step::Fail { set, error } => {
-                self.failed(set, &error, now);
+            Step::Fail {
+                set,
+                error,
+                failure,
+            } => {
+                self.handle(Input::Failed { set, failure }, now);
                 Action::Failed { set, error }
             }
             Step::Land(set) => Action::Accept(set),
@@ -72,11 +76,6 @@ impl Machine {
             Step::RevokeSpent(token) => Action::RevokeSpent(token),
             Step::Tell(event) => Action::Tell(event),
         }
-    }
-
-    fn failed(&mut self, set: SetId, error: &Error, now: Moment) {
-        let failure = Failure::of(error);
-        self.handle(Input::Failed { set, failure }, now);
     }
 
     pub(super) fn next_of_sets(&mut self, now: Moment) -> SetAction {

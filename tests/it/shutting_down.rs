@@ -99,6 +99,58 @@ async fn d2_a_token_is_revoked_as_long_as_the_server_may_hold_it_for_alive() {
     );
 }
 
+/// The server may have issued a token for it, which lives no longer than another one.
+#[tokio::test(start_paused = true)]
+async fn d9_an_exchange_that_timed_out_may_have_issued_a_token() {
+    for (later, is_clean) in [(secs(100), false), (secs(2_000), true)] {
+        let issuer = ScriptedIssuer::new();
+        issuer.script([Reply::token(secs(900)), Reply::hang()]);
+        issuer.default_reply(Reply::token(secs(900)));
+        let (provider, clock) = provider(&issuer);
+        provider.token().await.unwrap();
+        provider.refresh().await.unwrap_err();
+        clock.advance(secs(60)).await;
+        provider.refresh().await.unwrap();
+        clock.advance(later).await;
+        settle().await;
+        let report = provider.shutdown().await;
+        let unknown = |token: &&everbearer::TokenReport| {
+            matches!(token.outcome, RevocationOutcome::Unknown(_))
+        };
+        assert_eq!(
+            report.tokens.iter().filter(unknown).count(),
+            usize::from(!is_clean)
+        );
+        assert_eq!(report.all_revoked(), is_clean);
+    }
+}
+
+/// A runtime that ends takes the exchange in flight with it.
+#[test]
+fn d9_an_exchange_that_died_with_its_runtime_may_have_issued_a_token() {
+    let issuer = ScriptedIssuer::new();
+    issuer.default_reply(Reply::hang());
+    let long_term = LongTermToken::new("lt").unwrap();
+    let provider = TokenProvider::builder(issuer.clone(), long_term)
+        .build()
+        .unwrap();
+    let runtime = || {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap()
+    };
+    let first = runtime();
+    first.block_on(async {
+        let _ = tokio::time::timeout(millis(50), provider.token()).await;
+    });
+    drop(first);
+    let report = runtime().block_on(provider.shutdown());
+    let unknown =
+        |token: &everbearer::TokenReport| matches!(token.outcome, RevocationOutcome::Unknown(_));
+    assert!(report.tokens.iter().any(unknown), "{report:?}");
+}
+
 /// Hands out the same token until it ends, and revokes it once.
 #[derive(Clone, Debug, Default)]
 struct Caching(Arc<Mutex<Vec<String>>>);

@@ -74,6 +74,7 @@ pub(crate) async fn drain(shared: &Arc<Shared>, tasks: &mut Tasks, deadline: Mom
     book.add_short_term(shared);
     book.add_superseded(shared);
     book.add_in_use(shared);
+    book.add_lost_before(shared);
     book.tell_unfinished(shared);
     let report = book.report(shared);
     shared.observers.tell(Event::ShutDown);

@@ -132,14 +132,33 @@ impl ReportBuilder {
 
     /// Adds a token that a call in flight may have obtained.
     pub(crate) fn add_unknown(&mut self) {
+        self.add_lost(
+            "an exchange was in flight at the deadline; the auth server may have issued a token",
+            None,
+        );
+    }
+
+    /// Adds the tokens that earlier calls may have obtained.
+    pub(crate) fn add_lost_before(&mut self, shared: &Shared) {
+        let (now, wall) = (shared.now(), shared.wall());
+        if shared.settings.shutdown.revokes_nothing() {
+            return;
+        }
+        let unknown = std::mem::take(&mut shared.engine().unknown);
+        for unknown in unknown.into_iter().filter(|it| now < it.ends_at) {
+            self.add_lost(
+                "an exchange timed out or was dropped with its runtime; the auth server may have issued a token",
+                wall.checked_add(unknown.ends_at.since(now)),
+            );
+        }
+    }
+
+    fn add_lost(&mut self, text: &str, ends_at: Option<SystemTime>) {
         self.entries.push(TokenReport {
             token_id: None,
             kind: TokenKind::ShortTerm,
-            ends_at: None,
-            outcome: RevocationOutcome::Unknown(Error::own(
-                ErrorKind::Timeout,
-                "an exchange was in flight at the deadline; the auth server may have issued a token",
-            )),
+            ends_at,
+            outcome: RevocationOutcome::Unknown(Error::own(ErrorKind::Timeout, text)),
         });
     }
 
@@ -212,6 +231,7 @@ impl ReportBuilder {
     pub(crate) fn nothing_done(mut self, shared: &Shared, error: &Error) -> ShutdownReport {
         self.add_superseded(shared);
         self.add_in_use(shared);
+        self.add_lost_before(shared);
         for entry in &mut self.entries {
             if matches!(entry.outcome, RevocationOutcome::NotRevoked(_)) {
                 entry.outcome = RevocationOutcome::NotRevoked(error.clone());

@@ -6,10 +6,15 @@ use super::task::{Kind, Purpose, Step, Task};
 use super::{Durability, LongTerm, Reading, Rotates, Running};
 use crate::clock::{Moment, Now};
 use crate::error::{Error, ErrorKind};
-use crate::machine::input::SetId;
+use crate::machine::backoff;
+use crate::machine::input::{Failure, SetId};
+use crate::machine::refusal::is_unclear;
 use crate::observe::Event;
 use crate::store::{Record, Retiring, Rotation};
 use crate::token::LongTermToken;
+
+/// After so many 401s without a code in a row, the token counts as refused.
+pub(super) const UNCLEAR_ARE_A_REFUSAL: u32 = 3;
 
 /// The next step, or until when there is none.
 #[derive(Debug)]
@@ -495,9 +500,20 @@ impl LongTerm {
         })
     }
 
-    fn fail(&mut self, set: SetId, error: Error) -> Step {
+    pub(super) fn fail(&mut self, set: SetId, error: Error) -> Step {
         self.attempts.remove(&set);
-        Step::Fail { set, error }
+        let failure = if self.unclear >= UNCLEAR_ARE_A_REFUSAL && is_unclear(&error) {
+            let pauses = self.unclear - UNCLEAR_ARE_A_REFUSAL + 1;
+            let pause = backoff::recovery_pause(pauses, self.backoffs.draw());
+            Failure::Unclear { pause }
+        } else {
+            Failure::of(&error)
+        };
+        Step::Fail {
+            set,
+            error,
+            failure,
+        }
     }
 
     fn is_exchanging(&self) -> bool {

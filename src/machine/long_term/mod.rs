@@ -97,6 +97,8 @@ pub(crate) struct LongTerm {
     /// What the changes so far mean for the scope sets.
     effects: Vec<Effect>,
     is_draining: bool,
+    /// How many exchanges in a row were answered with a 401 without a code.
+    unclear: u32,
     /// How many writes in a row another process has overtaken.
     conflicts: u32,
     /// How often the token in use was replaced.
@@ -195,6 +197,7 @@ impl LongTerm {
             pending: VecDeque::new(),
             effects: Vec::new(),
             is_draining: false,
+            unclear: 0,
             conflicts: 0,
             changes: 0,
             since: now.at,
@@ -316,6 +319,29 @@ impl LongTerm {
             && self.proof.is_none()
             && self.is_durable()
             && self.next_token().is_some()
+    }
+
+    /// Returns the longest life of the short-term tokens so far, if there was one.
+    pub(crate) fn longest_life(&self) -> Option<Duration> {
+        Some(self.longest_life).filter(|life| !life.is_zero())
+    }
+
+    /// Returns the calls in progress that may obtain a token.
+    pub(crate) fn calls_in_flight(&self) -> impl Iterator<Item = (Call, Option<SetId>)> {
+        let exchanges = self.attempts.iter().filter_map(|(set, attempt)| {
+            let attempt::State::Exchanging(call, _) = &attempt.state else {
+                return None;
+            };
+            Some((*call, Some(*set)))
+        });
+        let running = self.running.as_ref().filter(|running| {
+            let task = &running.task;
+            matches!(
+                task,
+                Task::Authorize { .. } | Task::Ask { .. } | Task::Obtain { .. }
+            )
+        });
+        exchanges.chain(running.map(|running| (running.call, None)))
     }
 
     /// Returns since when that token is in use.

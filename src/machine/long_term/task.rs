@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::error::Error;
-use crate::machine::SetId;
+use crate::machine::{Failure, SetId};
 use crate::observe::Event;
 use crate::store::{Dated, Record, Stored, Version};
 use crate::token::{LongTermToken, ShortTermToken};
@@ -26,7 +26,11 @@ pub(crate) enum Step {
         within: Duration,
     },
     /// The attempt of this scope set has failed.
-    Fail { set: SetId, error: Error },
+    Fail {
+        set: SetId,
+        error: Error,
+        failure: Failure,
+    },
     /// The attempt of this scope set has succeeded: its token may be published.
     Land(SetId),
     /// Drop the lease.

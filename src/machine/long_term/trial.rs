@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
+use super::agenda::UNCLEAR_ARE_A_REFUSAL;
 use super::attempt::{Role, State, Trial};
 use super::lease::Lease;
-use super::task::{Call, Kind, Step};
+use super::task::{Call, Kind};
 use super::{GrantPause, LongTerm, Proof};
 use crate::clock::Now;
 use crate::error::Error;
 use crate::machine::input::SetId;
-use crate::machine::refusal::is_refused;
+use crate::machine::refusal::{is_refused, is_unclear};
 use crate::store::{Dated, Record, Retiring};
 use crate::token::LongTermToken;
 
@@ -41,6 +42,7 @@ impl LongTerm {
             return Landing::Gone;
         };
         self.longest_life = self.longest_life.max(life);
+        self.unclear = 0;
         if let Lease::Wanted { .. } = self.lease {
             self.lease = Lease::Free;
         }
@@ -81,8 +83,15 @@ impl LongTerm {
         }
         let is_current = |token: &LongTermToken| token.reads_like(&trial.with);
         let is_outdated = !self.current().is_some_and(is_current);
+        self.unclear = if is_unclear(&error) {
+            self.unclear.saturating_add(1)
+        } else {
+            0
+        };
+        let is_unclear_again = is_unclear(&error) && self.unclear >= UNCLEAR_ARE_A_REFUSAL;
         // For the next token, and for one that is not in use any more, any permanent error is as good as a refusal.
-        let is_refusal = is_refused(&error) || is_outdated && !error.is_retryable();
+        let is_permanent = is_refused(&error) || is_outdated && !error.is_retryable();
+        let is_refusal = is_permanent || is_unclear_again;
         if is_refusal {
             let is_with = |token: &LongTermToken| token.reads_like(&trial.with);
             if self.unproven.as_ref().is_some_and(is_with) {
@@ -94,8 +103,8 @@ impl LongTerm {
                 return;
             }
         }
-        self.attempts.remove(&set);
-        self.pending.push_back(Step::Fail { set, error });
+        let step = self.fail(set, error);
+        self.pending.push_back(step);
     }
 
     /// Ends the exchange of this scope set. Returns it, and why the server has refused the next token in this attempt, if

@@ -175,7 +175,7 @@ impl SetState {
         self.failures = self.failures.saturating_add(1);
         self.refusal = match failure {
             Failure::Terminal { .. } => Refusal::Standing,
-            Failure::Transient { .. } => Refusal::None,
+            Failure::Transient { .. } | Failure::Unclear { .. } => Refusal::None,
         };
         self.last_denial = None;
         let rest_of_life = self.rest_of_life(now);

@@ -41,6 +41,9 @@ pub(super) fn cannot_write(path: &Path, error: io::Error) -> Error {
         io::ErrorKind::InvalidFilename => {
             "its name is too long, since the store adds a suffix; use a shorter name"
         }
+        io::ErrorKind::ResourceBusy => {
+            "it is a mount point of its own, so that it cannot be replaced; mount its directory instead"
+        }
         _ => return failed(path, "written", &error.to_string(), error),
     };
     failed(path, "written", what_to_do, error)
@@ -71,6 +74,12 @@ mod tests {
     use rustix::io::Errno;
 
     use super::*;
+
+    #[test]
+    fn l18_a_file_that_is_mounted_is_told_with_what_to_do() {
+        let error = cannot_write(Path::new("/srv/token"), Errno::BUSY.into());
+        assert!(error.to_string().contains("mount its directory"), "{error}");
+    }
 
     #[test]
     fn l8_each_failure_says_where_and_what_to_do() {

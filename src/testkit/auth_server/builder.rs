@@ -12,7 +12,7 @@ use ring::rand::SystemRandom;
 use super::AuthServer;
 use super::clock::ServerClock;
 use super::jwt::Signer;
-use super::ledger::{Clients, Ledger, Rules, Tokens};
+use super::ledger::{Clients, Ledger, Minted, Rules, Tokens};
 use super::options::{ClientKey, OldLongTermToken, TokenIds};
 use super::random::Unguessable;
 use super::serving::Serving;
@@ -223,6 +223,22 @@ impl AuthServerBuilder {
     /// ```
     pub fn rotation(mut self, old: OldLongTermToken) -> Self {
         self.rules.rotation = old;
+        self
+    }
+
+    /// Sets whether the revocation of a long-term token also ends the short-term tokens that were minted from it, as RFC
+    /// 7009, section 2.1 suggests. Default: false.
+    ///
+    /// ```
+    /// # use everbearer::testkit::AuthServer;
+    /// let builder = AuthServer::builder().cascade_revocations(true);
+    /// ```
+    pub fn cascade_revocations(mut self, cascades: bool) -> Self {
+        self.rules.minted = if cascades {
+            Minted::EndsWithIt
+        } else {
+            Minted::LivesOn
+        };
         self
     }
 

@@ -240,7 +240,7 @@ async fn e7_a_server_that_refuses_what_it_has_just_handed_out_is_not_asked_for_m
         .unwrap();
     let error = provider.ready().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Denied);
-    for _ in 0..1_000 {
+    for _ in 0..1_500 {
         clock.advance(secs(1)).await;
         tokio::time::sleep(millis(1)).await;
     }
@@ -414,7 +414,7 @@ async fn l8_two_that_disagree_about_the_next_token_do_not_fight() {
     b.ready().await.unwrap();
     tokio::time::sleep(secs(1)).await;
     let r = tokio::time::timeout(secs(3), a.rotate()).await;
-    for _ in 0..1_000 {
+    for _ in 0..1_500 {
         clock.advance(secs(1)).await;
         tokio::time::sleep(millis(100)).await;
     }

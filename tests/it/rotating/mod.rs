@@ -3,6 +3,7 @@
 mod at_the_server;
 mod by_time;
 mod crashes;
+mod edges;
 mod failures;
 mod other_hands;
 mod sharing;

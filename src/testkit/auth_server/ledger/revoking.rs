@@ -1,5 +1,8 @@
 //! Revoking a token by its ID.
 
+use super::record::TokenKind;
+use super::rules::Minted;
+use super::tokens::Token;
 use super::{Ledger, TokenRef};
 use crate::testkit::auth_server::clock::UnixTime;
 use crate::testkit::auth_server::refusal::{Reason, Refusal};
@@ -20,6 +23,10 @@ impl Ledger {
         outcome?;
         if self.tokens.revoke(target) {
             self.counts.revocations += 1;
+        }
+        if self.rules.minted == Minted::EndsWithIt {
+            let minted = |_: &str, token: &Token| token.parent.as_deref() == Some(target);
+            (self.tokens).revoke_where(|id, it| minted(id, it) && it.kind == TokenKind::ShortTerm);
         }
         Ok(())
     }

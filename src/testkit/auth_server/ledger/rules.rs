@@ -15,8 +15,16 @@ pub(crate) struct Rules {
     pub(crate) long_term_jwt: bool,
     pub(crate) fractional_timestamps: bool,
     pub(crate) rotation: OldLongTermToken,
+    pub(crate) minted: Minted,
     pub(crate) demands_revoke_scope: bool,
     pub(crate) rate_limit: Option<(u32, Duration)>,
+}
+
+/// What becomes of the short-term tokens that were minted from a revoked long-term token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Minted {
+    LivesOn,
+    EndsWithIt,
 }
 
 impl Default for Rules {
@@ -30,6 +38,7 @@ impl Default for Rules {
             long_term_jwt: false,
             fractional_timestamps: false,
             rotation: OldLongTermToken::default(),
+            minted: Minted::LivesOn,
             demands_revoke_scope: false,
             rate_limit: None,
         }

@@ -1,0 +1,35 @@
+//! Calls that may have obtained a token of which nobody knows: they timed out, or were dropped with their runtime.
+
+use std::time::Duration;
+
+use super::live::Unknown;
+use super::state::Engine;
+use crate::clock::Moment;
+use crate::machine::{Call, LongTerm, SetId};
+
+impl Engine {
+    /// Notes that this call may have obtained a token. `default_lifetime` counts if no token has arrived yet.
+    pub(crate) fn note_unknown(
+        &mut self,
+        call: (Call, Option<SetId>),
+        default_lifetime: Duration,
+        now: Moment,
+    ) {
+        let longest = self.machine.long_term().and_then(LongTerm::longest_life);
+        let ends_at = now + longest.unwrap_or(default_lifetime);
+        self.unknown.retain(|unknown| now < unknown.ends_at);
+        self.unknown.push(Unknown { call, ends_at });
+    }
+
+    /// Notes that the outcome of this call has arrived after all.
+    pub(crate) fn forget_unknown(&mut self, call: (Call, Option<SetId>)) {
+        self.unknown.retain(|unknown| unknown.call != call);
+    }
+
+    /// Notes that the calls in flight are dropped.
+    pub(crate) fn note_dropped(&mut self, default_lifetime: Duration, now: Moment) {
+        for call in self.machine.calls_in_flight() {
+            self.note_unknown(call, default_lifetime, now);
+        }
+    }
+}
