@@ -177,7 +177,8 @@ async fn a_revocation_that_fails_is_tried_again_after_a_pause() {
     issuer.script_revocations([down(), down(), down()]);
     let provider = on(&store, &issuer).build().unwrap();
     provider.ready().await.unwrap();
-    tokio::time::sleep(millis(2_500)).await;
+    // Three pauses of at least a tenth of 1, 2 and 4 s.
+    tokio::time::sleep(millis(600)).await;
     settle().await;
     assert!(!has(&issuer, "lt-0"), "too many attempts");
     tokio::time::sleep(secs(10)).await;
