@@ -15,10 +15,10 @@ pub(super) async fn server(old: OldLongTermToken) -> AuthServer {
     start(AuthServer::builder().rotation(old)).await
 }
 
-/// Its short-term tokens live for a second: with a shared store, superseded long-term tokens are revoked only after that
-/// (L15).
+/// Its short-term tokens live for three seconds, of which rounding takes one: with a shared store, superseded long-term
+/// tokens are revoked only after that (L15).
 async fn start(builder: AuthServerBuilder) -> AuthServer {
-    let builder = builder.short_term_lifetime(secs(1));
+    let builder = builder.short_term_lifetime(secs(3));
     builder.start().await.unwrap()
 }
 
@@ -70,7 +70,7 @@ pub(super) fn live(server: &AuthServer) -> Vec<TokenRecord> {
 
 /// Waits until exactly one long-term token lives, and it is the stored one.
 pub(super) async fn comes_to_rest(server: &AuthServer, store: &SharedMemoryStore) {
-    for _ in 0..400 {
+    for _ in 0..1_500 {
         let live = live(server);
         let text = store.text().await;
         if live.len() == 1 && text.contains(&live[0].token_id) && !text.contains("retiring") {
