@@ -351,7 +351,7 @@ impl LongTerm {
         if !is_urgent && !self.may(Kind::Read, now, wake) {
             return Locked::Waits;
         }
-        match self.lease.way(times, now) {
+        match self.lease.way(is_urgent, times, now) {
             Way::Clear => Locked::Yes,
             Way::Begin(task) => Locked::After(self.start(task)),
             Way::Wait(at) => {

@@ -16,6 +16,8 @@ pub(super) enum Lease {
     /// Another process held it at the last try.
     Wanted {
         since: Moment,
+        /// Since when attempts wait for it that have no usable token, if any do.
+        urgent_since: Option<Moment>,
         next_try: Moment,
     },
     Held {
@@ -58,7 +60,20 @@ pub(super) enum Way {
 }
 
 impl Lease {
-    pub(super) fn way(&mut self, times: Times, now: Moment) -> Way {
+    /// `is_urgent`: an attempt without a usable token needs it.
+    pub(super) fn way(&mut self, is_urgent: bool, times: Times, now: Moment) -> Way {
+        if let Self::Wanted {
+            urgent_since,
+            next_try,
+            ..
+        } = self
+        {
+            // A wait that nobody has gone on with says nothing about who holds it now.
+            urgent_since.take_if(|_| *next_try + times.patience < now);
+            if is_urgent {
+                urgent_since.get_or_insert(now);
+            }
+        }
         let take = Task::Lease {
             at_most: times.hold,
         };
@@ -68,6 +83,7 @@ impl Lease {
             Self::Free => {
                 *self = Self::Wanted {
                     since: now,
+                    urgent_since: is_urgent.then_some(now),
                     next_try: now,
                 };
                 Way::Begin(take)
@@ -84,7 +100,10 @@ impl Lease {
                 until: now + times.hold,
                 is_read: false,
             };
-        } else if let Self::Wanted { since, next_try } = self {
+        } else if let Self::Wanted {
+            since, next_try, ..
+        } = self
+        {
             let pause = if is_urgent {
                 POLL
             } else {
@@ -117,6 +136,14 @@ impl Lease {
 
     /// Returns whether the lease was waited for as long as a process waits for it.
     pub(super) fn is_out_of_patience(&self, times: Times, now: Moment) -> bool {
-        matches!(self, Self::Wanted { since, .. } if *since + times.patience <= now)
+        let Self::Wanted {
+            urgent_since: Some(since),
+            next_try,
+            ..
+        } = *self
+        else {
+            return false;
+        };
+        since + times.patience <= now && now <= next_try + times.patience
     }
 }

@@ -139,7 +139,7 @@ async fn l2_the_process_ends_during_any_call() {
 
 /// Waits until the server has seen the call that meets the fault.
 async fn meets(server: &AuthServer, endpoint: Endpoint, before: usize) {
-    for _ in 0..500 {
+    for _ in 0..4_000 {
         let counts = server.counts();
         let seen = match endpoint {
             Endpoint::ShortTerm => counts.short_term.requests,
