@@ -20,7 +20,7 @@ pub(crate) struct LiveToken {
     pub(crate) ends_at: Option<Moment>,
 }
 
-/// A token that may live at the auth server, since nobody knows how this call ended.
+/// A token that may be valid at the auth server: the outcome of this call did not arrive.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Unknown {
     pub(super) call: (Call, Option<SetId>),

@@ -38,9 +38,10 @@ pub(crate) fn task_ended(shared: &Shared, call: Call, Ran { outcome, lease }: Ra
         } else {
             lease
         };
-        engine.forget_unknown((call, None));
         let obtains = engine.machine.calls_in_flight().contains(&(call, None));
-        if obtains && is_timeout(&outcome) {
+        if !is_timeout(&outcome) {
+            engine.forget_unknown((call, None));
+        } else if obtains {
             let default_lifetime = shared.settings.policies.refresh.default_lifetime;
             engine.note_unknown((call, None), default_lifetime, now.at);
         }

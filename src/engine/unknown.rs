@@ -1,4 +1,4 @@
-//! Calls that may have obtained a token of which nobody knows: they timed out, or were dropped with their runtime.
+//! Calls that may have obtained a token that did not arrive: they timed out, or were dropped with their runtime.
 
 use std::time::Duration;
 
@@ -21,9 +21,12 @@ impl Engine {
         self.unknown.push(Unknown { call, ends_at });
     }
 
-    /// Notes that the outcome of this call has arrived after all.
+    /// Notes that the outcome of this call has arrived after all. The exchanges of an issuer without a long-term token have
+    /// no number, so one of them says nothing about another.
     pub(crate) fn forget_unknown(&mut self, call: (Call, Option<SetId>)) {
-        self.unknown.retain(|unknown| unknown.call != call);
+        if call.0 != Call::default() {
+            self.unknown.retain(|unknown| unknown.call != call);
+        }
     }
 
     /// Notes that the calls in flight are dropped.

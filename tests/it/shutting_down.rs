@@ -125,6 +125,26 @@ async fn d9_an_exchange_that_timed_out_may_have_issued_a_token() {
     }
 }
 
+/// The exchanges of an issuer that needs no long-term token have no number: a later one does not stand for this one.
+#[tokio::test(start_paused = true)]
+async fn d9_so_may_an_exchange_of_an_issuer_without_a_long_term_token() {
+    let issuer = ScriptedIssuer::new();
+    issuer.set_profile(everbearer::IssuerProfile::new("client").needs(everbearer::Needs::Nothing));
+    issuer.script([Reply::token(secs(900)), Reply::hang()]);
+    issuer.default_reply(Reply::token(secs(900)));
+    let clock = everbearer::testkit::ManualClock::new();
+    let provider = TokenProvider::builder(issuer, everbearer::Credential::None)
+        .clock(clock.clone())
+        .build()
+        .unwrap();
+    provider.token().await.unwrap();
+    provider.refresh().await.unwrap_err();
+    clock.advance(secs(60)).await;
+    provider.refresh().await.unwrap();
+    let report = provider.shutdown().await;
+    assert!(!report.all_revoked(), "{report:?}");
+}
+
 /// A runtime that ends takes the exchange in flight with it.
 #[test]
 fn d9_an_exchange_that_died_with_its_runtime_may_have_issued_a_token() {

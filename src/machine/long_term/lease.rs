@@ -68,7 +68,7 @@ impl Lease {
             ..
         } = self
         {
-            // A wait that nobody has gone on with says nothing about who holds it now.
+            // After a break in the wait, another process may hold the lease.
             urgent_since.take_if(|_| *next_try + times.patience < now);
             if is_urgent {
                 urgent_since.get_or_insert(now);

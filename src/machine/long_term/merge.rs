@@ -45,7 +45,7 @@ pub(super) fn merge(ours: Ours<'_>, theirs: Record, now: SystemTime, at: SystemT
             is_ours: true,
         };
     }
-    // Whoever writes only a token knows nothing of the rest.
+    // A program that writes only a token does not know the rest of the record.
     if !ours.is_unstored && !theirs.is_bare {
         return Merged {
             record: theirs,

@@ -124,7 +124,7 @@ enum Durability {
         /// Whether a caller has handed in the current token, which goes before what others have stored.
         is_by_hand: bool,
     },
-    /// Somebody has removed the record, perhaps to put another in its place. It is written anew at this moment.
+    /// The record was removed, perhaps to be replaced by another one. It is written anew at this moment.
     Removed {
         refill_at: Moment,
     },
@@ -359,7 +359,7 @@ impl LongTerm {
     /// Returns the tokens that were obtained here and that a shared store does not hold, so that no other process knows
     /// them.
     pub(crate) fn unwritten(&self) -> &[LongTermToken] {
-        // A private store ends with the process, and nobody expects otherwise.
+        // A private store ends with the process.
         if self.setup.shares_store {
             &self.unwritten
         } else {
@@ -493,6 +493,7 @@ impl LongTerm {
             _ => {
                 self.changes += 1;
                 self.since = now.at;
+                self.is_authority_new = false;
                 self.begin_dates(now);
                 self.backoffs.succeeded(task::Kind::Rotation);
                 self.effects.push(Effect::Renew { keeps_pauses: true });

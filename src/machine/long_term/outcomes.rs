@@ -34,7 +34,12 @@ impl LongTerm {
         let Some(running) = self.running.take_if(|running| running.call == call) else {
             match outcome {
                 Ok(Outcome::Obtained(token)) => self.file(token.token, now),
-                Ok(Outcome::Authorized(token, _)) => self.spent.push(token),
+                Ok(Outcome::Authorized(token, replacement)) => {
+                    self.spent.push(token);
+                    if let Some(replacement) = replacement {
+                        self.file(replacement.token, now);
+                    }
+                }
                 _ => {}
             }
             return;
@@ -106,7 +111,7 @@ impl LongTerm {
             Task::Save { .. } if error.kind() == ErrorKind::Conflict => {
                 self.outdate();
                 if self.lease.is_held() {
-                    // Whoever has written may have the lease by now.
+                    // The process that has written may have the lease now.
                     self.pending.push_back(Step::Release);
                     self.lease = Lease::Free;
                 }
@@ -213,7 +218,7 @@ impl LongTerm {
             return self.set(record, now);
         };
         if is_known {
-            // Nobody has written since.
+            // It is the version that this process knows.
             return;
         }
         let ours = Ours {
