@@ -420,8 +420,8 @@ async fn l8_two_that_disagree_about_the_next_token_do_not_fight() {
     }
     r.unwrap().unwrap();
     assert_eq!(store.current().await, "lt-1");
-    assert_eq!(one.revoked(), ["lt-a"]);
-    assert!(other.revoked().is_empty(), "{:?}", other.revoked());
+    // Whoever takes the lease first revokes it.
+    assert_eq!([one.revoked(), other.revoked()].concat(), ["lt-a"]);
     assert!(writes.load(Ordering::SeqCst) < 10);
 }
 
