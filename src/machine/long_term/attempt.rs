@@ -5,6 +5,8 @@ use crate::clock::Moment;
 use crate::error::Error;
 use crate::token::LongTermToken;
 
+/// After so many 401s without a code in a row, the token counts as refused.
+pub(super) const UNCLEAR_ARE_A_REFUSAL: u32 = 3;
 /// How many long-term tokens an attempt tries, so that a store with bad tokens cannot keep it busy.
 const MOST_REFUSED: usize = 10;
 

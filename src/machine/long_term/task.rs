@@ -18,7 +18,7 @@ pub(crate) enum Step {
     /// Run this task, and report how it ended with `LongTerm::ended`.
     Begin(Call, Task),
     /// Exchange this long-term token for the scope set within this time, and report how that ended with
-    /// `LongTerm::minted` or `LongTerm::refused`.
+    /// `LongTerm::minted` or `LongTerm::exchange_failed`.
     Exchange {
         call: Call,
         set: SetId,

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use super::agenda::UNCLEAR_ARE_A_REFUSAL;
-use super::attempt::{Role, State, Trial};
+use super::attempt::{Role, State, Trial, UNCLEAR_ARE_A_REFUSAL};
 use super::lease::Lease;
 use super::task::{Call, Kind};
 use super::{GrantPause, LongTerm, Proof};

@@ -4,6 +4,7 @@
 //! `PROPTEST_CASES=100000 cargo test --lib long_term` runs more cases than usual.
 
 mod history;
+mod pauses;
 mod play;
 mod process;
 mod world;

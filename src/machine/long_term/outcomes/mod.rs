@@ -1,0 +1,156 @@
+//! How the tasks end, and what that changes.
+
+mod failures;
+mod store;
+mod tokens;
+
+use super::lease::Lease;
+use super::task::{Call, Kind, Outcome, Purpose, Step, Task};
+use super::{Durability, LongTerm, Running};
+use crate::clock::Now;
+use crate::error::{Error, ErrorKind};
+
+/// How often in a row a write is tried again at once that another process has overtaken.
+const MOST_CONFLICTS: u32 = 5;
+
+impl LongTerm {
+    /// Returns whether this task is in progress.
+    pub(crate) fn is_in_progress(&self, call: Call) -> bool {
+        self.running
+            .as_ref()
+            .is_some_and(|running| running.call == call)
+    }
+
+    /// Takes in how a task ended. What one has obtained that was interrupted is not forgotten.
+    pub(crate) fn ended(&mut self, call: Call, outcome: Result<Outcome, Error>, now: Now) {
+        let Some(running) = self.running.take_if(|running| running.call == call) else {
+            match outcome {
+                Ok(Outcome::Obtained(token)) => self.file(token.token, now),
+                Ok(Outcome::Authorized(token, replacement)) => {
+                    self.spent.push(token);
+                    if let Some(replacement) = replacement {
+                        self.file(replacement.token, now);
+                    }
+                }
+                _ => {}
+            }
+            return;
+        };
+        let kind = match running.task {
+            Task::Load | Task::Lease { .. } | Task::Renew { .. } => Some(Kind::Read),
+            Task::Save { .. } => Some(Kind::Write),
+            Task::Revoke(_) => Some(Kind::Revocation),
+            // A rotation succeeds when the next token is proven, and a grant when its token is.
+            Task::Authorize { .. } | Task::Ask { .. } | Task::Obtain { .. } => None,
+        };
+        match outcome {
+            Ok(outcome) => {
+                if let Some(kind) = kind {
+                    self.backoffs.succeeded(kind);
+                }
+                self.succeeded(running, outcome, now);
+            }
+            Err(error) => self.failed(running.task, error, now),
+        }
+    }
+
+    fn succeeded(&mut self, running: Running, outcome: Outcome, now: Now) {
+        match (running.task, outcome) {
+            (Task::Load, Outcome::Loaded(stored)) => {
+                self.loaded(stored, now);
+                if running.is_overtaken {
+                    self.outdate();
+                }
+            }
+            (Task::Save { record, .. }, Outcome::Saved(version)) => {
+                self.conflicts = 0;
+                self.store_error = None;
+                if self.revision != running.revision {
+                    // It has changed since, so the next write replaces this one.
+                    self.durability = Durability::Unstored {
+                        over: Some(version),
+                        is_by_hand: self.is_by_hand(),
+                    };
+                    return;
+                }
+                if running.adopts {
+                    self.adopted(record, now);
+                }
+                self.unwritten.clear();
+                self.durability = Durability::Stored(version);
+            }
+            (Task::Lease { .. } | Task::Renew { .. }, Outcome::Leased(is_lent)) => {
+                self.leased(is_lent, now);
+            }
+            (Task::Authorize { with }, Outcome::Authorized(token, replacement)) => {
+                self.authorized(&with, token, replacement, now);
+            }
+            (Task::Ask { with, after }, Outcome::Obtained(token)) => {
+                self.asked(&with, &after, token, now);
+            }
+            (Task::Obtain { purpose, after }, Outcome::Obtained(token)) => match purpose {
+                Purpose::Rotate => self.obtained(after.as_ref(), token, now),
+                Purpose::Recover => self.recovered(after.as_ref(), token, now),
+            },
+            (Task::Revoke(token), Outcome::Revoked) => self.forget_retiring(&token, now),
+            // No other outcome belongs to a task.
+            _ => {}
+        }
+    }
+
+    fn failed(&mut self, task: Task, error: Error, now: Now) {
+        match task {
+            Task::Save { .. } if error.kind() == ErrorKind::Conflict => {
+                self.outdate();
+                if self.lease.is_held() {
+                    // The process that has written may have the lease now.
+                    self.pending.push_back(Step::Release);
+                    self.lease = Lease::Free;
+                }
+                self.conflicts += 1;
+                if self.conflicts > MOST_CONFLICTS {
+                    self.store_failed(Kind::Write, error, now);
+                }
+            }
+            Task::Save { .. } => self.store_failed(Kind::Write, error, now),
+            Task::Load => {
+                self.failed_readings += 1;
+                self.store_failed(Kind::Read, error, now);
+                if self.lease.is_held() {
+                    self.pending.push_back(Step::Release);
+                    self.forgo_lease();
+                }
+            }
+            Task::Lease { .. } => {
+                self.store_failed(Kind::Read, error, now);
+                self.forgo_lease();
+            }
+            Task::Renew { .. } => {
+                self.store_failed(Kind::Read, error, now);
+                self.pending.push_back(Step::Release);
+                self.lease = Lease::Free;
+            }
+            Task::Authorize { .. } => self.request_failed(error, now),
+            Task::Ask { with, .. } => self.ask_failed(&with, error, now),
+            Task::Obtain { purpose, .. } => {
+                self.note_pause(&error, None, now);
+                if purpose == Purpose::Rotate {
+                    self.rotation_failed(error, now);
+                } else {
+                    for attempt in self.attempts.values_mut().filter(|it| it.has_obtained) {
+                        attempt.search_error = Some(error.clone());
+                    }
+                }
+            }
+            Task::Revoke(token) => {
+                let lives = token.expires_at().is_none_or(|ends_at| ends_at > now.wall);
+                if error.is_retryable() && lives {
+                    let policy = &self.setup.rotation;
+                    (self.backoffs).failed(policy, Kind::Revocation, &error, None, now.at);
+                } else {
+                    self.forget_retiring(&token, now);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! What the store and its lease have answered.
+
+use std::time::Duration;
+
+use crate::clock::Now;
+use crate::error::Error;
+use crate::machine::long_term::attempt::Attempt;
+use crate::machine::long_term::lease::Lease;
+use crate::machine::long_term::merge::{self, Ours};
+use crate::machine::long_term::task::{Effect, Kind, Step};
+use crate::machine::long_term::{Durability, LongTerm, Reading};
+use crate::observe::Event;
+use crate::store::{Record, Rotation, Stored};
+
+/// How long after the record was found removed it is written anew.
+const BEFORE_REFILL: Duration = Duration::from_secs(10);
+/// How long after a failed write the next one begins in a shutdown.
+const BETWEEN_LAST_WRITES: Duration = Duration::from_millis(250);
+
+impl LongTerm {
+    pub(super) fn loaded(&mut self, stored: Option<Stored>, now: Now) {
+        self.reading = Reading::Current;
+        self.lease.read();
+        if self.is_durable() {
+            self.store_error = None;
+        }
+        let Some(stored) = stored else {
+            return self.found_nothing(now);
+        };
+        let before = self.current().cloned();
+        self.take_up(stored, now);
+        if let (Some(before), Some(current)) = (before, self.current().cloned())
+            && !before.reads_like(&current)
+        {
+            self.pending.push_back(Step::Tell(Event::LongTermReloaded {
+                token_id: current.shown_id().map(str::to_owned),
+            }));
+            self.effects.push(Effect::Replace { superseded: before });
+        }
+    }
+
+    fn found_nothing(&mut self, now: Now) {
+        match &mut self.durability {
+            Durability::Stored(_) => {
+                self.durability = Durability::Removed {
+                    refill_at: now.at + BEFORE_REFILL,
+                };
+            }
+            Durability::Removed { refill_at } if *refill_at <= now.at => {
+                self.mark_unstored(false);
+            }
+            Durability::Removed { .. } => {}
+            Durability::Unstored { over, .. } => *over = None,
+        }
+        if self.record.is_none()
+            && let Some(given) = self.fallback.take()
+        {
+            self.set(Record::new(given), now);
+        }
+    }
+
+    /// What another process has stored goes before what is here, but for what only this process knows.
+    fn take_up(&mut self, stored: Stored, now: Now) {
+        let Stored { record, version } = stored;
+        let (is_known, is_unstored, is_by_hand) = match &self.durability {
+            Durability::Stored(ours) => (*ours == version, false, false),
+            Durability::Unstored { over, is_by_hand } => {
+                (over.as_ref() == Some(&version), true, *is_by_hand)
+            }
+            Durability::Removed { .. } => (false, false, false),
+        };
+        let Some(ours) = self.record.clone() else {
+            self.durability = Durability::Stored(version);
+            return self.set(record, now);
+        };
+        if is_known {
+            // It is the version that this process knows.
+            return;
+        }
+        let ours = Ours {
+            record: ours,
+            is_unstored,
+            is_by_hand,
+            unwritten: &self.unwritten,
+        };
+        let until = now.wall.checked_add(self.grace()).unwrap_or(now.wall);
+        let merged = merge::merge(ours, record, now.wall, until);
+        self.durability = if merged.adds {
+            Durability::Unstored {
+                over: Some(version),
+                is_by_hand: is_by_hand && merged.is_ours,
+            }
+        } else {
+            Durability::Stored(version)
+        };
+        self.set(merged.record, now);
+    }
+
+    pub(super) fn leased(&mut self, is_lent: bool, now: Now) {
+        let times = self.times();
+        if let Lease::Held { until, .. } = &mut self.lease {
+            if is_lent {
+                *until = now.at + times.hold;
+            } else {
+                self.lease = Lease::Free;
+                self.pending.push_back(Step::Release);
+            }
+            return;
+        }
+        let is_urgent = self.attempts.values().any(Attempt::is_waiting);
+        self.lease.tried(is_lent, is_urgent, times, now.at);
+        if !is_lent {
+            self.outdate();
+        }
+    }
+
+    pub(super) fn store_failed(&mut self, kind: Kind, error: Error, now: Now) {
+        let at_most = self.is_draining.then_some(BETWEEN_LAST_WRITES);
+        let policy = &self.setup.rotation;
+        (self.backoffs).failed(policy, kind, &error, at_most, now.at);
+        let last = self.store_error.replace(error.clone());
+        let repeats = last.is_some_and(|last| last.to_string() == error.to_string());
+        self.pending.push_back(Step::Tell(Event::StoreFailed {
+            error: error.clone(),
+            repeats,
+        }));
+        let is_settled = |record: &Record| matches!(record.rotation, Rotation::Settled);
+        if self.due.is_demanded || !self.record.as_ref().is_none_or(is_settled) {
+            self.tell_rotation_failed(error, self.backoffs.until(kind, now.at), now);
+        }
+    }
+
+    /// Goes on without the lease for the attempts that need a token, and otherwise tries again later.
+    pub(super) fn forgo_lease(&mut self) {
+        let is_urgent = self.attempts.values().any(Attempt::is_waiting);
+        self.lease = if is_urgent {
+            Lease::Forgone
+        } else {
+            Lease::Free
+        };
+    }
+}

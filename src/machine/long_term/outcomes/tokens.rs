@@ -1,0 +1,177 @@
+//! What becomes of the tokens that the auth server has issued.
+
+use std::time::Duration;
+
+use crate::clock::Now;
+use crate::error::{Error, ErrorKind};
+use crate::machine::long_term::LongTerm;
+use crate::machine::long_term::task::{Effect, Step};
+use crate::observe::Event;
+use crate::store::{Dated, Record, Retiring, Rotation};
+use crate::token::{LongTermToken, ShortTermToken};
+
+impl LongTerm {
+    /// The next token is the current one from now on.
+    pub(super) fn adopted(&mut self, record: Record, now: Now) {
+        let before = self.record.clone();
+        let with = before.as_ref().and_then(|it| it.rotation.asking_with());
+        self.spent.extend(with.cloned());
+        let token_id = record.current().shown_id().map(str::to_owned);
+        self.set(record, now);
+        self.rotation_error = None;
+        let Some(superseded) = before.map(|before| before.current.token) else {
+            return;
+        };
+        self.pending.push_back(Step::Tell(Event::Rotated {
+            token_id,
+            previous_id: superseded.shown_id().map(str::to_owned),
+        }));
+        self.effects.push(Effect::Replace { superseded });
+    }
+
+    /// This short-term token can ask for the next one. It is stored before it does.
+    pub(super) fn authorized(
+        &mut self,
+        with: &LongTermToken,
+        token: ShortTermToken,
+        replacement: Option<Dated>,
+        now: Now,
+    ) {
+        let mut with = with.clone();
+        if let Some(replacement) = replacement {
+            let by = replacement.token.clone();
+            self.replace(&with, replacement, now);
+            with = by;
+        }
+        match self.record.clone() {
+            Some(mut record)
+                if record.current().reads_like(&with)
+                    && matches!(record.rotation, Rotation::Settled) =>
+            {
+                record.rotation = Rotation::Asking { with: token };
+                self.is_authority_new = true;
+                self.mark_unstored(false);
+                self.set(record, now);
+            }
+            _ => self.spent.push(token),
+        }
+    }
+
+    /// The request for the next token was answered.
+    pub(super) fn asked(
+        &mut self,
+        with: &ShortTermToken,
+        after: &LongTermToken,
+        token: Dated,
+        now: Now,
+    ) {
+        self.is_authority_new = false;
+        let Some(mut record) = self.record.clone() else {
+            return;
+        };
+        let is_with = |it: &ShortTermToken| it.reads_like(with);
+        let asks = record.rotation.asking_with().is_some_and(is_with);
+        if !asks || !record.current().reads_like(after) {
+            return self.file(token.token, now);
+        }
+        if token.token.is_same(record.current()) {
+            return self.returned_again(record, token, now);
+        }
+        if let (Some(refused), _) = record.rotation.take()
+            && !refused.token.reads_like(&token.token)
+        {
+            record
+                .retiring
+                .push(Retiring::after(refused.token, Duration::ZERO, now.wall));
+        }
+        let next = token.token.clone();
+        record.rotation = Rotation::Proving {
+            next: token,
+            with: Some(with.clone()),
+        };
+        self.proof = None;
+        self.keep_obtained(next, record, now);
+    }
+
+    /// The server returned the token in use instead of another. It may have prolonged its life.
+    fn returned_again(&mut self, mut record: Record, token: Dated, now: Now) {
+        if token.ends_at <= record.current.ends_at {
+            let text = "the auth server returned the long-term token in use instead of a new one";
+            return self.rotation_failed(Error::own(ErrorKind::Protocol, text), now);
+        }
+        let token_id = token.token.shown_id().map(str::to_owned);
+        let text = token.token.clone();
+        record.current = token;
+        self.abandon_rotation(&mut record, now);
+        self.keep_obtained(text, record, now);
+        self.begin_dates(now);
+        self.changes += 1;
+        self.pending.push_back(Step::Tell(Event::Rotated {
+            previous_id: token_id.clone(),
+            token_id,
+        }));
+    }
+
+    /// The grant has brought the token that follows this one.
+    pub(super) fn obtained(&mut self, after: Option<&LongTermToken>, token: Dated, now: Now) {
+        let Some(mut record) = self.record.clone() else {
+            return;
+        };
+        let is_as_it_was = after.is_some_and(|after| record.current().reads_like(after))
+            && matches!(record.rotation, Rotation::Settled);
+        if !is_as_it_was {
+            return self.file(token.token, now);
+        }
+        if token.token.is_same(record.current()) {
+            return self.returned_again(record, token, now);
+        }
+        let next = token.token.clone();
+        record.rotation = Rotation::Proving {
+            next: token,
+            with: None,
+        };
+        self.keep_obtained(next, record, now);
+    }
+
+    /// The grant has brought a token in place of those that the server refuses.
+    pub(super) fn recovered(&mut self, after: Option<&LongTermToken>, token: Dated, now: Now) {
+        let is_after = |current: &LongTermToken| after.is_some_and(|it| it.reads_like(current));
+        let is_as_it_was = match self.current() {
+            Some(current) => is_after(current),
+            None => after.is_none(),
+        };
+        if !is_as_it_was {
+            // One that was handed in meanwhile goes first.
+            return self.file(token.token, now);
+        }
+        let text = token.token.clone();
+        let mut record = Record::new(token);
+        if let Some(mut old) = self.record.clone() {
+            self.abandon_rotation(&mut old, now);
+            record.retiring = old.retiring;
+            if old.current.token.reads_like_any(&self.given) {
+                // What a person gave is not revoked because the server refuses it, and is tried again.
+                self.fallback = Some(old.current);
+            } else if !self.setup.replaces {
+                // To show a replaced token to the server again would end what was obtained with it.
+                let refused = Retiring::after(old.current.token, Duration::ZERO, now.wall);
+                record.retiring.push(refused);
+            }
+        }
+        let token_id = text.shown_id().map(str::to_owned);
+        self.unproven = Some(text.clone());
+        self.keep_obtained(text, record, now);
+        self.pending
+            .push_back(Step::Tell(Event::LongTermObtained { token_id }));
+    }
+
+    pub(super) fn forget_retiring(&mut self, token: &LongTermToken, now: Now) {
+        if let Some(mut record) = self.record.clone() {
+            record.retiring.retain(|it| !it.token.reads_like(token));
+            self.mark_unstored(false);
+            self.set(record, now);
+        }
+        let token = token.clone();
+        self.effects.push(Effect::Forget { token });
+    }
+}

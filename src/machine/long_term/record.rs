@@ -1,0 +1,102 @@
+//! Changes of the record, and what follows from each.
+
+use std::time::Duration;
+
+use super::task::{Effect, Kind};
+use super::{Durability, LongTerm};
+use crate::clock::Now;
+use crate::store::{Record, Retiring};
+use crate::token::LongTermToken;
+
+impl LongTerm {
+    /// Notes that the store does not hold the record as it is now.
+    pub(super) fn mark_unstored(&mut self, by_hand: bool) {
+        let (over, was_by_hand) = match &mut self.durability {
+            Durability::Stored(version) => (Some(version.clone()), false),
+            Durability::Removed { .. } => (None, false),
+            Durability::Unstored { over, is_by_hand } => (over.take(), *is_by_hand),
+        };
+        self.durability = Durability::Unstored {
+            over,
+            is_by_hand: was_by_hand || by_hand,
+        };
+    }
+
+    /// Keeps a record with a token that was obtained here.
+    pub(super) fn keep_obtained(&mut self, token: LongTermToken, record: Record, now: Now) {
+        self.unwritten.push(token);
+        self.mark_unstored(false);
+        self.set(record, now);
+    }
+
+    /// Changes the record.
+    pub(super) fn set(&mut self, record: Record, now: Now) {
+        let record = record.tidy();
+        let before = self.record.replace(record);
+        self.revision += 1;
+        self.forget_outdated();
+        let (Some(record), policy) = (&self.record, &self.setup.rotation) else {
+            return;
+        };
+        match before {
+            Some(before) if before.current().reads_like(record.current()) => {
+                let dates = |it: &Record| (it.current.obtained_at, it.current.ends_at);
+                if dates(&before) != dates(record) {
+                    self.due.date(policy, &record.current, now);
+                }
+            }
+            _ => {
+                self.changes += 1;
+                self.since = now.at;
+                self.is_authority_new = false;
+                self.begin_dates(now);
+                self.backoffs.succeeded(Kind::Rotation);
+                self.effects.push(Effect::Renew { keeps_pauses: true });
+            }
+        }
+    }
+
+    /// Schedules the rotation of a token that is in use from now on.
+    pub(super) fn begin_dates(&mut self, now: Now) {
+        if let Some(record) = &self.record {
+            let draw = self.backoffs.draw();
+            self.due
+                .begin(&self.setup.rotation, &record.current, draw, now);
+        }
+    }
+
+    /// Forgets the fallback that the record knows, and a proof of another token than the next one.
+    fn forget_outdated(&mut self) {
+        let Some(record) = &self.record else { return };
+        self.fallback
+            .take_if(|fallback| record.tokens().any(|it| it.reads_like(&fallback.token)));
+        let fallback = self.fallback.as_ref().map(|fallback| &fallback.token);
+        let is_known = |it: &LongTermToken| {
+            record
+                .tokens()
+                .chain(fallback)
+                .any(|known| known.reads_like(it))
+        };
+        self.given.retain(is_known);
+        let next = record.next().map(|next| &next.token);
+        self.proof
+            .take_if(|proof| !next.is_some_and(|next| next.reads_like(&proof.token)));
+    }
+
+    /// Keeps a token that came too late in the record, so that it is revoked.
+    pub(super) fn file(&mut self, token: LongTermToken, now: Now) {
+        let Some(mut record) = self.record.clone() else {
+            return;
+        };
+        (record.retiring).push(Retiring::after(token.clone(), Duration::ZERO, now.wall));
+        self.keep_obtained(token, record, now);
+    }
+
+    /// Ends the rotation of this record. Its next token is revoked, and so is what authorized the request.
+    pub(super) fn abandon_rotation(&mut self, record: &mut Record, now: Now) {
+        let (next, with) = record.rotation.take();
+        let retiring = next.map(|it| Retiring::after(it.token, Duration::ZERO, now.wall));
+        record.retiring.extend(retiring);
+        self.spent.extend(with);
+    }
+}
