@@ -89,7 +89,7 @@ fn begin(
     let span = observe::exchange_span(&shared.settings.name, &set.scopes);
     let exchange = exchange::exchange(Arc::clone(shared), Arc::clone(&set), with.clone(), within);
     let (shared, began) = (Arc::clone(shared), shared.now());
-    tasks.minting += 1;
+    tasks.unfinished += 1;
     tasks.start(span, exchange, move |outcome| {
         let took = shared.now().since(began);
         shared.observers.metrics.exchange_took(&set.scopes, took);
@@ -116,7 +116,7 @@ fn begin_task(shared: &Arc<Shared>, tasks: &mut Tasks, call: Call, task: Task) {
         }
     };
     let shared = Arc::clone(shared);
-    tasks.minting += 1;
+    tasks.unfinished += 1;
     tasks.start(span, work, move |ran| {
         task_ended(&shared, call, ran.unwrap_or_else(Ran::from));
         Ended::Task

@@ -38,8 +38,7 @@ impl Drop for DriverGuard {
         let sets: Vec<Arc<ScopeSet>> = {
             let mut engine = self.0.engine();
             engine.driven = false;
-            let default_lifetime = self.0.settings.policies.refresh.default_lifetime;
-            engine.note_dropped(default_lifetime, now);
+            engine.note_dropped(now);
             engine.machine.handle(Input::Interrupted, now);
             // No driver refreshes the tokens now, so the next caller takes the slow path and starts one.
             for set in engine.sets.open() {

@@ -23,10 +23,9 @@ pub(crate) async fn exchange(
     });
     let outcome = tokio::time::timeout(within, work).await;
     outcome.unwrap_or_else(|_| {
-        let limit = shared.settings.policies.retry.exchange_timeout;
         Err(Error::own(
             ErrorKind::Timeout,
-            format!("the exchange timed out after {limit:?}"),
+            format!("the exchange timed out after {within:?}"),
         ))
     })
 }

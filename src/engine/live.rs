@@ -25,7 +25,8 @@ pub(crate) struct LiveToken {
 pub(crate) struct Unknown {
     pub(super) call: (Call, Option<SetId>),
     /// When it expires at the latest, as far as that can be told.
-    pub(crate) ends_at: Moment,
+    pub(crate) ends_at: Option<Moment>,
+    pub(crate) is_long_term: bool,
 }
 
 /// The tokens in the order in which they arrived, each under a number.

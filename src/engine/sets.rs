@@ -173,10 +173,11 @@ impl ScopeSets {
 }
 
 impl Open {
-    /// Returns the token in use and the one that will replace it.
+    /// Returns the token in use and those that will replace it.
     fn tokens(&self) -> impl Iterator<Item = ShortTermToken> {
         let present = self.set.current.load().map(|present| present.token.clone());
         let upcoming = self.upcoming.as_ref().map(|it| it.token.clone());
-        present.into_iter().chain(upcoming)
+        let arrived = self.arrived.as_ref().map(|it| it.token.clone());
+        present.into_iter().chain(upcoming).chain(arrived)
     }
 }

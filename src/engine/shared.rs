@@ -61,6 +61,7 @@ impl Settings {
             replaces: self.profile.needs == Needs::Replacing,
             rotates: self.rotate_with.as_ref().map(rotates),
             recovers: self.recover_with.as_ref().map(recovers),
+            default_lifetime: self.policies.refresh.default_lifetime,
             rotation: self.policies.rotation.clone(),
             retry: self.policies.retry.clone(),
         })

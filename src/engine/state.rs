@@ -102,8 +102,15 @@ impl Engine {
         Some(Retired { set, left })
     }
 
-    /// Returns the tokens to revoke: those that no open scope set uses and that the driver will not revoke for an
-    /// evicted scope set. Assigns each token that an open scope set uses to that scope set. A server may return one token
+    /// Returns the short-term token that can repeat the request for the next long-term token, if it is stored for a later
+    /// process.
+    pub(crate) fn stored_authority(&self) -> Option<ShortTermToken> {
+        let rules = self.machine.long_term()?;
+        rules.stored_authority().cloned()
+    }
+
+    /// Returns the tokens to revoke: those that no open scope set uses, that no later process may need, and that the driver
+    /// will not revoke for an evicted scope set. Assigns each token that an open scope set uses to that scope set. A server may return one token
     /// for several scope sets.
     pub(crate) fn unused(
         &mut self,
@@ -112,7 +119,9 @@ impl Engine {
         let mut unused = Vec::new();
         for token in tokens {
             let mut evicted = self.evicted.values().flat_map(|evicted| &evicted.left);
+            let authority = self.stored_authority();
             match self.sets.user_of(&token) {
+                _ if authority.is_some_and(|it| it.is_same(&token)) => {}
                 Some(set) => self.live.give(&token, set),
                 None if evicted.any(|minted| minted.token.is_same(&token)) => {}
                 None => unused.push(token),

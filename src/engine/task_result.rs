@@ -38,13 +38,7 @@ pub(crate) fn task_ended(shared: &Shared, call: Call, Ran { outcome, lease }: Ra
         } else {
             lease
         };
-        let obtains = engine.machine.calls_in_flight().contains(&(call, None));
-        if !is_timeout(&outcome) {
-            engine.forget_unknown((call, None));
-        } else if obtains {
-            let default_lifetime = shared.settings.policies.refresh.default_lifetime;
-            engine.note_unknown((call, None), default_lifetime, now.at);
-        }
+        engine.note_outcome((call, None), is_timeout(&outcome), now.at);
         engine.machine.task_ended(call, outcome, now);
         unused
     };
@@ -69,13 +63,9 @@ pub(crate) fn exchanged(
     let exchanged = match outcome {
         Ok(exchanged) => exchanged,
         Err(error) => {
+            let has_timed_out = error.kind() == ErrorKind::Timeout;
             let mut engine = shared.engine();
-            let unknown = (call.0, Some(call.1));
-            engine.forget_unknown(unknown);
-            if error.kind() == ErrorKind::Timeout {
-                let default_lifetime = shared.settings.policies.refresh.default_lifetime;
-                engine.note_unknown(unknown, default_lifetime, now.at);
-            }
+            engine.note_outcome((call.0, Some(call.1)), has_timed_out, now.at);
             return engine.machine.exchange_failed(call, error, now);
         }
     };
@@ -96,7 +86,7 @@ pub(crate) fn exchanged(
             ends_at: (!minted.is_assumed).then(|| now.at + minted.life),
         };
         engine.live.insert(live, now.at);
-        engine.forget_unknown((call.0, Some(call.1)));
+        engine.note_outcome((call.0, Some(call.1)), false, now.at);
         (engine.machine).minted(call, with, minted.life, replacement, now)
     };
     match arrival {

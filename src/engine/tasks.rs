@@ -17,7 +17,7 @@ use crate::token::ShortTermToken;
 pub(crate) struct Tasks {
     set: JoinSet<Ended>,
     /// How many of them are exchanges or tasks for the long-term token.
-    pub(crate) minting: usize,
+    pub(crate) unfinished: usize,
 }
 
 /// How a task ended.
@@ -64,7 +64,7 @@ impl Tasks {
                 Err(_) => continue,
             };
             if matches!(ended, Ended::Exchange | Ended::Task) {
-                self.minting -= 1;
+                self.unfinished -= 1;
             }
             return Some(ended);
         }
@@ -75,6 +75,6 @@ impl Tasks {
     pub(crate) fn give_up(&mut self) {
         self.set.abort_all();
         self.set.detach_all();
-        self.minting = 0;
+        self.unfinished = 0;
     }
 }

@@ -26,7 +26,9 @@ use crate::token::LongTermToken;
 
 pub(crate) use action::{Action, SetAction};
 pub(crate) use input::{Demand, Failure, Generation, Input, SetId, Window};
-pub(crate) use long_term::{Call, LongTerm, Outcome, Purpose, Recovers, Rotates, Setup, Task};
+pub(crate) use long_term::{
+    Call, InFlight, LongTerm, Outcome, Purpose, Recovers, Rotates, Setup, Task,
+};
 use long_term::{Effect, Landing};
 pub(crate) use revocations::{Next, Revocations};
 pub(crate) use set::{Accepted, Brought, Outline, Outlook};
@@ -158,6 +160,10 @@ impl Machine {
         if matches!(accepted, Accepted::Now(_) | Accepted::Later(_)) {
             self.last_generation = next;
         }
+        // The exchange may have begun with a token that was superseded meanwhile.
+        let within = self.policies.rotation.grace / 2;
+        let superseded = self.long_term.iter().flat_map(LongTerm::superseded);
+        superseded.for_each(|token| set.refresh_within(within, token, now));
         Some(accepted)
     }
 
@@ -279,14 +285,30 @@ impl Machine {
     }
 
     /// Returns the calls in flight that may obtain a token.
-    pub(crate) fn calls_in_flight(&self) -> Vec<(Call, Option<SetId>)> {
+    pub(crate) fn calls_in_flight(&self) -> Vec<InFlight> {
         if let Some(long_term) = &self.long_term {
             return long_term.calls_in_flight().collect();
         }
         let in_flight = self.sets.iter().filter(|(_, set)| set.in_flight);
-        in_flight
-            .map(|(id, _)| (Call::default(), Some(*id)))
-            .collect()
+        in_flight.map(|(id, _)| self.exchange(*id)).collect()
+    }
+
+    /// Returns an exchange of this scope set without a long-term token.
+    fn exchange(&self, set: SetId) -> InFlight {
+        InFlight {
+            call: Call::default(),
+            set: Some(set),
+            life: Some(self.policies.refresh.default_lifetime),
+            is_long_term: false,
+        }
+    }
+
+    /// The calls in flight are dropped.
+    pub(crate) fn give_up(&mut self, now: Moment) {
+        self.with_long_term(now, LongTerm::interrupted);
+        for set in self.sets.values_mut() {
+            set.interrupted();
+        }
     }
 
     /// Returns whether this task for the long-term token is in progress, and was not interrupted.
@@ -419,10 +441,7 @@ impl Machine {
     }
 
     fn interrupted(&mut self, now: Moment) {
-        self.with_long_term(now, LongTerm::interrupted);
-        for set in self.sets.values_mut() {
-            set.interrupted();
-        }
+        self.give_up(now);
         if let Phase::Draining { begun, .. } = &mut self.phase {
             *begun = false;
         }

@@ -58,6 +58,13 @@ pub(crate) struct Dated {
     pub(crate) ends_at: Option<SystemTime>,
 }
 
+impl Dated {
+    /// Returns how long the token lives in all, if both dates are known.
+    pub(crate) fn life(&self) -> Option<Duration> {
+        self.ends_at?.duration_since(self.obtained_at?).ok()
+    }
+}
+
 /// A superseded long-term token.
 #[derive(Clone, Debug)]
 pub(crate) struct Retiring {

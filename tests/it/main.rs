@@ -69,6 +69,7 @@ mod shutting_down;
     feature = "reqwest-middleware"
 ))]
 mod suspended;
+mod unknown_tokens;
 mod windows;
 #[cfg(all(feature = "auth-api", feature = "reqwest-middleware"))]
 mod wire;

@@ -7,7 +7,7 @@ use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
 use super::report_builder::{ReportBuilder, Token, revokes_in_use};
-use crate::calls::{guarded_within, panicked};
+use crate::calls::{give_back, guarded_within, panicked};
 use crate::clock::{Moment, Now};
 use crate::engine::actions::act_for_long_term;
 use crate::engine::revocation;
@@ -48,7 +48,7 @@ pub(crate) async fn drain(shared: &Arc<Shared>, tasks: &mut Tasks, deadline: Mom
             }
         };
         let _ = tokio::time::timeout(for_short_term, short_term).await;
-        give_up(shared, tasks, &mut book);
+        give_up(shared, tasks);
         book.drop_in_flight();
         // Writes what the last call returned or delayed.
         let save = save(shared, tasks);
@@ -70,11 +70,12 @@ pub(crate) async fn drain(shared: &Arc<Shared>, tasks: &mut Tasks, deadline: Mom
         revoke(shared, tasks, &mut book, deadline).await;
     };
     let _ = tokio::time::timeout(budget, work).await;
-    give_up(shared, tasks, &mut book);
+    give_up(shared, tasks);
+    // What has arrived meanwhile counts twice rather than not at all.
+    book.add_unknown(shared);
     book.add_short_term(shared);
     book.add_superseded(shared);
     book.add_in_use(shared);
-    book.add_lost_before(shared);
     book.tell_unfinished(shared);
     let report = book.report(shared);
     shared.observers.tell(Event::ShutDown);
@@ -98,17 +99,22 @@ async fn revoke(
     let patience = tokio::time::sleep(deadline.since(shared.now()) / 2);
     tokio::pin!(patience);
     let (mut in_flight, mut now) = (InFlight::new(), shared.now());
+    let mut is_given_up = false;
     loop {
         now = now.max(shared.now());
         begin_tasks(shared, tasks, now);
         let retry_at = begin(shared, &mut in_flight, book, now);
         tokio::select! {
             Some((number, outcome)) = in_flight.next() => book.note(shared, number, outcome, deadline),
-            Some(ended) = tasks.next(), if tasks.minting > 0 => {
+            Some(ended) = tasks.next(), if tasks.unfinished > 0 => {
                 land(shared, ended);
                 book.add_short_term(shared);
             }
-            () = &mut patience, if tasks.minting > 0 => give_up(shared, tasks, book),
+            () = &mut patience, if tasks.unfinished > 0 && !is_given_up => {
+                // What begins after that writes, and has the rest of the time.
+                is_given_up = true;
+                give_up(shared, tasks);
+            }
             () = sleep_until(now, retry_at), if retry_at.is_some() => now = retry_at.unwrap_or(now),
             else => return,
         }
@@ -149,11 +155,17 @@ fn begin_tasks(shared: &Arc<Shared>, tasks: &mut Tasks, now: Moment) {
     }
 }
 
-fn give_up(shared: &Shared, tasks: &mut Tasks, book: &mut ReportBuilder) {
-    if tasks.minting > 0 && !shared.settings.shutdown.revokes_nothing() {
-        book.add_unknown();
-    }
+/// Drops the calls in flight. Each of them may have obtained a token.
+fn give_up(shared: &Shared, tasks: &mut Tasks) {
     tasks.give_up();
+    let now = shared.now();
+    let lease = {
+        let mut engine = shared.engine();
+        engine.note_dropped(now);
+        engine.machine.give_up(now);
+        engine.lease.take()
+    };
+    give_back(lease);
 }
 
 /// Begins the revocations that are due. Returns when the next one is, if one is tried again.

@@ -77,22 +77,29 @@ impl ReportBuilder {
         self.revocations.drop_all();
     }
 
-    /// Adds the short-term tokens that are there and not in the book yet.
+    /// Adds the short-term tokens that are there and not in the book yet. The one is kept that can repeat a request for a
+    /// long-term token: a later process may need it.
     pub(crate) fn add_short_term(&mut self, shared: &Shared) {
         let (now, wall) = (shared.now(), shared.wall());
-        let (newer, last) = {
+        let (newer, last, authority) = {
             let mut engine = shared.engine();
             engine.live.forget_ended(now);
-            engine.live.after(self.last_short_term)
+            let (newer, last) = engine.live.after(self.last_short_term);
+            (newer, last, engine.stored_authority())
         };
         self.last_short_term = last;
+        let authority = authority.filter(|_| !shared.settings.shutdown.revoke_long_term);
         for minted in newer {
+            let is_kept = authority
+                .as_ref()
+                .is_some_and(|it| it.is_same(&minted.token));
             let rest = minted.ends_at.map(|ends_at| ends_at.since(now));
             self.add(
                 Token::ShortTerm(minted.token),
                 rest.and_then(|rest| wall.checked_add(rest)),
                 shared.settings.shutdown.revoke_short_term
-                    && !shared.settings.profile.shares_tokens,
+                    && !shared.settings.profile.shares_tokens
+                    && !is_kept,
             );
         }
     }
@@ -130,36 +137,33 @@ impl ReportBuilder {
         self.add(Token::LongTerm(token), ends_at, revoke);
     }
 
-    /// Adds a token that a call in flight may have obtained.
-    pub(crate) fn add_unknown(&mut self) {
-        self.add_lost(
-            "an exchange was in flight at the deadline; the auth server may have issued a token",
-            None,
-        );
-    }
-
-    /// Adds the tokens that earlier calls may have obtained.
-    pub(crate) fn add_lost_before(&mut self, shared: &Shared) {
+    /// Adds the tokens that calls may have obtained whose outcome has not arrived.
+    pub(crate) fn add_unknown(&mut self, shared: &Shared) {
         let (now, wall) = (shared.now(), shared.wall());
         if shared.settings.shutdown.revokes_nothing() {
             return;
         }
         let unknown = std::mem::take(&mut shared.engine().unknown);
-        for unknown in unknown.into_iter().filter(|it| now < it.ends_at) {
-            self.add_lost(
-                "an exchange timed out or was dropped with its runtime; the auth server may have issued a token",
-                wall.checked_add(unknown.ends_at.since(now)),
+        for unknown in unknown {
+            let rest = unknown.ends_at.map(|ends_at| ends_at.since(now));
+            if rest.is_some_and(|rest| rest.is_zero()) {
+                continue;
+            }
+            let error = Error::own(
+                ErrorKind::Timeout,
+                "a call timed out, or was dropped; the auth server may have issued a token",
             );
+            self.entries.push(TokenReport {
+                token_id: None,
+                kind: if unknown.is_long_term {
+                    TokenKind::LongTerm
+                } else {
+                    TokenKind::ShortTerm
+                },
+                ends_at: rest.and_then(|rest| wall.checked_add(rest)),
+                outcome: RevocationOutcome::Unknown(error),
+            });
         }
-    }
-
-    fn add_lost(&mut self, text: &str, ends_at: Option<SystemTime>) {
-        self.entries.push(TokenReport {
-            token_id: None,
-            kind: TokenKind::ShortTerm,
-            ends_at,
-            outcome: RevocationOutcome::Unknown(Error::own(ErrorKind::Timeout, text)),
-        });
     }
 
     /// Notes how a revocation ended, and tells observers unless it is tried again.
@@ -231,7 +235,7 @@ impl ReportBuilder {
     pub(crate) fn nothing_done(mut self, shared: &Shared, error: &Error) -> ShutdownReport {
         self.add_superseded(shared);
         self.add_in_use(shared);
-        self.add_lost_before(shared);
+        self.add_unknown(shared);
         for entry in &mut self.entries {
             if matches!(entry.outcome, RevocationOutcome::NotRevoked(_)) {
                 entry.outcome = RevocationOutcome::NotRevoked(error.clone());

@@ -1,14 +1,12 @@
 //! What callers, the store and the driver tell the rules. How tasks end is in `outcomes`.
 
-use std::time::Duration;
-
 use super::LongTerm;
-use super::attempt::Attempt;
+use super::attempt::{Attempt, State};
 use super::lease::Lease;
-use super::task::{Effect, Kind};
+use super::task::{Effect, Kind, Step};
 use crate::clock::{Moment, Now};
 use crate::machine::input::SetId;
-use crate::store::{Dated, Record, Retiring};
+use crate::store::{Dated, Record};
 
 impl LongTerm {
     /// Begins an attempt of a scope set. It ends with [`Step::Land`], [`Step::Fail`] or a token that
@@ -20,31 +18,25 @@ impl LongTerm {
         self.backoffs.end(Kind::Write);
     }
 
-    /// A caller hands in this token. It takes the place of the current one, and nothing older is used any more.
+    /// A caller hands in this token. It takes the place of the current one, and nothing older is used any more. The token
+    /// in use stays so, with its rotation.
     pub(crate) fn hand_in(&mut self, token: Dated, now: Now) {
         let text = token.token.clone();
-        let mut record = Record::new(token);
-        if let Some(mut old) = self.record.take() {
-            let (next, with) = old.rotation.take();
-            record.retiring = old.retiring;
-            // Another process that shares the store may use it by now.
-            let grace = if self.setup.shares_store {
-                self.grace()
-            } else {
-                Duration::ZERO
-            };
-            (record.retiring).extend(next.map(|it| Retiring::after(it.token, grace, now.wall)));
-            self.spent.extend(with);
-        }
-        self.fallback = None;
-        self.given.push(text.clone());
         self.unproven = None;
         self.backoffs.clear();
         for attempt in self.attempts.values_mut() {
             attempt.refused.retain(|it| !it.reads_like(&text));
         }
-        self.mark_unstored(true);
-        self.set(record, now);
+        if !self.current().is_some_and(|it| it.reads_like(&text)) {
+            let mut record = Record::new(token);
+            if let Some(mut old) = self.record.take() {
+                self.abandon_rotation(&mut old, now);
+                record.retiring = old.retiring;
+            }
+            self.fallback = None;
+            self.mark_unstored(true);
+            self.set(record, now);
+        }
         self.effects.push(Effect::Renew {
             keeps_pauses: false,
         });
@@ -79,11 +71,13 @@ impl LongTerm {
     pub(crate) fn shut_down(&mut self) {
         self.is_draining = true;
         self.backoffs.clear();
-        self.attempts.clear();
-        self.pending.clear();
+        self.attempts
+            .retain(|_, attempt| matches!(attempt.state, State::Exchanging(..)));
+        self.pending
+            .retain(|step| matches!(step, Step::Release | Step::Tell(_)));
     }
 
-    /// The driver was dropped, and with it all that was in progress.
+    /// All that was in progress is dropped.
     pub(crate) fn interrupted(&mut self) {
         self.running = None;
         self.attempts.clear();
@@ -97,7 +91,7 @@ impl LongTerm {
     pub(crate) fn drop_tokens(&mut self) {
         self.record = None;
         self.fallback = None;
-        self.given.clear();
+        self.obtained.clear();
         self.unwritten.clear();
         self.spent.clear();
         self.proof = None;

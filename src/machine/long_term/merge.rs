@@ -26,14 +26,14 @@ pub(super) struct Merged {
 /// - a token that was handed in here and is not written yet goes before it;
 /// - one that was superseded here does not come back;
 /// - a token that only this process knows of is not forgotten: it is revoked `at` this time.
-pub(super) fn merge(ours: Ours<'_>, theirs: Record, now: SystemTime, at: SystemTime) -> Merged {
+pub(super) fn merge(ours: Ours<'_>, theirs: Record, at: SystemTime) -> Merged {
     let is_superseded = |record: &Record| {
         let mut retiring = record.retiring.iter();
         retiring.any(|retiring| retiring.token.reads_like(theirs.current()))
     };
     if ours.is_by_hand || is_superseded(&ours.record) {
         let mut record = ours.record;
-        let next = theirs.next().cloned().map(|next| retire(next, now));
+        let next = theirs.next().cloned().map(|next| retire(next, at));
         for retiring in theirs.retiring.into_iter().chain(next) {
             if !record.tokens().any(|held| held.reads_like(&retiring.token)) {
                 record.retiring.push(retiring);

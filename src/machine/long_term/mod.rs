@@ -31,7 +31,7 @@ pub(crate) use agenda::Next;
 use attempt::Attempt;
 use lease::{Lease, Times};
 use schedule::{Backoffs, Due};
-pub(crate) use task::{Call, Effect, Outcome, Purpose, Step, Task};
+pub(crate) use task::{Call, Effect, InFlight, Outcome, Purpose, Step, Task};
 pub(crate) use trial::Landing;
 
 /// What the issuer, the grants and the store of a provider allow.
@@ -43,6 +43,8 @@ pub(crate) struct Setup {
     pub(crate) replaces: bool,
     pub(crate) rotates: Option<Rotates>,
     pub(crate) recovers: Option<Recovers>,
+    /// How long a short-term token lives, until the first one has arrived.
+    pub(crate) default_lifetime: Duration,
     pub(crate) rotation: RotationPolicy,
     pub(crate) retry: RetryPolicy,
 }
@@ -78,13 +80,13 @@ pub(crate) struct LongTerm {
     /// The token that the provider was built with. It is written if the store is empty, or once an exchange has
     /// proven it.
     fallback: Option<Dated>,
-    /// The tokens that a caller has handed in, or with which the provider was built. They are not revoked because the
-    /// server refuses them.
-    given: Vec<LongTermToken>,
+    /// The tokens that this process has obtained. No other one is revoked because the server refuses it: a person may
+    /// have provided it.
+    obtained: Vec<LongTermToken>,
     /// What an exchange has shown of the next token.
     proof: Option<Proof>,
     /// The token that a grant brought and that no exchange has accepted yet.
-    unproven: Option<LongTermToken>,
+    unproven: Option<Unproven>,
     /// The tokens that were obtained here since the last write, so that no other process knows them.
     unwritten: Vec<LongTermToken>,
     /// The short-term tokens that have served to ask for a long-term one.
@@ -110,8 +112,8 @@ pub(crate) struct LongTerm {
     since: Moment,
     /// How often the store could not be read.
     failed_readings: u64,
-    /// The longest life of the short-term tokens so far.
-    longest_life: Duration,
+    /// The longest life of the short-term tokens so far, if there was one.
+    longest_life: Option<Duration>,
     rotation_failures: u64,
     rotation_error: Option<Error>,
     store_error: Option<Error>,
@@ -161,6 +163,14 @@ struct Proof {
     refusal: Option<Error>,
 }
 
+/// A token that a grant brought in place of those that the server refuses.
+#[derive(Debug)]
+struct Unproven {
+    token: LongTermToken,
+    /// Whether the server refuses this one, too.
+    is_refused: bool,
+}
+
 /// A pause that the server requested for the grants.
 #[derive(Debug)]
 struct GrantPause {
@@ -186,8 +196,8 @@ impl LongTerm {
             lease: Lease::Free,
             running: None,
             last_call: Call::default(),
-            given: given.iter().map(|given| given.token.clone()).collect(),
             fallback: given,
+            obtained: Vec::new(),
             proof: None,
             unproven: None,
             unwritten: Vec::new(),
@@ -205,7 +215,7 @@ impl LongTerm {
             changes: 0,
             since: now.at,
             failed_readings: 0,
-            longest_life: Duration::ZERO,
+            longest_life: None,
             rotation_failures: 0,
             rotation_error: None,
             store_error: None,

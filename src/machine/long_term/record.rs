@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::task::{Effect, Kind};
 use super::{Durability, LongTerm};
 use crate::clock::Now;
-use crate::store::{Record, Retiring};
+use crate::store::{Dated, Record, Retiring};
 use crate::token::LongTermToken;
 
 impl LongTerm {
@@ -24,6 +24,7 @@ impl LongTerm {
 
     /// Keeps a record with a token that was obtained here.
     pub(super) fn keep_obtained(&mut self, token: LongTermToken, record: Record, now: Now) {
+        self.obtained.push(token.clone());
         self.unwritten.push(token);
         self.mark_unstored(false);
         self.set(record, now);
@@ -51,6 +52,7 @@ impl LongTerm {
                 self.is_authority_new = false;
                 self.begin_dates(now);
                 self.backoffs.succeeded(Kind::Rotation);
+                self.rotation_error = None;
                 self.effects.push(Effect::Renew { keeps_pauses: true });
             }
         }
@@ -77,25 +79,31 @@ impl LongTerm {
                 .chain(fallback)
                 .any(|known| known.reads_like(it))
         };
-        self.given.retain(is_known);
+        self.obtained.retain(is_known);
         let next = record.next().map(|next| &next.token);
         self.proof
             .take_if(|proof| !next.is_some_and(|next| next.reads_like(&proof.token)));
     }
 
-    /// Keeps a token that came too late in the record, so that it is revoked.
-    pub(super) fn file(&mut self, token: LongTermToken, now: Now) {
-        let Some(mut record) = self.record.clone() else {
-            return;
+    /// Keeps a token that came too late in the record, so that it is revoked. Where there is no other one, it is used.
+    pub(super) fn file(&mut self, token: Dated, grace: Duration, now: Now) {
+        let text = token.token.clone();
+        let record = match self.record.clone() {
+            Some(mut record) => {
+                let retiring = Retiring::after(token.token, grace, now.wall);
+                record.retiring.push(retiring);
+                record
+            }
+            None if self.is_draining => return,
+            None => Record::new(token),
         };
-        (record.retiring).push(Retiring::after(token.clone(), Duration::ZERO, now.wall));
-        self.keep_obtained(token, record, now);
+        self.keep_obtained(text, record, now);
     }
 
     /// Ends the rotation of this record. Its next token is revoked, and so is what authorized the request.
     pub(super) fn abandon_rotation(&mut self, record: &mut Record, now: Now) {
         let (next, with) = record.rotation.take();
-        let retiring = next.map(|it| Retiring::after(it.token, Duration::ZERO, now.wall));
+        let retiring = next.map(|it| Retiring::after(it.token, self.grace_of_others(), now.wall));
         record.retiring.extend(retiring);
         self.spent.extend(with);
     }

@@ -3,13 +3,12 @@
 use std::time::Duration;
 
 use super::attempt::State;
-use super::task::{Call, Effect, Kind, Task};
+use super::task::{Effect, InFlight, Kind, Task};
 use super::{Durability, LongTerm, Reading};
 use crate::clock::Moment;
 use crate::error::Error;
-use crate::machine::input::SetId;
 use crate::store::Record;
-use crate::token::LongTermToken;
+use crate::token::{LongTermToken, ShortTermToken};
 
 impl LongTerm {
     /// Returns whether changes since the last call mean anything for the scope sets.
@@ -35,32 +34,57 @@ impl LongTerm {
             && self.next_token().is_some()
     }
 
-    /// Returns the longest life of the short-term tokens so far, if there was one.
-    pub(crate) fn longest_life(&self) -> Option<Duration> {
-        Some(self.longest_life).filter(|life| !life.is_zero())
+    /// Returns the longest life of the short-term tokens so far, or the default one.
+    pub(crate) fn longest_life(&self) -> Duration {
+        self.longest_life.unwrap_or(self.setup.default_lifetime)
     }
 
     /// Returns the calls in progress that may obtain a token.
-    pub(crate) fn calls_in_flight(&self) -> impl Iterator<Item = (Call, Option<SetId>)> {
-        let exchanges = self.attempts.iter().filter_map(|(set, attempt)| {
-            let State::Exchanging(call, _) = &attempt.state else {
+    pub(crate) fn calls_in_flight(&self) -> impl Iterator<Item = InFlight> {
+        let short_term = |call, set| InFlight {
+            call,
+            set,
+            life: Some(self.longest_life()),
+            is_long_term: false,
+        };
+        let exchanges = self.attempts.iter().filter_map(move |(set, attempt)| {
+            let State::Exchanging(call, _) = attempt.state else {
                 return None;
             };
-            Some((*call, Some(*set)))
+            Some(short_term(call, Some(*set)))
         });
-        let running = self.running.as_ref().filter(|running| {
-            let task = &running.task;
-            matches!(
-                task,
-                Task::Authorize { .. } | Task::Ask { .. } | Task::Obtain { .. }
-            )
+        let running = self.running.as_ref();
+        let running = running.and_then(move |running| match running.task {
+            Task::Authorize { .. } => Some(short_term(running.call, None)),
+            Task::Ask { .. } | Task::Obtain { .. } => Some(InFlight {
+                life: self
+                    .record
+                    .as_ref()
+                    .and_then(|record| record.current.life()),
+                is_long_term: true,
+                ..short_term(running.call, None)
+            }),
+            _ => None,
         });
-        exchanges.chain(running.map(|running| (running.call, None)))
+        exchanges.chain(running)
     }
 
     /// Returns since when that token is in use.
     pub(crate) const fn since(&self) -> Moment {
         self.since
+    }
+
+    /// Returns the short-term token that can repeat the request for the next long-term token, if it is stored for a later
+    /// process.
+    pub(crate) fn stored_authority(&self) -> Option<&ShortTermToken> {
+        let record = self.record.as_ref().filter(|_| self.setup.shares_store)?;
+        record.rotation.asking_with()
+    }
+
+    /// Returns the superseded tokens.
+    pub(crate) fn superseded(&self) -> impl Iterator<Item = &LongTermToken> {
+        let retiring = self.record.iter().flat_map(|record| &record.retiring);
+        retiring.map(|retiring| &retiring.token)
     }
 
     /// Returns all long-term tokens that are known.

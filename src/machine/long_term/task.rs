@@ -86,6 +86,18 @@ pub(crate) enum Task {
     Revoke(LongTermToken),
 }
 
+/// A call in progress that may obtain a token.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct InFlight {
+    pub(crate) call: Call,
+    /// The scope set whose exchange it is, if it is one.
+    pub(crate) set: Option<SetId>,
+    /// How long the token lives that it may obtain, as far as that can be told.
+    pub(crate) life: Option<Duration>,
+    /// Whether that is a long-term token.
+    pub(crate) is_long_term: bool,
+}
+
 /// What a grant is used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {

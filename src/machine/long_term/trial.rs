@@ -40,7 +40,7 @@ impl LongTerm {
             }
             return Landing::Gone;
         };
-        self.longest_life = self.longest_life.max(life);
+        self.longest_life = self.longest_life.max(Some(life));
         self.unclear = 0;
         if let Lease::Wanted { .. } = self.lease {
             self.lease = Lease::Free;
@@ -49,7 +49,7 @@ impl LongTerm {
         let is_with = |token: &LongTermToken| token.reads_like(&trial.with);
         if self
             .unproven
-            .take_if(|unproven| is_with(unproven))
+            .take_if(|unproven| is_with(&unproven.token))
             .is_some()
         {
             self.backoffs.succeeded(Kind::Recovery);
@@ -93,8 +93,8 @@ impl LongTerm {
         let is_refusal = is_permanent || is_unclear_again;
         if is_refusal {
             let is_with = |token: &LongTermToken| token.reads_like(&trial.with);
-            if self.unproven.as_ref().is_some_and(is_with) {
-                self.unproven = None;
+            let unproven = self.unproven.as_mut().filter(|it| is_with(&it.token));
+            if unproven.is_some_and(|it| !std::mem::replace(&mut it.is_refused, true)) {
                 self.recovery_failed(&error, now);
             }
             let attempt = self.attempts.get_mut(&set);
@@ -156,9 +156,11 @@ impl LongTerm {
         };
         if let Some(mut old) = self.record.clone() {
             self.abandon_rotation(&mut old, now);
-            let superseded = Retiring::after(old.current.token, self.grace(), now.wall);
             record.retiring = old.retiring;
-            record.retiring.push(superseded);
+            if old.current.token.reads_like_any(&self.obtained) {
+                let superseded = Retiring::after(old.current.token, self.grace(), now.wall);
+                record.retiring.push(superseded);
+            }
         }
         self.mark_unstored(false);
         self.set(record, now);
@@ -170,7 +172,8 @@ impl LongTerm {
             return;
         };
         if !record.current().reads_like(exchanged) {
-            return self.file(by.token, now);
+            // Others may use by now what was minted from it.
+            return self.file(by, self.grace_of_others(), now);
         }
         let token = by.token.clone();
         record.current = by;
@@ -215,9 +218,18 @@ impl LongTerm {
     pub(super) fn grace(&self) -> Duration {
         let grace = self.setup.rotation.grace;
         if self.setup.shares_store {
-            grace.max(self.longest_life)
+            grace.max(self.longest_life())
         } else {
             grace
+        }
+    }
+
+    /// Returns how long another process may use a token that this one does not use.
+    pub(super) fn grace_of_others(&self) -> Duration {
+        if self.setup.shares_store {
+            self.grace()
+        } else {
+            Duration::ZERO
         }
     }
 }

@@ -18,15 +18,16 @@ pub(super) struct Origins {
     pub(super) upcoming: Option<LongTermToken>,
     /// That of the token in use.
     pub(super) present: Option<LongTermToken>,
-    pub(super) previous: Option<Previous>,
+    /// Those of the tokens before, each once.
+    pub(super) previous: Vec<Previous>,
 }
 
-/// The long-term token from which the token before was minted.
+/// A long-term token from which a token before was minted.
 #[derive(Debug)]
 pub(super) struct Previous {
     pub(super) long_term: LongTermToken,
     replaced_at: Moment,
-    /// Until when callers need that token.
+    /// Until when callers need what was minted from it.
     needed_until: Moment,
 }
 
@@ -57,7 +58,10 @@ impl Origins {
                 .is_some_and(|next| next.reads_like(it))
         };
         if let Some(long_term) = present.filter(is_other) {
-            self.previous = Some(Previous {
+            let same = |it: &mut Previous| it.long_term.reads_like(&long_term);
+            let before = self.previous.extract_if(.., same).map(|it| it.needed_until);
+            let needed_until = before.fold(needed_until, Moment::max);
+            self.previous.push(Previous {
                 long_term,
                 replaced_at: now,
                 needed_until,

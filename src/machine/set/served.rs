@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::SetState;
 use crate::clock::Moment;
+use crate::machine::input::Window;
 use crate::token::LongTermToken;
 
 impl SetState {
@@ -18,24 +19,18 @@ impl SetState {
         long_term: &LongTermToken,
         grace: Duration,
     ) -> Option<Moment> {
-        let is_it = |from: &Option<LongTermToken>| {
-            from.as_ref().is_some_and(|from| from.reads_like(long_term))
-        };
-        let present = self.window.filter(|_| is_it(&self.origins.present));
-        let upcoming = self.upcoming.filter(|_| is_it(&self.origins.upcoming));
-        let previous = self.origins.previous.as_ref();
-        let previous = previous.filter(|previous| previous.long_term.reads_like(long_term));
-        let windows = present.into_iter().chain(upcoming.map(|it| it.window));
-        windows
+        let previous = self.origins.previous.iter();
+        let mut previous = previous.filter(|previous| previous.long_term.reads_like(long_term));
+        self.windows_from(long_term)
             .map(|window| window.usable_until)
-            .chain(previous.map(|previous| previous.served_until(grace)))
+            .chain(previous.next().map(|previous| previous.served_until(grace)))
             .max()
     }
 
     /// Forgets the long-term token of the token before, once no caller may use that any more.
     pub(in crate::machine) fn forget_released(&mut self, grace: Duration, now: Moment) {
         let previous = &mut self.origins.previous;
-        previous.take_if(|previous| previous.served_until(grace) <= now);
+        previous.retain(|previous| now < previous.served_until(grace));
     }
 
     /// Forgets this long-term token, which was revoked.
@@ -49,23 +44,32 @@ impl SetState {
             token.take_if(|token| token.reads_like(long_term));
         }
         let previous = &mut origins.previous;
-        previous.take_if(|previous| previous.long_term.reads_like(long_term));
+        previous.retain(|previous| !previous.long_term.reads_like(long_term));
     }
 
-    /// Refreshes the token within this time, if it was minted from this long-term token and a refresh by time is due at
-    /// all.
+    /// Refreshes the token in use, or the one that waits to be published, within this time if it was minted from this
+    /// long-term token.
     pub(in crate::machine) fn refresh_within(
         &mut self,
         within: Duration,
         minted_from: &LongTermToken,
         now: Moment,
     ) {
-        if self
-            .served_until(minted_from, Duration::ZERO)
-            .is_some_and(|until| until > now)
-        {
+        let is_usable = |window: Window| now < window.usable_until;
+        if self.windows_from(minted_from).any(is_usable) {
             let at = now + within.mul_f64(self.random.f64());
             self.forced_at = Some(self.forced_at.map_or(at, |forced_at| forced_at.min(at)));
         }
+    }
+
+    /// Returns the window of the token in use, and that of the one that waits to be published, if they were minted from
+    /// this long-term token.
+    fn windows_from(&self, long_term: &LongTermToken) -> impl Iterator<Item = Window> {
+        let is_it = |from: &Option<LongTermToken>| {
+            from.as_ref().is_some_and(|from| from.reads_like(long_term))
+        };
+        let present = self.window.filter(|_| is_it(&self.origins.present));
+        let upcoming = self.upcoming.filter(|_| is_it(&self.origins.upcoming));
+        present.into_iter().chain(upcoming.map(|it| it.window))
     }
 }

@@ -1,6 +1,7 @@
 //! Sequences of inputs, and the actions that follow.
 
 mod failures;
+mod long_term;
 mod sets;
 mod windows;
 

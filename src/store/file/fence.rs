@@ -18,11 +18,16 @@ pub(super) struct Fence(AtomicU64);
 pub(super) struct Held {
     _locked: Locked,
     fence: Arc<Fence>,
+    number: u64,
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.fence.0.store(0, Ordering::Release);
+        // Not that of a later lease.
+        let _ = self
+            .fence
+            .0
+            .compare_exchange(self.number, 0, Ordering::AcqRel, Ordering::Relaxed);
     }
 }
 
@@ -33,6 +38,7 @@ impl Fence {
         Held {
             _locked: locked,
             fence: Arc::clone(self),
+            number,
         }
     }
 
@@ -63,7 +69,7 @@ pub(super) fn next(locked: &Locked) -> io::Result<u64> {
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     let now = u64::try_from(now.as_millis()).unwrap_or_default();
-    let next = now.max(last + 1);
+    let next = now.max(last.saturating_add(1));
     file.set_len(0)?;
     file.rewind()?;
     writeln!(file, "{next}")?;

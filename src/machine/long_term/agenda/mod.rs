@@ -101,6 +101,7 @@ impl LongTerm {
             return None;
         }
         if self.is_durable()
+            && !self.is_draining
             && let Some(token) = self.spent.pop()
         {
             return Some(Step::RevokeSpent(token));
@@ -121,6 +122,18 @@ impl LongTerm {
                 self.lease = Lease::Free;
                 None
             }
+            // The next attempt needs it, and how long it was waited for counts.
+            Lease::Wanted {
+                urgent_since: Some(_),
+                ..
+            } if !self.is_draining => match self.lease.way(false, self.times(), now) {
+                Way::Begin(task) => Some(self.start(task)),
+                Way::Wait(at) => {
+                    wake.at(at);
+                    None
+                }
+                Way::Clear => None,
+            },
             Lease::Free | Lease::Wanted { .. } => None,
         }
     }

@@ -15,6 +15,9 @@ use crate::store::Rotation;
 impl LongTerm {
     /// Serves the attempts: each with a token that is here, and for the oldest one without, looks for another.
     pub(super) fn attempt_step(&mut self, now: Now, wake: &mut Wake) -> Option<Step> {
+        if self.is_draining {
+            return None;
+        }
         let mut waiting: Option<(Moment, SetId)> = None;
         let sets: Vec<SetId> = self.attempts.keys().copied().collect();
         for set in sets {

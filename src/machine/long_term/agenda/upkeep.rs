@@ -80,10 +80,8 @@ impl LongTerm {
             }
             return Some(step);
         };
-        record.retiring.push(Retiring {
-            token: next.token,
-            revoke_at: now.wall,
-        });
+        let refused = Retiring::after(next.token, self.grace_of_others(), now.wall);
+        record.retiring.push(refused);
         if let Some(with) = with {
             record.rotation = Rotation::Asking { with };
         }

@@ -4,6 +4,8 @@ mod failures;
 mod store;
 mod tokens;
 
+use std::time::Duration;
+
 use super::lease::Lease;
 use super::task::{Call, Kind, Outcome, Purpose, Step, Task};
 use super::{Durability, LongTerm, Running};
@@ -25,11 +27,11 @@ impl LongTerm {
     pub(crate) fn ended(&mut self, call: Call, outcome: Result<Outcome, Error>, now: Now) {
         let Some(running) = self.running.take_if(|running| running.call == call) else {
             match outcome {
-                Ok(Outcome::Obtained(token)) => self.file(token.token, now),
+                Ok(Outcome::Obtained(token)) => self.file(token, Duration::ZERO, now),
                 Ok(Outcome::Authorized(token, replacement)) => {
                     self.spent.push(token);
                     if let Some(replacement) = replacement {
-                        self.file(replacement.token, now);
+                        self.file(replacement, Duration::ZERO, now);
                     }
                 }
                 _ => {}
@@ -147,6 +149,7 @@ impl LongTerm {
                 if error.is_retryable() && lives {
                     let policy = &self.setup.rotation;
                     (self.backoffs).failed(policy, Kind::Revocation, &error, None, now.at);
+                    self.revoke_last(&token);
                 } else {
                     self.forget_retiring(&token, now);
                 }

@@ -11,6 +11,7 @@ use crate::machine::long_term::task::{Effect, Kind, Step};
 use crate::machine::long_term::{Durability, LongTerm, Reading};
 use crate::observe::Event;
 use crate::store::{Record, Rotation, Stored};
+use crate::token::LongTermToken;
 
 /// How long after the record was found removed it is written anew.
 const BEFORE_REFILL: Duration = Duration::from_secs(10);
@@ -27,16 +28,25 @@ impl LongTerm {
         let Some(stored) = stored else {
             return self.found_nothing(now);
         };
-        let before = self.current().cloned();
+        let before = self.record.clone();
         self.take_up(stored, now);
-        if let (Some(before), Some(current)) = (before, self.current().cloned())
-            && !before.reads_like(&current)
-        {
+        let (Some(before), Some(record)) = (before, &self.record) else {
+            return;
+        };
+        if !before.current().reads_like(record.current()) {
             self.pending.push_back(Step::Tell(Event::LongTermReloaded {
-                token_id: current.shown_id().map(str::to_owned),
+                token_id: record.current().shown_id().map(str::to_owned),
             }));
-            self.effects.push(Effect::Replace { superseded: before });
         }
+        // Something may be served that was minted from a next token that is not used any more.
+        let used = |record: &Record| {
+            let next = record.next().map(|next| next.token.clone());
+            [Some(record.current().clone()), next].into_iter().flatten()
+        };
+        let present: Vec<LongTermToken> = used(record).collect();
+        let superseded = used(&before).filter(|token| !token.reads_like_any(&present));
+        let effects = superseded.map(|superseded| Effect::Replace { superseded });
+        self.effects.extend(effects);
     }
 
     fn found_nothing(&mut self, now: Now) {
@@ -84,7 +94,7 @@ impl LongTerm {
             unwritten: &self.unwritten,
         };
         let until = now.wall.checked_add(self.grace()).unwrap_or(now.wall);
-        let merged = merge::merge(ours, record, now.wall, until);
+        let merged = merge::merge(ours, record, until);
         self.durability = if merged.adds {
             Durability::Unstored {
                 over: Some(version),

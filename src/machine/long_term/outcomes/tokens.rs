@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::clock::Now;
 use crate::error::{Error, ErrorKind};
-use crate::machine::long_term::LongTerm;
-use crate::machine::long_term::task::{Effect, Step};
+use crate::machine::long_term::task::{Effect, Kind, Step};
+use crate::machine::long_term::{LongTerm, Unproven};
 use crate::observe::Event;
 use crate::store::{Dated, Record, Retiring, Rotation};
 use crate::token::{LongTermToken, ShortTermToken};
@@ -18,7 +18,6 @@ impl LongTerm {
         self.spent.extend(with.cloned());
         let token_id = record.current().shown_id().map(str::to_owned);
         self.set(record, now);
-        self.rotation_error = None;
         let Some(superseded) = before.map(|before| before.current.token) else {
             return;
         };
@@ -45,7 +44,8 @@ impl LongTerm {
         }
         match self.record.clone() {
             Some(mut record)
-                if record.current().reads_like(&with)
+                if !self.is_draining
+                    && record.current().reads_like(&with)
                     && matches!(record.rotation, Rotation::Settled) =>
             {
                 record.rotation = Rotation::Asking { with: token };
@@ -72,7 +72,7 @@ impl LongTerm {
         let is_with = |it: &ShortTermToken| it.reads_like(with);
         let asks = record.rotation.asking_with().is_some_and(is_with);
         if !asks || !record.current().reads_like(after) {
-            return self.file(token.token, now);
+            return self.file(token, Duration::ZERO, now);
         }
         if token.token.is_same(record.current()) {
             return self.returned_again(record, token, now);
@@ -80,9 +80,8 @@ impl LongTerm {
         if let (Some(refused), _) = record.rotation.take()
             && !refused.token.reads_like(&token.token)
         {
-            record
-                .retiring
-                .push(Retiring::after(refused.token, Duration::ZERO, now.wall));
+            let refused = Retiring::after(refused.token, self.grace_of_others(), now.wall);
+            record.retiring.push(refused);
         }
         let next = token.token.clone();
         record.rotation = Rotation::Proving {
@@ -93,9 +92,11 @@ impl LongTerm {
         self.keep_obtained(next, record, now);
     }
 
-    /// The server returned the token in use instead of another. It may have prolonged its life.
+    /// The server returned the token in use instead of another. It may have prolonged its life, also with another text for
+    /// the same ID: to revoke the text before would then end both.
     fn returned_again(&mut self, mut record: Record, token: Dated, now: Now) {
-        if token.ends_at <= record.current.ends_at {
+        let is_same_text = token.token.reads_like(record.current());
+        if is_same_text && token.ends_at <= record.current.ends_at {
             let text = "the auth server returned the long-term token in use instead of a new one";
             return self.rotation_failed(Error::own(ErrorKind::Protocol, text), now);
         }
@@ -105,6 +106,8 @@ impl LongTerm {
         self.abandon_rotation(&mut record, now);
         self.keep_obtained(text, record, now);
         self.begin_dates(now);
+        self.backoffs.succeeded(Kind::Rotation);
+        self.rotation_error = None;
         self.changes += 1;
         self.pending.push_back(Step::Tell(Event::Rotated {
             previous_id: token_id.clone(),
@@ -120,7 +123,7 @@ impl LongTerm {
         let is_as_it_was = after.is_some_and(|after| record.current().reads_like(after))
             && matches!(record.rotation, Rotation::Settled);
         if !is_as_it_was {
-            return self.file(token.token, now);
+            return self.file(token, Duration::ZERO, now);
         }
         if token.token.is_same(record.current()) {
             return self.returned_again(record, token, now);
@@ -142,27 +145,57 @@ impl LongTerm {
         };
         if !is_as_it_was {
             // One that was handed in meanwhile goes first.
-            return self.file(token.token, now);
+            return self.file(token, Duration::ZERO, now);
         }
         let text = token.token.clone();
         let mut record = Record::new(token);
         if let Some(mut old) = self.record.clone() {
             self.abandon_rotation(&mut old, now);
             record.retiring = old.retiring;
-            if old.current.token.reads_like_any(&self.given) {
-                // What a person gave is not revoked because the server refuses it, and is tried again.
-                self.fallback = Some(old.current);
-            } else if !self.setup.replaces {
-                // To show a replaced token to the server again would end what was obtained with it.
-                let refused = Retiring::after(old.current.token, Duration::ZERO, now.wall);
-                record.retiring.push(refused);
+            // To show a replaced token to the server again would end what was obtained with it.
+            if !self.setup.replaces {
+                self.supersede_refused(old.current, &mut record, now);
             }
         }
         let token_id = text.shown_id().map(str::to_owned);
-        self.unproven = Some(text.clone());
+        self.unproven = Some(Unproven {
+            token: text.clone(),
+            is_refused: false,
+        });
         self.keep_obtained(text, record, now);
         self.pending
             .push_back(Step::Tell(Event::LongTermObtained { token_id }));
+    }
+
+    /// What was obtained here is revoked. What a person may have provided is tried again instead.
+    fn supersede_refused(&mut self, refused: Dated, record: &mut Record, now: Now) {
+        let token = refused.token.clone();
+        if !token.reads_like_any(&self.obtained) {
+            self.fallback = Some(refused);
+            return;
+        }
+        let is_unproven = self
+            .unproven
+            .as_ref()
+            .is_some_and(|it| it.token.reads_like(&token));
+        let grace = if is_unproven {
+            Duration::ZERO
+        } else {
+            self.grace_of_others()
+        };
+        record
+            .retiring
+            .push(Retiring::after(token, grace, now.wall));
+    }
+
+    /// Revokes the other superseded tokens before this one, whose revocation has failed.
+    pub(super) fn revoke_last(&mut self, token: &LongTermToken) {
+        if let Some(record) = &mut self.record
+            && let Some(at) = (record.retiring.iter()).position(|it| it.token.reads_like(token))
+        {
+            let failed = record.retiring.remove(at);
+            record.retiring.push(failed);
+        }
     }
 
     pub(super) fn forget_retiring(&mut self, token: &LongTermToken, now: Now) {

@@ -13,6 +13,8 @@ pub(super) struct Beginning {
     pub(super) behaviour: Behaviour,
     pub(super) rotates: Option<Rotates>,
     pub(super) recovers: Option<Recovers>,
+    /// Whether the processes are configured with the token 1. Otherwise a grant obtains the first one.
+    pub(super) has_token: bool,
     /// How many processes share the store.
     pub(super) processes: usize,
     /// Whether the store may be shared at all. A private one is lost in a crash.
@@ -32,6 +34,8 @@ pub(super) enum Event {
     /// The process dies, and another one starts in its place.
     Crash(u8),
     HandIn(u8),
+    /// A person hands in the token in use.
+    HandInAgain(u8),
     /// Somebody removes the stored record.
     Remove,
     Rotate(u8),
@@ -44,6 +48,8 @@ pub(super) enum Event {
     /// The process stops while it holds the lease.
     Stop(u8),
     ShutDown(u8),
+    /// The calls in flight have taken too much of the time for the shutdown, and are dropped.
+    GiveUp(u8),
 }
 
 pub(super) fn beginnings() -> impl Strategy<Value = Beginning> {
@@ -71,9 +77,10 @@ pub(super) fn beginnings() -> impl Strategy<Value = Beginning> {
         recovers,
         prop_oneof![1 => Just(0_usize), 4 => Just(1), 5 => Just(2)],
         proptest::bool::weighted(0.3),
+        proptest::bool::weighted(0.2),
     )
         .prop_map(
-            |(old, cascades, replaces, rotates, recovers, processes, stops)| Beginning {
+            |(old, cascades, replaces, rotates, recovers, processes, stops, is_bare)| Beginning {
                 behaviour: Behaviour {
                     old,
                     cascades,
@@ -85,6 +92,7 @@ pub(super) fn beginnings() -> impl Strategy<Value = Beginning> {
                 } else {
                     recovers
                 },
+                has_token: !is_bare || recovers != Some(Recovers::WithGrant),
                 processes: processes.max(1),
                 is_shared: processes > 0,
                 stops: stops && processes == 2,
@@ -110,12 +118,14 @@ pub(super) fn events() -> impl Strategy<Value = Event> {
         2 => (0_u64..400).prop_map(|seconds| Event::Pass(Duration::from_secs(seconds))),
         4 => process.clone().prop_map(Event::Crash),
         1 => process.clone().prop_map(Event::HandIn),
+        1 => process.clone().prop_map(Event::HandInAgain),
         1 => Just(Event::Remove),
         6 => process.clone().prop_map(Event::Rotate),
         8 => (process.clone(), 0_u8..2).prop_map(|(process, set)| Event::Need(process, set)),
         4 => process.clone().prop_map(Event::Changed),
         2 => process.clone().prop_map(Event::Interrupt),
         2 => process.clone().prop_map(Event::Stop),
-        1 => process.prop_map(Event::ShutDown),
+        1 => process.clone().prop_map(Event::ShutDown),
+        2 => process.prop_map(Event::GiveUp),
     ]
 }

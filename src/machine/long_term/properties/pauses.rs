@@ -43,6 +43,7 @@ impl Lab {
             behaviour,
             rotates: Some(Rotates::WithShortTerm),
             recovers: (kind == Kind::Recovery).then_some(Recovers::WithGrant),
+            has_token: true,
             processes: 1,
             is_shared: true,
             stops: false,
@@ -161,12 +162,11 @@ impl Lab {
         if failures == 0 {
             return;
         }
-        let (first, longest) = match self.kind {
-            Kind::Recovery => (Duration::from_secs(30), Duration::from_secs(60 * 60)),
-            _ => {
-                let policy = RotationPolicy::default();
-                (policy.first_delay, policy.longest_delay)
-            }
+        let policy = RotationPolicy::default();
+        let (first, longest) = if self.kind == Kind::Recovery {
+            (Duration::from_secs(30), Duration::from_secs(60 * 60))
+        } else {
+            (policy.first_delay, policy.longest_delay)
         };
         let most = first
             .saturating_mul(1 << (failures - 1).min(20))

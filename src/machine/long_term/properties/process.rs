@@ -20,7 +20,9 @@ pub(super) const LIFE: Duration = Duration::from_secs(600);
 pub(super) struct Process {
     pub(super) rules: LongTerm,
     pub(super) calls: Vec<Call>,
-    /// The short-term tokens that callers get.
+    /// The short-term tokens that it has got.
+    pub(super) minted: Vec<u32>,
+    /// Those that callers get.
     pub(super) served: BTreeMap<SetId, Served>,
     /// The tokens that are published once a replacement is stored.
     pub(super) upcoming: BTreeMap<SetId, Served>,
@@ -33,6 +35,8 @@ pub(super) struct Process {
     pub(super) tokens: u32,
     /// When it needs a token again in the calm, unless it has got one.
     pub(super) retry_at: Moment,
+    /// The version of the stored record of which the process was told last.
+    pub(super) told_version: u64,
     pub(super) is_stopped: bool,
     pub(super) is_draining: bool,
 }
@@ -57,18 +61,25 @@ pub(super) struct Served {
 }
 
 impl Process {
-    /// A process that was configured with the token 1.
+    /// A process that starts.
     pub(super) fn new(beginning: Beginning, seed: u64, now: Now) -> Self {
         let setup = Setup {
             shares_store: beginning.is_shared,
             replaces: beginning.behaviour.replaces,
             rotates: beginning.rotates,
             recovers: beginning.recovers,
+            default_lifetime: LIFE,
             rotation: RotationPolicy::default(),
             retry: RetryPolicy::default(),
         };
         Self {
-            rules: LongTerm::new(setup, Some(long_term(1, now)), seed, now),
+            rules: LongTerm::new(
+                setup,
+                beginning.has_token.then(|| long_term(1, now)),
+                seed,
+                now,
+            ),
+            minted: Vec::new(),
             calls: Vec::new(),
             served: BTreeMap::new(),
             upcoming: BTreeMap::new(),
@@ -77,6 +88,7 @@ impl Process {
             handed_in: None,
             tokens: 0,
             retry_at: now.at,
+            told_version: 0,
             is_stopped: false,
             is_draining: false,
         }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::clock::Now;
 use crate::error::{Error, ErrorKind};
-use crate::machine::long_term::task::{Outcome, Task};
+use crate::machine::long_term::task::{Outcome, Purpose, Task};
 use crate::store::{Dated, Record, Stored, Version};
 use crate::token::{LongTermToken, ShortTermToken};
 
@@ -46,11 +46,13 @@ pub(super) struct World {
     parents: BTreeMap<u32, u32>,
     serial: u32,
     pub(super) stored: Option<(Record, u64)>,
-    version: u64,
+    pub(super) version: u64,
     /// The process that holds the lease.
     pub(super) lease: Option<usize>,
     /// The long-term tokens that no process has been told of, since the answer was lost.
     pub(super) lost: BTreeSet<u32>,
+    /// The tokens after which another one was issued by a rotation.
+    pub(super) rotated: BTreeSet<u32>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -72,6 +74,7 @@ impl World {
             version: 0,
             lease: None,
             lost: BTreeSet::new(),
+            rotated: BTreeSet::new(),
         }
     }
 
@@ -205,6 +208,7 @@ impl World {
                     return Err(refused());
                 };
                 let from = short.minted_from;
+                self.rotated.insert(from);
                 let issued = self.issue_maybe(fault);
                 if self.behaviour.old == Old::DiesAtOnce {
                     // The server knows one live token of this line.
@@ -217,7 +221,9 @@ impl World {
                 self.parents.insert(issued, from);
                 Ok(Outcome::Obtained(long_term(issued, now)))
             }
-            Task::Obtain { .. } => {
+            Task::Obtain { purpose, after } => {
+                let rotated = after.iter().filter(|_| *purpose == Purpose::Rotate);
+                self.rotated.extend(rotated.map(number));
                 let issued = self.issue_maybe(fault);
                 Ok(Outcome::Obtained(long_term(issued, now)))
             }

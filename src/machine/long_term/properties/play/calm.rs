@@ -26,6 +26,11 @@ impl Play {
                     continue;
                 }
                 let process = &mut self.processes[at];
+                if std::mem::replace(&mut process.told_version, self.world.version)
+                    != self.world.version
+                {
+                    process.rules.store_changed();
+                }
                 let needs_one = process.tokens == 0 || process.rules.is_proving();
                 let mut sets: Vec<SetId> = process.wanted.iter().copied().collect();
                 sets.extend(needs_one.then_some(SetId::ROOT));

@@ -1,7 +1,7 @@
 //! What must hold of each step, and at the end.
 
 use super::Play;
-use super::story::{named, named_record};
+use super::story::{named, named_record, named_task};
 use crate::machine::input::SetId;
 use crate::machine::long_term::lease::Lease;
 use crate::machine::long_term::properties::process::Process;
@@ -23,6 +23,13 @@ impl Play {
             Step::Begin(_, Task::Revoke(token)) => {
                 let has_lease = self.world.lease == Some(at) || !self.beginning.is_shared;
                 assert!(has_lease, "{}", told("revokes without the lease"));
+                let is_provided = self.provided.contains(&number(token));
+                let is_rotated = self.world.rotated.contains(&number(token));
+                assert!(
+                    !is_provided || is_rotated,
+                    "{}",
+                    told("revokes what a person has provided")
+                );
                 let is_used = |record: &Record| {
                     record.current().reads_like(token)
                         || record
@@ -62,6 +69,7 @@ impl Play {
         let is_quiet = matches!(
             step,
             Step::Begin(_, Task::Load | Task::Save { .. })
+                | Step::Fail { .. }
                 | Step::Release
                 | Step::RevokeSpent(_)
                 | Step::Tell(_)
@@ -71,6 +79,18 @@ impl Play {
             "{}",
             told("begins after the shutdown")
         );
+    }
+
+    /// No revocation ends a token that callers get, also where it ends what was minted from it.
+    pub(super) fn check_served(&self, good: &[u32], by: &Task) {
+        for short in good {
+            assert!(
+                self.world.is_alive(*short),
+                "{} ends st-{short}, which callers get\n{}",
+                named_task(by),
+                self.story()
+            );
+        }
     }
 
     fn has_lease(&self, at: usize) -> bool {

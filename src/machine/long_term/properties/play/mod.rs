@@ -4,18 +4,18 @@ mod calm;
 mod checks;
 mod story;
 
+use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
 use super::history::{Beginning, Event};
 use super::process::{Call, LIFE, Process, Served};
-use super::world::{Fault, World, long_term, number};
+use super::world::{Fault, World, long_term, number, number_of_short, short_term};
 use crate::clock::{Moment, Now};
 use crate::machine::input::SetId;
 use crate::machine::long_term::agenda::Next;
-use crate::machine::long_term::task::{Effect, Step};
+use crate::machine::long_term::task::{Effect, Outcome, Step};
 use crate::machine::long_term::trial::Landing;
 use crate::token::LongTermToken;
-use story::named_task;
 
 pub(super) struct Play {
     beginning: Beginning,
@@ -25,6 +25,8 @@ pub(super) struct Play {
     log: Vec<String>,
     /// Whether a person has handed in a token or removed the record.
     other_hands: bool,
+    /// The tokens that a person has provided.
+    provided: BTreeSet<u32>,
     crashes: u32,
     seed: u64,
 }
@@ -50,6 +52,7 @@ impl Play {
             now,
             log: Vec::new(),
             other_hands: false,
+            provided: BTreeSet::from([1]),
             crashes: 0,
             seed: 0,
         }
@@ -76,6 +79,14 @@ impl Play {
             Event::Crash(at) => self.crash(process(at)),
             Event::Interrupt(at) => self.interrupt(process(at)),
             Event::HandIn(at) => self.hand_in(process(at)),
+            Event::HandInAgain(at) => {
+                let (at, now) = (process(at), self.now);
+                let rules = &mut self.processes[at].rules;
+                if let Some(token) = rules.current().map(number) {
+                    self.log.push(format!("{at} is handed in {token} again"));
+                    rules.hand_in(long_term(token, now), now);
+                }
+            }
             Event::Remove => {
                 self.log.push("removed".to_owned());
                 self.world.stored = None;
@@ -101,15 +112,32 @@ impl Play {
                     self.processes[at].is_stopped = true;
                 }
             }
-            Event::ShutDown(at) if count == 1 => {
-                let process = &mut self.processes[process(at)];
-                self.log.push("shutdown".to_owned());
-                process.is_draining = true;
-                process.attempts.clear();
-                process.wanted.clear();
-                process.rules.shut_down();
-            }
+            Event::ShutDown(at) if count == 1 => self.shut_down(process(at)),
             Event::ShutDown(_) => {}
+            Event::GiveUp(at) => {
+                let process = &mut self.processes[process(at)];
+                if process.is_draining {
+                    self.log.push("gives up".to_owned());
+                    self.world.lost.extend(process.unanswered());
+                    process.calls.clear();
+                    process.rules.interrupted();
+                }
+            }
+        }
+    }
+
+    /// The shutdown revokes the short-term tokens, except the one that can repeat a request of a later process.
+    fn shut_down(&mut self, at: usize) {
+        let process = &mut self.processes[at];
+        self.log.push("shutdown".to_owned());
+        process.is_draining = true;
+        process.attempts.clear();
+        process.wanted.clear();
+        process.served.clear();
+        process.rules.shut_down();
+        let kept = process.rules.stored_authority().map(number_of_short);
+        for short in process.minted.drain(..).filter(|it| Some(*it) != kept) {
+            self.world.revoke_short(&short_term(short));
         }
     }
 
@@ -162,6 +190,7 @@ impl Play {
         let now = self.now;
         let process = &mut self.processes[at];
         process.handed_in = Some(token);
+        self.provided.insert(token);
         process.rules.hand_in(long_term(token, now), now);
     }
 
@@ -185,19 +214,12 @@ impl Play {
         let process = &mut self.processes[at];
         match step {
             Step::Begin(number, task) => {
-                let served = process.served.values().filter(|it| it.until > now.at);
+                let served = self.processes.iter().flat_map(|it| it.served.values());
+                let served = served.filter(|it| it.until > now.at);
                 let mut good: Vec<u32> = served.map(|it| it.short).collect();
                 good.retain(|short| self.world.is_alive(*short));
                 let outcome = self.world.perform(&task, at, fault, now);
-                // No revocation ends a token that callers get, also where it ends what was minted.
-                for short in good {
-                    assert!(
-                        self.world.is_alive(short),
-                        "{} ends st-{short}, which callers get\n{}",
-                        named_task(&task),
-                        self.story()
-                    );
-                }
+                self.check_served(&good, &task);
                 self.processes[at]
                     .calls
                     .push(Call::Task(number, Box::new((task, outcome))));
@@ -246,12 +268,11 @@ impl Play {
         match process.calls.remove(call) {
             Call::Task(id, call) => {
                 let (task, outcome) = *call;
-                let how = match &outcome {
-                    Ok(_) => "ok".to_owned(),
-                    Err(error) => error.to_string(),
-                };
-                self.log
-                    .push(format!("    {at} <- {}: {how}", named_task(&task)));
+                self.note_answer(at, &task, &outcome);
+                let process = &mut self.processes[at];
+                if let Ok(Outcome::Authorized(short, _)) = &outcome {
+                    process.minted.push(number_of_short(short));
+                }
                 process.rules.ended(id, outcome, now);
             }
             Call::Exchange {
@@ -266,6 +287,7 @@ impl Play {
                 ));
                 match outcome {
                     Ok((short, replacement)) => {
+                        process.minted.push(short);
                         let minted_from = replacement.unwrap_or_else(|| number(&with));
                         let served = Served {
                             short,

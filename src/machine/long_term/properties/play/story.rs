@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use super::Play;
 use crate::clock::Moment;
+use crate::error::Error;
 use crate::machine::long_term::properties::world::{Fault, number, number_of_short};
-use crate::machine::long_term::task::{Step, Task};
+use crate::machine::long_term::task::{Outcome, Step, Task};
 use crate::store::{Record, Rotation, Version};
 
 /// How many lines of a history are shown.
@@ -24,6 +25,15 @@ impl Play {
             .since(Moment::from_origin(Duration::from_secs(1_000)));
         self.log
             .push(format!("{seconds:?} {at} {}{fault}", named(step)));
+    }
+
+    pub(super) fn note_answer(&mut self, at: usize, task: &Task, outcome: &Result<Outcome, Error>) {
+        let how = match outcome {
+            Ok(_) => "ok".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        self.log
+            .push(format!("    {at} <- {}: {how}", named_task(task)));
     }
 
     pub(super) fn story(&self) -> String {
@@ -81,7 +91,8 @@ pub(super) fn named_record(record: &Record) -> String {
             with.as_ref().map(number_of_short)
         ),
     };
-    let retiring: Vec<u32> = record.retiring.iter().map(|it| number(&it.token)).collect();
+    let mut retiring: Vec<u32> = record.retiring.iter().map(|it| number(&it.token)).collect();
+    retiring.sort_unstable();
     format!(
         "[{}{rotation} retiring {retiring:?}]",
         number(record.current())

@@ -1,0 +1,312 @@
+//! The rules for the long-term token: what an auth server and a store answer, and what is done next.
+
+use std::time::{Duration, SystemTime};
+
+use super::{ROOT, at, secs};
+use crate::clock::{Moment, Now};
+use crate::error::{Error, ErrorKind};
+use crate::machine::{
+    Action, Brought, Call, Generation, Input, LongTerm, Machine, Outcome, Recovers, Rotates, Setup,
+    Task,
+};
+use crate::policy::{Policies, RetryPolicy, RotationPolicy};
+use crate::store::{Dated, Record, Retiring, Stored, Version};
+use crate::token::{LongTermToken, ShortTermToken};
+
+const LIFE: Duration = Duration::from_secs(3_600);
+
+fn now(seconds: u64) -> Now {
+    Now {
+        at: at(seconds),
+        wall: SystemTime::UNIX_EPOCH + secs(1_800_000_000 + seconds),
+    }
+}
+
+fn token(text: &str) -> LongTermToken {
+    let token = LongTermToken::builder(text);
+    token.token_id(text).build().unwrap()
+}
+
+fn dated(text: &str) -> Dated {
+    Dated {
+        token: token(text),
+        obtained_at: None,
+        ends_at: None,
+    }
+}
+
+/// A machine whose driver is played by the test, with a store that others share.
+struct Driver {
+    machine: Machine,
+    seconds: u64,
+    version: u32,
+    stored: Option<Record>,
+    /// Whether another process holds the lease.
+    is_lease_taken: bool,
+}
+
+impl Driver {
+    fn new(recovers: Option<Recovers>, stored: &str) -> Self {
+        let setup = Setup {
+            shares_store: true,
+            replaces: false,
+            rotates: Some(Rotates::WithShortTerm),
+            recovers,
+            default_lifetime: secs(300),
+            rotation: RotationPolicy::default(),
+            retry: RetryPolicy::default(),
+        };
+        let rules = LongTerm::new(setup, None, 7, now(0));
+        Self {
+            machine: Machine::new(Policies::default(), Some(rules), 7, at(0)),
+            seconds: 0,
+            version: 1,
+            stored: Some(Record::new(dated(stored))),
+            is_lease_taken: false,
+        }
+    }
+
+    fn now(&self) -> Now {
+        now(self.seconds)
+    }
+
+    /// Returns the next action, after what the store answers at once.
+    fn next(&mut self) -> Action {
+        loop {
+            let now = self.now();
+            let action = self.machine.poll(now);
+            let Action::Begin(call, task) = action else {
+                match action {
+                    Action::Release | Action::Tell(_) | Action::RevokeSpent(_) => continue,
+                    action => return action,
+                }
+            };
+            let outcome = match &task {
+                Task::Load => Outcome::Loaded(
+                    self.stored
+                        .clone()
+                        .map(|record| Stored::new(record, Version::new(self.version.to_string()))),
+                ),
+                Task::Save { record, .. } => {
+                    self.stored = Some(record.clone());
+                    self.version += 1;
+                    Outcome::Saved(Version::new(self.version.to_string()))
+                }
+                Task::Lease { .. } => Outcome::Leased(!self.is_lease_taken),
+                Task::Renew { .. } => Outcome::Leased(true),
+                _ => return Action::Begin(call, task),
+            };
+            self.machine.task_ended(call, Ok(outcome), now);
+        }
+    }
+
+    fn exchange(&mut self) -> (Call, LongTermToken) {
+        match self.next() {
+            Action::Exchange {
+                call,
+                with: Some(with),
+                ..
+            } => (call, with),
+            other => panic!("no exchange: {other:?}"),
+        }
+    }
+
+    fn task(&mut self) -> (Call, Task) {
+        match self.next() {
+            Action::Begin(call, task) => (call, task),
+            other => panic!("no task: {other:?}"),
+        }
+    }
+
+    fn succeeds(&mut self, call: Call, with: &LongTermToken) {
+        let now = self.now();
+        (self.machine).minted((call, ROOT), Some(with), LIFE, None, now);
+        let brought = Brought {
+            sent: now.at,
+            life: LIFE,
+            settling: Duration::ZERO,
+            is_repeated: false,
+            at_most: None,
+        };
+        self.machine.exchanged(ROOT, brought, now.at);
+    }
+
+    fn is_refused(&mut self, call: Call) {
+        let now = self.now();
+        (self.machine).exchange_failed((call, ROOT), refused(), now);
+    }
+
+    fn demands(&mut self) {
+        let demand = super::demanded(Generation(0));
+        self.machine.handle(demand, at(self.seconds));
+    }
+
+    fn ends(&mut self, call: Call, outcome: Outcome) {
+        let now = self.now();
+        self.machine.task_ended(call, Ok(outcome), now);
+    }
+
+    /// Rotates until the next token is in use.
+    fn rotate_to(&mut self, next: &str) {
+        let now = self.now();
+        self.machine.demand_rotation(now);
+        let (call, task) = self.task();
+        assert!(matches!(task, Task::Authorize { .. }), "{task:?}");
+        self.ends(call, Outcome::Authorized(authority(next), None));
+        let (call, task) = self.task();
+        assert!(matches!(task, Task::Ask { .. }), "{task:?}");
+        self.ends(call, Outcome::Obtained(dated(next)));
+    }
+
+    fn current(&self) -> LongTermToken {
+        self.machine.long_term().unwrap().current().unwrap().clone()
+    }
+
+    fn serves(&self, long_term: &str) -> Option<Moment> {
+        let grace = Policies::default().rotation.grace;
+        self.machine.sets[&ROOT].served_until(&token(long_term), grace)
+    }
+}
+
+fn refused() -> Error {
+    Error::own(ErrorKind::Denied, "refused")
+}
+
+fn authority(next: &str) -> ShortTermToken {
+    ShortTermToken::builder(&format!("asks-for-{next}"))
+        .build()
+        .unwrap()
+}
+
+#[test]
+fn l15_an_exchange_that_lands_after_the_rotation_is_followed_by_another_within_the_grace() {
+    let mut driver = Driver::new(None, "one");
+    let (call, with) = driver.exchange();
+    // Another process has rotated meanwhile.
+    let mut record = Record::new(dated("two"));
+    let superseded = Retiring::after(token("one"), LIFE, driver.now().wall);
+    record.retiring.push(superseded);
+    (driver.stored, driver.version) = (Some(record), 9);
+    driver.machine.handle(Input::StoreChanged, at(0));
+    assert!(matches!(driver.next(), Action::Sleep(_)));
+    assert_eq!(driver.current().token_id(), Some("two"));
+    driver.succeeds(call, &with);
+    driver.seconds = Policies::default().rotation.grace.as_secs() / 2;
+    let (_, with) = driver.exchange();
+    assert_eq!(with.token_id(), Some("two"));
+}
+
+#[test]
+fn l15_what_is_needed_is_served_across_two_rotations() {
+    let mut driver = Driver::new(None, "one");
+    let (call, with) = driver.exchange();
+    driver.succeeds(call, &with);
+    let until = at(1_800);
+    (driver.machine).handle(Input::Needed { set: ROOT, until }, at(0));
+    for next in ["two", "three"] {
+        driver.rotate_to(next);
+        let (call, with) = driver.exchange();
+        assert_eq!(with.token_id(), Some(next));
+        driver.succeeds(call, &with);
+        assert!(matches!(driver.next(), Action::Sleep(_)));
+        assert_eq!(driver.current().token_id(), Some(next));
+    }
+    assert_eq!(driver.serves("one"), Some(until));
+}
+
+#[test]
+fn l12_the_token_in_use_that_is_handed_in_again_keeps_its_rotation() {
+    let mut driver = Driver::new(None, "one");
+    let (call, with) = driver.exchange();
+    driver.succeeds(call, &with);
+    driver.rotate_to("two");
+    driver.machine.hand_in(dated("one"), now(0));
+    let (_, with) = driver.exchange();
+    assert_eq!(
+        with.token_id(),
+        Some("two"),
+        "the server may have ended the first one"
+    );
+}
+
+#[test]
+fn l16_the_wait_for_a_lease_goes_on_between_attempts() {
+    let mut driver = Driver::new(Some(Recovers::WithGrant), "one");
+    driver.is_lease_taken = true;
+    let (call, _) = driver.exchange();
+    driver.is_refused(call);
+    let patience = RetryPolicy::default().exchange_timeout * 4;
+    let mut tasks = Vec::new();
+    // A driver looks as often as it is told to. A caller needs a token every three minutes.
+    while driver.seconds <= patience.as_secs() + 200 && tasks.is_empty() {
+        if driver.seconds.is_multiple_of(180) {
+            let demand = crate::machine::Demand::NewerThan(crate::machine::Generation(0));
+            driver
+                .machine
+                .handle(Input::Demanded { set: ROOT, demand }, driver.now().at);
+        }
+        match driver.next() {
+            Action::Begin(call, task) => tasks.push((call, task)),
+            Action::Exchange { call, .. } => driver.is_refused(call),
+            Action::Sleep(_) => driver.seconds += 1,
+            _ => {}
+        }
+    }
+    assert!(
+        matches!(tasks.as_slice(), [(_, Task::Obtain { .. })]),
+        "{tasks:?}"
+    );
+}
+
+#[test]
+fn l20_what_others_have_stored_is_not_revoked_because_the_server_refuses_it() {
+    let mut driver = Driver::new(Some(Recovers::WithGrant), "by-another-hand");
+    let (call, _) = driver.exchange();
+    driver.is_refused(call);
+    let (call, task) = driver.task();
+    assert!(matches!(task, Task::Obtain { .. }), "{task:?}");
+    driver.ends(call, Outcome::Obtained(dated("obtained")));
+    let (call, with) = driver.exchange();
+    assert_eq!(with.token_id(), Some("obtained"));
+    assert!(driver.stored.as_ref().unwrap().retiring.is_empty());
+    driver.is_refused(call);
+    assert!(matches!(driver.next(), Action::Failed { .. }));
+    // The next attempt tries it again.
+    driver.seconds = 100;
+    driver.demands();
+    let (call, with) = driver.exchange();
+    assert_eq!(with.token_id(), Some("obtained"));
+    driver.is_refused(call);
+    let (_, with) = driver.exchange();
+    assert_eq!(with.token_id(), Some("by-another-hand"));
+}
+
+#[test]
+fn l10_the_shutdown_writes_after_a_call_that_hangs_was_dropped() {
+    let mut driver = Driver::new(None, "one");
+    let (call, with) = driver.exchange();
+    driver.succeeds(call, &with);
+    driver.machine.demand_rotation(now(0));
+    let (_, task) = driver.task();
+    assert!(matches!(task, Task::Authorize { .. }), "{task:?}");
+    driver.machine.hand_in(dated("by-hand"), now(0));
+    let deadline = at(30);
+    driver.machine.handle(Input::ShutDown { deadline }, at(0));
+    driver.next();
+    assert_eq!(driver.machine.calls_in_flight().len(), 1);
+    driver.machine.give_up(at(1));
+    driver.next();
+    let stored = driver.stored.as_ref().unwrap();
+    assert_eq!(stored.current().token_id(), Some("by-hand"));
+}
+
+#[test]
+fn d9_an_exchange_is_in_flight_until_it_ends_also_in_a_shutdown() {
+    let mut driver = Driver::new(None, "one");
+    let (call, with) = driver.exchange();
+    let deadline = at(30);
+    driver.machine.handle(Input::ShutDown { deadline }, at(0));
+    assert_eq!(driver.machine.calls_in_flight().len(), 1);
+    driver.succeeds(call, &with);
+    assert!(driver.machine.calls_in_flight().is_empty());
+}
