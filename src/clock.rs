@@ -101,7 +101,7 @@ impl Add<Duration> for Moment {
     }
 }
 
-/// The current moment, and what the wall clock says of it.
+/// A reading of both clocks.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Now {
     pub(crate) at: Moment,

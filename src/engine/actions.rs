@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::exchange;
-use super::long_term::{self, Ran};
+use super::long_term::{self, TaskResult};
 use super::revocation;
 use super::shared::Shared;
 use super::state::Retired;
@@ -59,7 +59,7 @@ pub(super) fn act_for_long_term(shared: &Arc<Shared>, tasks: &mut Tasks, action:
             let lease = shared.engine().lease.take();
             give_back(lease);
         }
-        Action::RevokeSpent(token) => revoke(shared, tasks, [token]),
+        Action::RevokeAuthority(token) => revoke(shared, tasks, [token]),
         Action::Tell(event) => {
             shared.observers.tell(event);
             shared.rotated.send_modify(|()| {});
@@ -118,7 +118,7 @@ fn begin_task(shared: &Arc<Shared>, tasks: &mut Tasks, call: Call, task: Task) {
     let shared = Arc::clone(shared);
     tasks.unfinished += 1;
     tasks.start(span, work, move |ran| {
-        task_ended(&shared, call, ran.unwrap_or_else(Ran::from));
+        task_ended(&shared, call, ran.unwrap_or_else(TaskResult::from));
         Ended::Task
     });
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::live::LiveToken;
-use super::long_term::{self, Ran};
+use super::long_term::{self, TaskResult};
 use super::revocation;
 use super::scope_set::ScopeSet;
 use super::shared::Shared;
@@ -28,11 +28,11 @@ pub(crate) fn land(shared: &Shared, ended: Ended) {
 }
 
 /// Takes in how a task for the long-term token ended, and the lease that it has returned.
-pub(crate) fn task_ended(shared: &Shared, call: Call, Ran { outcome, lease }: Ran) {
+pub(crate) fn task_ended(shared: &Shared, call: Call, TaskResult { outcome, lease }: TaskResult) {
     let now = shared.both_clocks();
     let unused = {
         let mut engine = shared.engine();
-        // That of a task that was interrupted is given back.
+        // The lease of an interrupted task is released.
         let unused = if engine.machine.is_in_progress(call) && lease.is_some() {
             std::mem::replace(&mut engine.lease, lease)
         } else {

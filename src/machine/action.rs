@@ -29,7 +29,7 @@ pub(crate) enum Action {
     /// Drop the lease of the store.
     Release,
     /// Revoke this short-term token, which has served to ask for a long-term one.
-    RevokeSpent(ShortTermToken),
+    RevokeAuthority(ShortTermToken),
     /// Tell observers.
     Tell(Event),
     /// Do this for a scope set, or for all of them.

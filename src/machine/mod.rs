@@ -340,7 +340,7 @@ impl Machine {
         let (arrival, minted_from) = match landing {
             Landing::Now(minted_from) => (Arrival::Acceptable, minted_from),
             Landing::Later(minted_from) => (Arrival::AcceptableLater, minted_from),
-            Landing::Gone => {
+            Landing::Late => {
                 self.take_effects(now.at);
                 return Arrival::Late;
             }
@@ -406,12 +406,12 @@ impl Machine {
         };
         for effect in long_term.take_effects() {
             match effect {
-                Effect::Renew { keeps_pauses } => self.renew(keeps_pauses, now),
+                Effect::ForgetRefusals { keeps_pauses } => self.renew(keeps_pauses, now),
                 Effect::Forget { token } => {
                     let sets = self.sets.values_mut();
                     sets.for_each(|set| set.forget_long_term(&token));
                 }
-                Effect::Replace { superseded } => {
+                Effect::Refresh { superseded } => {
                     let within = self.policies.rotation.grace / 2;
                     for set in self.sets.values_mut() {
                         set.refresh_within(within, &superseded, now);

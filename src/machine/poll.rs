@@ -70,10 +70,10 @@ impl Machine {
                 self.handle(Input::Failed { set, failure }, now);
                 Action::Failed { set, error }
             }
-            Step::Land(set) => Action::Accept(set),
+            Step::Accept(set) => Action::Accept(set),
             Step::Begin(call, task) => Action::Begin(call, task),
             Step::Release => Action::Release,
-            Step::RevokeSpent(token) => Action::RevokeSpent(token),
+            Step::RevokeAuthority(token) => Action::RevokeAuthority(token),
             Step::Tell(event) => Action::Tell(event),
         }
     }

@@ -106,8 +106,9 @@ impl RotationPolicy {
         self
     }
 
-    /// Sets how long the provider waits before it revokes the replaced token, so that exchanges in flight can
-    /// finish and other processes that share the store can load the new token. Default: 5 minutes.
+    /// Sets how long the provider waits at least before it revokes the replaced token, so that exchanges in flight can
+    /// finish and other processes that share the store can load the new token. Default: 5 minutes. With a configured
+    /// store, it waits for the longest lifetime of a short-term token at least.
     ///
     /// ```
     /// # use std::time::Duration;

@@ -154,14 +154,14 @@ pub trait TokenStore: Send + Sync + 'static {
 
     /// Returns the lease, which is the right to request another long-term token, or `None` if another process holds it.
     ///
-    /// The provider holds the lease for `at_most` this long, 90 seconds with the default policies, unless it
+    /// The provider holds the lease for at most `at_most`, 90 seconds with the default policies, unless it
     /// [renews](Self::renew) it. The store must take the lease back when its holder dies, and may take it back after
     /// that time. A provider that has no usable token waits for a lease somewhat longer than that, and then goes on
     /// without it: its holder is stopped.
     ///
     /// A store that takes a lease back while its holder lives must refuse with
     /// [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) what that holder [stores](Self::store) later. For that, it
-    /// numbers the leases ([`Lease::fenced`]).
+    /// numbers the leases ([`Lease::fenced`]) and remembers the number of its own.
     ///
     /// The default implementation always returns a lease, which is correct if no other process uses the
     /// store.
@@ -197,7 +197,7 @@ pub trait TokenStore: Send + Sync + 'static {
         Ok(Some(Lease::new(())))
     }
 
-    /// Prolongs the lease, for `at_most` this long from now. Returns whether its holder still has it.
+    /// Extends the lease to `at_most` from now. Returns false if another process has the lease.
     ///
     /// The default implementation returns true, which is correct for a lease that ends with its holder only.
     ///
@@ -363,8 +363,11 @@ impl Lease {
         }
     }
 
-    /// Creates a lease with a fencing number, which is greater than those of all leases before. The store compares it
-    /// when the holder writes, so that a holder that was stopped and has lost the lease overwrites nothing.
+    /// Creates a lease with a fencing number, which is greater than those of all leases before.
+    ///
+    /// The provider does not pass the lease to [`TokenStore::store`]. The store remembers the number of the lease that it
+    /// has granted last, and compares it in each write with the last number of all, so that a holder that was stopped
+    /// and has lost the lease overwrites nothing.
     ///
     /// A restart of the store must not reset the number. The greater of the wall clock's milliseconds and the last
     /// number plus one is such a number.

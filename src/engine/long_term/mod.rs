@@ -7,5 +7,5 @@ mod watch;
 
 pub(crate) use dates::{dated, handed_in};
 pub(crate) use set_token::set_long_term_token;
-pub(crate) use task::{Ran, no_grant, run};
+pub(crate) use task::{TaskResult, no_grant, run};
 pub(crate) use watch::watch;

@@ -18,12 +18,12 @@ use super::dates::dated;
 const TOKENS_WRITE: &str = "tokens:write";
 
 /// How a task ended, and the lease that it has taken or renewed.
-pub(crate) struct Ran {
+pub(crate) struct TaskResult {
     pub(crate) outcome: Result<Outcome, Error>,
     pub(crate) lease: Option<Lease>,
 }
 
-impl From<Error> for Ran {
+impl From<Error> for TaskResult {
     /// A task that panicked has dropped the lease.
     fn from(error: Error) -> Self {
         Self {
@@ -34,17 +34,17 @@ impl From<Error> for Ran {
 }
 
 /// Runs a task. `lease` is the lease to renew.
-pub(crate) async fn run(shared: &Shared, task: Task, lease: Option<Lease>) -> Ran {
+pub(crate) async fn run(shared: &Shared, task: Task, lease: Option<Lease>) -> TaskResult {
     // A runtime drops its tasks in any order, so the next driver may start before the previous task is dropped.
     let _alone = shared.one_task.lock().await;
     if let Task::Lease { at_most } = task {
-        let lent = shared.checked(shared.user_code.lease(at_most).await, &[]);
-        return match lent {
-            Ok(lease) => Ran {
+        let granted = shared.checked(shared.user_code.lease(at_most).await, &[]);
+        return match granted {
+            Ok(lease) => TaskResult {
                 outcome: Ok(Outcome::Leased(lease.is_some())),
                 lease,
             },
-            Err(error) => Ran::from(error),
+            Err(error) => TaskResult::from(error),
         };
     }
     let outcome = match task {
@@ -61,7 +61,7 @@ pub(crate) async fn run(shared: &Shared, task: Task, lease: Option<Lease>) -> Ra
         Task::Obtain { purpose, .. } => obtain(shared, purpose).await,
         Task::Revoke(token) => revoke(shared, &token).await,
     };
-    Ran { outcome, lease }
+    TaskResult { outcome, lease }
 }
 
 async fn renew(
@@ -133,7 +133,7 @@ async fn obtain(shared: &Shared, purpose: Purpose) -> Result<Outcome, Error> {
     Ok(Outcome::Obtained(token))
 }
 
-/// Revokes a superseded token. One that the server does not accept any more, and one that it does not revoke, are done.
+/// Revokes a superseded token. An invalid token and an unsupported revocation count as success.
 async fn revoke(shared: &Shared, token: &LongTermToken) -> Result<Outcome, Error> {
     let outcome = revoke_in_time(shared, TokenRef::LongTerm(token)).await;
     if let Some(event) = revocation::event(token.shown_id(), outcome.clone()) {

@@ -34,14 +34,14 @@ pub(super) struct Attempt {
 pub(super) enum State {
     /// No token to try is here.
     Waiting,
-    Exchanging(Call, Trial),
+    Exchanging(Call, Candidate),
     /// The exchange has replaced the long-term token, and the replacement is not stored yet.
     Storing,
 }
 
 /// An exchange in progress.
 #[derive(Clone, Debug)]
-pub(super) struct Trial {
+pub(super) struct Candidate {
     pub(super) with: LongTermToken,
     pub(super) role: Role,
 }

@@ -2,14 +2,14 @@
 
 use super::LongTerm;
 use super::attempt::{Attempt, State};
-use super::lease::Lease;
+use super::lease::LeaseState;
 use super::task::{Effect, Kind, Step};
 use crate::clock::{Moment, Now};
 use crate::machine::input::SetId;
 use crate::store::{Dated, Record};
 
 impl LongTerm {
-    /// Begins an attempt of a scope set. It ends with [`Step::Land`], [`Step::Fail`] or a token that
+    /// Begins an attempt of a scope set. It ends with [`Step::Accept`], [`Step::Fail`] or a token that
     /// [`minted`](Self::minted) lands at once. It also tries a store again that has failed.
     pub(crate) fn begin(&mut self, set: SetId, now: Moment) {
         let deadline = now + self.setup.retry.exchange_timeout;
@@ -37,7 +37,7 @@ impl LongTerm {
             self.mark_unstored(true);
             self.set(record, now);
         }
-        self.effects.push(Effect::Renew {
+        self.effects.push(Effect::ForgetRefusals {
             keeps_pauses: false,
         });
     }
@@ -53,9 +53,9 @@ impl LongTerm {
 
     /// The store may hold another record, or a caller wants to know.
     pub(crate) fn store_changed(&mut self) {
-        self.outdate();
+        self.mark_outdated();
         if let Some(running) = &mut self.running {
-            running.is_overtaken = true;
+            running.has_store_changed = true;
         }
         self.backoffs.end(Kind::Read);
     }
@@ -64,7 +64,8 @@ impl LongTerm {
     pub(crate) fn grant_changed(&mut self) {
         self.backoffs.end(Kind::Rotation);
         self.backoffs.succeeded(Kind::Recovery);
-        self.effects.push(Effect::Renew { keeps_pauses: true });
+        self.effects
+            .push(Effect::ForgetRefusals { keeps_pauses: true });
     }
 
     /// The shutdown begins: nothing is exchanged or obtained any more.
@@ -81,9 +82,9 @@ impl LongTerm {
     pub(crate) fn interrupted(&mut self) {
         self.running = None;
         self.attempts.clear();
-        self.lease = Lease::Free;
+        self.lease = LeaseState::Free;
         if self.setup.shares_store {
-            self.outdate();
+            self.mark_outdated();
         }
     }
 
@@ -93,7 +94,7 @@ impl LongTerm {
         self.fallback = None;
         self.obtained.clear();
         self.unwritten.clear();
-        self.spent.clear();
+        self.used_authorities.clear();
         self.proof = None;
         self.unproven = None;
         self.running = None;

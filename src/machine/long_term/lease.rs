@@ -11,7 +11,7 @@ pub(super) const POLL: Duration = Duration::from_millis(250);
 const LONGEST_POLL: Duration = Duration::from_secs(30);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Lease {
+pub(super) enum LeaseState {
     Free,
     /// Another process held it at the last try.
     Wanted {
@@ -25,8 +25,8 @@ pub(super) enum Lease {
         /// Whether the store was read since.
         is_read: bool,
     },
-    /// Its holder does not release it, or the store cannot lend it: an attempt goes on without.
-    Forgone,
+    /// The wait has timed out, or the store has failed: an attempt continues without the lease.
+    GivenUp,
 }
 
 /// For how long a lease is held, and for how long a process waits for it.
@@ -51,17 +51,17 @@ impl Times {
 }
 
 /// What is to be done on the way to the lease, under which the store was read.
-pub(super) enum Way {
+pub(super) enum LeaseStep {
     /// The lease is held and the store was read under it, or the lease is forgone.
-    Clear,
+    Ready,
     Begin(Task),
     /// Wait until this moment.
     Wait(Moment),
 }
 
-impl Lease {
+impl LeaseState {
     /// `is_urgent`: an attempt without a usable token needs it.
-    pub(super) fn way(&mut self, is_urgent: bool, times: Times, now: Moment) -> Way {
+    pub(super) fn step(&mut self, is_urgent: bool, times: Times, now: Moment) -> LeaseStep {
         if let Self::Wanted {
             urgent_since,
             next_try,
@@ -78,24 +78,24 @@ impl Lease {
             at_most: times.hold,
         };
         match *self {
-            Self::Forgone | Self::Held { is_read: true, .. } => Way::Clear,
-            Self::Held { .. } => Way::Begin(Task::Load),
+            Self::GivenUp | Self::Held { is_read: true, .. } => LeaseStep::Ready,
+            Self::Held { .. } => LeaseStep::Begin(Task::Load),
             Self::Free => {
                 *self = Self::Wanted {
                     since: now,
                     urgent_since: is_urgent.then_some(now),
                     next_try: now,
                 };
-                Way::Begin(take)
+                LeaseStep::Begin(take)
             }
-            Self::Wanted { next_try, .. } if next_try <= now => Way::Begin(take),
-            Self::Wanted { next_try, .. } => Way::Wait(next_try),
+            Self::Wanted { next_try, .. } if next_try <= now => LeaseStep::Begin(take),
+            Self::Wanted { next_try, .. } => LeaseStep::Wait(next_try),
         }
     }
 
-    /// Notes whether the lease was lent. `is_urgent`: an attempt waits for it.
-    pub(super) fn tried(&mut self, is_lent: bool, is_urgent: bool, times: Times, now: Moment) {
-        if is_lent {
+    /// Notes whether the lease was granted. `is_urgent`: an attempt waits for it.
+    pub(super) fn tried(&mut self, is_granted: bool, is_urgent: bool, times: Times, now: Moment) {
+        if is_granted {
             *self = Self::Held {
                 until: now + times.hold,
                 is_read: false,

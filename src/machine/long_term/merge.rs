@@ -1,4 +1,4 @@
-//! What becomes of what is here when another process has stored something else.
+//! Merges the record of this process with the one that another process has stored.
 
 use std::time::SystemTime;
 
@@ -9,7 +9,7 @@ use crate::token::LongTermToken;
 pub(super) struct Ours<'a> {
     pub(super) record: Record,
     pub(super) is_unstored: bool,
-    pub(super) is_by_hand: bool,
+    pub(super) is_set_by_caller: bool,
     /// The tokens that no other process knows.
     pub(super) unwritten: &'a [LongTermToken],
 }
@@ -22,7 +22,7 @@ pub(super) struct Merged {
     pub(super) is_ours: bool,
 }
 
-/// What another process has stored goes before what is here, but
+/// Merges the two records. The stored one wins, except:
 /// - a token that was handed in here and is not written yet goes before it;
 /// - one that was superseded here does not come back;
 /// - a token that only this process knows of is not forgotten: it is revoked `at` this time.
@@ -31,7 +31,7 @@ pub(super) fn merge(ours: Ours<'_>, theirs: Record, at: SystemTime) -> Merged {
         let mut retiring = record.retiring.iter();
         retiring.any(|retiring| retiring.token.reads_like(theirs.current()))
     };
-    if ours.is_by_hand || is_superseded(&ours.record) {
+    if ours.is_set_by_caller || is_superseded(&ours.record) {
         let mut record = ours.record;
         let next = theirs.next().cloned().map(|next| retire(next, at));
         for retiring in theirs.retiring.into_iter().chain(next) {

@@ -1,10 +1,11 @@
-//! The long-term token: which one is in use, what the store holds, and what is done next. One owner for all of it;
-//! the stored record is the part of its state that survives a crash.
+//! The long-term token: which one is in use, what the store holds, and what is done next. The stored record is the
+//! part of this state that survives a crash.
 //!
 //! `inputs.rs` takes in what happens, `agenda` decides what is done next, and `outcomes` takes in how it ended.
 
 mod agenda;
 mod attempt;
+mod exchange_results;
 mod inputs;
 mod lease;
 mod merge;
@@ -15,7 +16,6 @@ mod record;
 mod schedule;
 mod status;
 mod task;
-mod trial;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -29,10 +29,10 @@ use crate::token::{LongTermToken, ShortTermToken};
 
 pub(crate) use agenda::Next;
 use attempt::Attempt;
-use lease::{Lease, Times};
+pub(crate) use exchange_results::Landing;
+use lease::{LeaseState, Times};
 use schedule::{Backoffs, Due};
 pub(crate) use task::{Call, Effect, InFlight, Outcome, Purpose, Step, Task};
-pub(crate) use trial::Landing;
 
 /// What the issuer, the grants and the store of a provider allow.
 #[derive(Clone, Debug)]
@@ -61,7 +61,7 @@ pub(crate) enum Rotates {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Recovers {
     WithGrant,
-    /// By a code that is valid once, so not a second time without a person.
+    /// With a one-time code, which the provider uses once.
     WithOneTimeCode,
 }
 
@@ -74,7 +74,7 @@ pub(crate) struct LongTerm {
     revision: u64,
     durability: Durability,
     reading: Reading,
-    lease: Lease,
+    lease: LeaseState,
     running: Option<Running>,
     last_call: Call,
     /// The token that the provider was built with. It is written if the store is empty, or once an exchange has
@@ -90,14 +90,14 @@ pub(crate) struct LongTerm {
     /// The tokens that were obtained here since the last write, so that no other process knows them.
     unwritten: Vec<LongTermToken>,
     /// The short-term tokens that have served to ask for a long-term one.
-    spent: Vec<ShortTermToken>,
+    used_authorities: Vec<ShortTermToken>,
     /// Whether the short-term token that asks was obtained just now.
     is_authority_new: bool,
     due: Due,
     backoffs: Backoffs,
     grant_pause: Option<GrantPause>,
     attempts: BTreeMap<SetId, Attempt>,
-    /// What others are to be told, or have to do.
+    /// Steps that come first: events, releases and failures.
     pending: VecDeque<Step>,
     /// What the changes so far mean for the scope sets.
     effects: Vec<Effect>,
@@ -127,7 +127,7 @@ enum Durability {
         /// The version that the next write replaces.
         over: Option<Version>,
         /// Whether a caller has handed in the current token, which goes before what others have stored.
-        is_by_hand: bool,
+        is_set_by_caller: bool,
     },
     /// The record was removed, perhaps to be replaced by another one. It is written anew at this moment.
     Removed {
@@ -150,9 +150,9 @@ struct Running {
     /// The revision of the record when the task began.
     revision: u64,
     /// Whether the task writes a record that becomes ours only when it is written.
-    adopts: bool,
+    makes_next_current: bool,
     /// Whether the store has changed since the task began.
-    is_overtaken: bool,
+    has_store_changed: bool,
 }
 
 /// What an exchange has shown of the next token.
@@ -190,10 +190,10 @@ impl LongTerm {
             revision: 0,
             durability: Durability::Unstored {
                 over: None,
-                is_by_hand: false,
+                is_set_by_caller: false,
             },
             reading: Reading::Never,
-            lease: Lease::Free,
+            lease: LeaseState::Free,
             running: None,
             last_call: Call::default(),
             fallback: given,
@@ -201,7 +201,7 @@ impl LongTerm {
             proof: None,
             unproven: None,
             unwritten: Vec::new(),
-            spent: Vec::new(),
+            used_authorities: Vec::new(),
             is_authority_new: false,
             due: Due::never(),
             backoffs: Backoffs::new(fastrand::Rng::with_seed(seed)),
@@ -233,11 +233,11 @@ impl LongTerm {
         matches!(self.durability, Durability::Stored(_))
     }
 
-    fn is_by_hand(&self) -> bool {
+    fn is_set_by_caller(&self) -> bool {
         matches!(
             self.durability,
             Durability::Unstored {
-                is_by_hand: true,
+                is_set_by_caller: true,
                 ..
             }
         )
@@ -251,7 +251,7 @@ impl LongTerm {
         Times::new(self.setup.retry.exchange_timeout)
     }
 
-    fn outdate(&mut self) {
+    fn mark_outdated(&mut self) {
         if self.reading == Reading::Current {
             self.reading = Reading::Outdated;
         }

@@ -10,15 +10,18 @@ use crate::token::LongTermToken;
 
 impl LongTerm {
     /// Notes that the store does not hold the record as it is now.
-    pub(super) fn mark_unstored(&mut self, by_hand: bool) {
-        let (over, was_by_hand) = match &mut self.durability {
+    pub(super) fn mark_unstored(&mut self, by_caller: bool) {
+        let (over, was_set_by_caller) = match &mut self.durability {
             Durability::Stored(version) => (Some(version.clone()), false),
             Durability::Removed { .. } => (None, false),
-            Durability::Unstored { over, is_by_hand } => (over.take(), *is_by_hand),
+            Durability::Unstored {
+                over,
+                is_set_by_caller,
+            } => (over.take(), *is_set_by_caller),
         };
         self.durability = Durability::Unstored {
             over,
-            is_by_hand: was_by_hand || by_hand,
+            is_set_by_caller: was_set_by_caller || by_caller,
         };
     }
 
@@ -53,7 +56,8 @@ impl LongTerm {
                 self.begin_dates(now);
                 self.backoffs.succeeded(Kind::Rotation);
                 self.rotation_error = None;
-                self.effects.push(Effect::Renew { keeps_pauses: true });
+                self.effects
+                    .push(Effect::ForgetRefusals { keeps_pauses: true });
             }
         }
     }
@@ -86,7 +90,7 @@ impl LongTerm {
     }
 
     /// Keeps a token that came too late in the record, so that it is revoked. Where there is no other one, it is used.
-    pub(super) fn file(&mut self, token: Dated, grace: Duration, now: Now) {
+    pub(super) fn retire_late(&mut self, token: Dated, grace: Duration, now: Now) {
         let text = token.token.clone();
         let record = match self.record.clone() {
             Some(mut record) => {
@@ -105,6 +109,6 @@ impl LongTerm {
         let (next, with) = record.rotation.take();
         let retiring = next.map(|it| Retiring::after(it.token, self.grace_of_others(), now.wall));
         record.retiring.extend(retiring);
-        self.spent.extend(with);
+        self.used_authorities.extend(with);
     }
 }

@@ -32,11 +32,11 @@ pub(crate) enum Step {
         failure: Failure,
     },
     /// The attempt of this scope set has succeeded: its token may be published.
-    Land(SetId),
+    Accept(SetId),
     /// Drop the lease.
     Release,
-    /// Revoke a short-term token that has served its purpose. Its outcome does not matter here.
-    RevokeSpent(ShortTermToken),
+    /// Revoke a short-term token that has authorized a request. The outcome does not matter here.
+    RevokeAuthority(ShortTermToken),
     /// Tell observers.
     Tell(Event),
 }
@@ -45,9 +45,9 @@ pub(crate) enum Step {
 #[derive(Debug)]
 pub(crate) enum Effect {
     /// What the server has refused may succeed. Unless `keeps_pauses`, the pauses that it requested end, too.
-    Renew { keeps_pauses: bool },
+    ForgetRefusals { keeps_pauses: bool },
     /// Refresh within the grace the scope sets whose token was minted from this one.
-    Replace { superseded: LongTermToken },
+    Refresh { superseded: LongTermToken },
     /// Forget this token, which was revoked.
     Forget { token: LongTermToken },
 }

@@ -60,7 +60,7 @@ impl SetState {
         let present_until = self.window.map_or(now, |present| present.usable_until);
         let publish_at = settled_at.min(present_until).min(window.refresh_at);
         if publish_at > now && !self.is_forced(now) {
-            self.origins.wait();
+            self.minted_from.wait();
             self.upcoming = Some(Upcoming {
                 window,
                 life,
@@ -69,7 +69,7 @@ impl SetState {
             });
             return Some(Accepted::Later(window));
         }
-        self.origins.wait();
+        self.minted_from.wait();
         self.take(window, life, now);
         self.latest_end = brought.latest_end();
         Some(Accepted::Now(window))
@@ -137,7 +137,7 @@ impl SetState {
         let needed_until = self
             .needed_until
             .min(self.window.map_or(now, |it| it.ends_at));
-        self.origins.take(needed_until, now);
+        self.minted_from.take(needed_until, now);
         self.window = Some(window);
         self.life = life;
         self.upcoming = None;

@@ -11,7 +11,7 @@ const IN_FLIGHT: Duration = Duration::from_secs(60);
 
 /// The long-term tokens from which the tokens of a scope set were minted.
 #[derive(Debug, Default)]
-pub(super) struct Origins {
+pub(super) struct MintedFrom {
     /// That of the token that has just arrived.
     pub(super) arrived: Option<LongTermToken>,
     /// That of the token that waits to be published.
@@ -39,7 +39,7 @@ impl Previous {
     }
 }
 
-impl Origins {
+impl MintedFrom {
     /// The token that has arrived is the next one.
     pub(super) fn wait(&mut self) {
         self.upcoming = self.arrived.take();

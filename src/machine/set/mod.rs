@@ -15,7 +15,7 @@ use crate::policy::Policies;
 
 use exchange_result::Upcoming;
 pub(crate) use exchange_result::{Accepted, Brought};
-use minted_from::Origins;
+use minted_from::MintedFrom;
 
 #[derive(Debug)]
 pub(super) struct SetState {
@@ -28,7 +28,7 @@ pub(super) struct SetState {
     /// The token that will replace the one in use.
     upcoming: Option<Upcoming>,
     /// From which long-term tokens the tokens were minted.
-    origins: Origins,
+    minted_from: MintedFrom,
     /// How many exchanges in its life returned the token in use again.
     repetitions: u32,
     /// The earliest next exchange, except to prove a long-term token: an earlier one would return the
@@ -100,7 +100,7 @@ impl SetState {
             life: Duration::ZERO,
             latest_end: None,
             upcoming: None,
-            origins: Origins::default(),
+            minted_from: MintedFrom::default(),
             repetitions: 0,
             held_until: None,
             demand: None,

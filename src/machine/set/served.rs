@@ -10,7 +10,7 @@ use crate::token::LongTermToken;
 impl SetState {
     /// Notes from which long-term token the token was minted that arrives.
     pub(in crate::machine) fn arrives_from(&mut self, long_term: LongTermToken) {
-        self.origins.arrived = Some(long_term);
+        self.minted_from.arrived = Some(long_term);
     }
 
     /// Returns until when callers may use a token that was minted from this long-term token.
@@ -19,7 +19,7 @@ impl SetState {
         long_term: &LongTermToken,
         grace: Duration,
     ) -> Option<Moment> {
-        let previous = self.origins.previous.iter();
+        let previous = self.minted_from.previous.iter();
         let mut previous = previous.filter(|previous| previous.long_term.reads_like(long_term));
         self.windows_from(long_term)
             .map(|window| window.usable_until)
@@ -29,21 +29,21 @@ impl SetState {
 
     /// Forgets the long-term token of the token before, once no caller may use that any more.
     pub(in crate::machine) fn forget_released(&mut self, grace: Duration, now: Moment) {
-        let previous = &mut self.origins.previous;
+        let previous = &mut self.minted_from.previous;
         previous.retain(|previous| now < previous.served_until(grace));
     }
 
     /// Forgets this long-term token, which was revoked.
     pub(in crate::machine) fn forget_long_term(&mut self, long_term: &LongTermToken) {
-        let origins = &mut self.origins;
+        let minted_from = &mut self.minted_from;
         for token in [
-            &mut origins.arrived,
-            &mut origins.upcoming,
-            &mut origins.present,
+            &mut minted_from.arrived,
+            &mut minted_from.upcoming,
+            &mut minted_from.present,
         ] {
             token.take_if(|token| token.reads_like(long_term));
         }
-        let previous = &mut origins.previous;
+        let previous = &mut minted_from.previous;
         previous.retain(|previous| !previous.long_term.reads_like(long_term));
     }
 
@@ -68,8 +68,8 @@ impl SetState {
         let is_it = |from: &Option<LongTermToken>| {
             from.as_ref().is_some_and(|from| from.reads_like(long_term))
         };
-        let present = self.window.filter(|_| is_it(&self.origins.present));
-        let upcoming = self.upcoming.filter(|_| is_it(&self.origins.upcoming));
+        let present = self.window.filter(|_| is_it(&self.minted_from.present));
+        let upcoming = self.upcoming.filter(|_| is_it(&self.minted_from.upcoming));
         present.into_iter().chain(upcoming.map(|it| it.window))
     }
 }

@@ -77,7 +77,7 @@ impl Driver {
             let action = self.machine.poll(now);
             let Action::Begin(call, task) = action else {
                 match action {
-                    Action::Release | Action::Tell(_) | Action::RevokeSpent(_) => continue,
+                    Action::Release | Action::Tell(_) | Action::RevokeAuthority(_) => continue,
                     action => return action,
                 }
             };

@@ -42,7 +42,7 @@ pub(super) fn cannot_write(path: &Path, error: io::Error) -> Error {
             "its name is too long, since the store adds a suffix; use a shorter name"
         }
         io::ErrorKind::ResourceBusy => {
-            "it is a mount point of its own, so that it cannot be replaced; mount its directory instead"
+            "it is a mount point and cannot be replaced; mount its directory instead"
         }
         _ => return failed(path, "written", &error.to_string(), error),
     };

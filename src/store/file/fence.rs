@@ -42,7 +42,7 @@ impl Fence {
         }
     }
 
-    /// Returns whether a later lease was lent than the one that is held: somebody has removed the locked file, perhaps
+    /// Returns whether a later lease was granted than the one that is held: another program has removed the lock file, perhaps
     /// while this process was stopped.
     pub(super) fn is_lost(&self, target: &Target) -> bool {
         let held = self.0.load(Ordering::Acquire);

@@ -65,8 +65,8 @@ use crate::observe;
 /// # Locks
 ///
 /// The store locks the file `<name>.lock` during a write, and `<name>.lease` while the process holds the
-/// lease. Both are empty and are not removed. The kernel releases a lock when its holder dies. The next write
-/// removes a `.<name>.<number>.tmp` that a killed process left behind.
+/// lease. The store removes neither; the second one contains the number of the last lease. The kernel releases a lock
+/// when its holder dies. The next write removes a `.<name>.<number>.tmp` that a killed process left behind.
 ///
 /// The locks are `flock`s. They work between the processes of one machine, and over NFS if the client and the
 /// server run Linux.

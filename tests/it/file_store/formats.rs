@@ -59,7 +59,7 @@ fn client_secret() -> Grant {
 }
 
 #[tokio::test]
-async fn l21_a_file_of_an_earlier_version_is_read_and_written_again_without_a_change() {
+async fn a_file_of_an_earlier_version_is_read_and_written_again_without_a_change() {
     for (name, text) in FILES {
         let (_directory, path) = place();
         write(&path, text);
@@ -73,7 +73,7 @@ async fn l21_a_file_of_an_earlier_version_is_read_and_written_again_without_a_ch
 }
 
 #[tokio::test]
-async fn l21_an_encrypted_file_of_an_earlier_version_is_decrypted() {
+async fn an_encrypted_file_of_an_earlier_version_is_decrypted() {
     let (_directory, path) = place();
     write(&path, SEALED);
     let store = FileStore::new(&path).sealed_with(key());
@@ -142,7 +142,7 @@ async fn written(rotate_with: Grant) -> Vec<String> {
 
 /// So the earlier version reads what a rotation writes. It refuses a record with a field that it does not know.
 #[tokio::test(start_paused = true)]
-async fn l21_a_rotation_writes_the_records_that_an_earlier_version_wrote() {
+async fn a_rotation_writes_the_records_that_an_earlier_version_wrote() {
     for (rotate_with, names) in [
         (
             self_rotation(),
@@ -233,7 +233,7 @@ async fn continued(text: &str, rotate_with: Grant) -> Continuation {
 }
 
 #[tokio::test(start_paused = true)]
-async fn l21_a_provider_finishes_the_rotation_that_an_earlier_version_began() {
+async fn a_provider_finishes_the_rotation_that_an_earlier_version_began() {
     let lt_0 = "id-of-lt-0";
     let own: fn() -> Grant = self_rotation;
     let secret: fn() -> Grant = client_secret;

@@ -1,4 +1,4 @@
-//! What the state of the long-term token makes impossible: each once went wrong.
+//! Faults that the state of the long-term token excludes. Each has occurred.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

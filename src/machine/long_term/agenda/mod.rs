@@ -1,9 +1,9 @@
-//! What is done next: the first rule that applies. A rule that has to wait says until when.
+//! Chooses the next step: the first rule that applies. A rule that has to wait says until when.
 
 mod search;
 mod upkeep;
 
-use super::lease::{Lease, Way};
+use super::lease::{LeaseState, LeaseStep};
 use super::task::{Kind, Step, Task};
 use super::{Durability, LongTerm, Reading, Running};
 use crate::clock::{Moment, Now};
@@ -102,39 +102,39 @@ impl LongTerm {
         }
         if self.is_durable()
             && !self.is_draining
-            && let Some(token) = self.spent.pop()
+            && let Some(token) = self.used_authorities.pop()
         {
-            return Some(Step::RevokeSpent(token));
+            return Some(Step::RevokeAuthority(token));
         }
         match self.lease {
             // The next holder would ask for a token again that is here and not written yet.
-            Lease::Held { until, .. }
+            LeaseState::Held { until, .. }
                 if self.is_unstored() && !self.unwritten.is_empty() && now < until =>
             {
                 wake.at(until);
                 None
             }
-            Lease::Held { .. } => {
-                self.lease = Lease::Free;
+            LeaseState::Held { .. } => {
+                self.lease = LeaseState::Free;
                 Some(Step::Release)
             }
-            Lease::Forgone => {
-                self.lease = Lease::Free;
+            LeaseState::GivenUp => {
+                self.lease = LeaseState::Free;
                 None
             }
             // The next attempt needs it, and how long it was waited for counts.
-            Lease::Wanted {
+            LeaseState::Wanted {
                 urgent_since: Some(_),
                 ..
-            } if !self.is_draining => match self.lease.way(false, self.times(), now) {
-                Way::Begin(task) => Some(self.start(task)),
-                Way::Wait(at) => {
+            } if !self.is_draining => match self.lease.step(false, self.times(), now) {
+                LeaseStep::Begin(task) => Some(self.start(task)),
+                LeaseStep::Wait(at) => {
                     wake.at(at);
                     None
                 }
-                Way::Clear => None,
+                LeaseStep::Ready => None,
             },
-            Lease::Free | Lease::Wanted { .. } => None,
+            LeaseState::Free | LeaseState::Wanted { .. } => None,
         }
     }
 
@@ -145,12 +145,12 @@ impl LongTerm {
             return Locked::Yes;
         }
         if self.lease.is_over(now) {
-            self.lease = Lease::Free;
+            self.lease = LeaseState::Free;
             return Locked::After(Step::Release);
         }
         if is_urgent && self.lease.is_out_of_patience(times, now) {
-            self.lease = Lease::Forgone;
-            self.outdate();
+            self.lease = LeaseState::GivenUp;
+            self.mark_outdated();
             return Locked::After(self.start(Task::Load));
         }
         if self.lease.is_to_be_renewed(times, now) {
@@ -161,10 +161,10 @@ impl LongTerm {
         if !is_urgent && !self.may(Kind::Read, now, wake) {
             return Locked::Waits;
         }
-        match self.lease.way(is_urgent, times, now) {
-            Way::Clear => Locked::Yes,
-            Way::Begin(task) => Locked::After(self.start(task)),
-            Way::Wait(at) => {
+        match self.lease.step(is_urgent, times, now) {
+            LeaseStep::Ready => Locked::Yes,
+            LeaseStep::Begin(task) => Locked::After(self.start(task)),
+            LeaseStep::Wait(at) => {
                 wake.at(at);
                 Locked::Waits
             }
@@ -186,8 +186,8 @@ impl LongTerm {
             call,
             task: task.clone(),
             revision: self.revision,
-            adopts: false,
-            is_overtaken: false,
+            makes_next_current: false,
+            has_store_changed: false,
         });
         Step::Begin(call, task)
     }

@@ -5,8 +5,8 @@ use crate::clock::{Moment, Now};
 use crate::error::{Error, ErrorKind};
 use crate::machine::backoff;
 use crate::machine::input::{Failure, SetId};
-use crate::machine::long_term::attempt::{Role, State, Trial, UNCLEAR_ARE_A_REFUSAL};
-use crate::machine::long_term::lease::Lease;
+use crate::machine::long_term::attempt::{Candidate, Role, State, UNCLEAR_ARE_A_REFUSAL};
+use crate::machine::long_term::lease::LeaseState;
 use crate::machine::long_term::task::{Kind, Purpose, Step, Task};
 use crate::machine::long_term::{Durability, LongTerm, Reading, Rotates};
 use crate::machine::refusal::is_unclear;
@@ -26,7 +26,7 @@ impl LongTerm {
                 State::Exchanging(..) => continue,
                 State::Storing if self.is_durable() => {
                     self.attempts.remove(&set);
-                    return Some(Step::Land(set));
+                    return Some(Step::Accept(set));
                 }
                 State::Storing | State::Waiting => {}
             }
@@ -39,9 +39,9 @@ impl LongTerm {
                     return Some(self.fail(set, self.stored_error()));
                 }
             } else if !self.setup.replaces
-                && let Some(trial) = self.candidate(set)
+                && let Some(candidate) = self.candidate(set)
             {
-                return self.exchange(set, trial, now.at);
+                return self.exchange(set, candidate, now.at);
             } else if waiting.is_none_or(|(began, _)| attempt.began < began) {
                 waiting = Some((attempt.began, set));
             }
@@ -56,8 +56,8 @@ impl LongTerm {
 
     /// Looks for a token for this attempt: in the store, from a rotation that was begun, or with a grant.
     fn search(&mut self, set: SetId, now: Now, wake: &mut Wake) -> Option<Step> {
-        if let Some(trial) = self.candidate(set) {
-            return self.exchange_alone(set, trial, now.at, wake);
+        if let Some(candidate) = self.candidate(set) {
+            return self.exchange_alone(set, candidate, now.at, wake);
         }
         let can_look = self.setup.shares_store || self.reading != Reading::Current;
         let attempt = self.attempts.get_mut(&set)?;
@@ -104,7 +104,7 @@ impl LongTerm {
         if let Some(with) = fallback {
             let current = self.current().cloned();
             let role = Role::Fallback { current };
-            return self.exchange(set, Trial { with, role }, now.at);
+            return self.exchange(set, Candidate { with, role }, now.at);
         }
         if can_ask_again && is_written {
             return self.ask(Some(set));
@@ -121,7 +121,7 @@ impl LongTerm {
     fn exchange_alone(
         &mut self,
         set: SetId,
-        trial: Trial,
+        candidate: Candidate,
         now: Moment,
         wake: &mut Wake,
     ) -> Option<Step> {
@@ -135,15 +135,15 @@ impl LongTerm {
             return self.store_step(now, wake);
         }
         if self.is_durable() && self.reading == Reading::Current {
-            return self.exchange(set, trial, now);
+            return self.exchange(set, candidate, now);
         }
         Some(self.fail(set, self.stored_error()))
     }
 
     /// Returns the token to try first in this attempt: the next one if the root scope set is to prove it, otherwise the
     /// current one.
-    fn candidate(&self, set: SetId) -> Option<Trial> {
-        if self.reading == Reading::Never && !self.is_by_hand() {
+    fn candidate(&self, set: SetId) -> Option<Candidate> {
+        if self.reading == Reading::Never && !self.is_set_by_caller() {
             return None;
         }
         let (record, attempt) = (self.record.as_ref()?, self.attempts.get(&set)?);
@@ -157,7 +157,7 @@ impl LongTerm {
         let mut order = order.into_iter().flatten();
         let (with, role) = order.find(|(token, _)| !attempt.has_refused(token))?;
         let with = with.clone();
-        Some(Trial { with, role })
+        Some(Candidate { with, role })
     }
 
     /// Requests the next token with the short-term token that is stored for that.
@@ -184,11 +184,11 @@ impl LongTerm {
         })
     }
 
-    fn exchange(&mut self, set: SetId, trial: Trial, now: Moment) -> Option<Step> {
+    fn exchange(&mut self, set: SetId, candidate: Candidate, now: Moment) -> Option<Step> {
         let call = self.next_call();
         let attempt = self.attempts.get_mut(&set)?;
-        let (with, within) = (trial.with.clone(), attempt.deadline.since(now));
-        attempt.state = State::Exchanging(call, trial);
+        let (with, within) = (candidate.with.clone(), attempt.deadline.since(now));
+        attempt.state = State::Exchanging(call, candidate);
         Some(Step::Exchange {
             call,
             set,
@@ -231,7 +231,7 @@ impl LongTerm {
     /// Returns why an attempt fails at its deadline.
     fn deadline_error(&self) -> Error {
         let limit = self.setup.retry.exchange_timeout;
-        if let Lease::Wanted { .. } = self.lease {
+        if let LeaseState::Wanted { .. } = self.lease {
             return Error::own(
                 ErrorKind::Store,
                 format!(

@@ -2,7 +2,7 @@
 
 use super::{Locked, Wake};
 use crate::clock::{Moment, Now};
-use crate::machine::long_term::lease::Lease;
+use crate::machine::long_term::lease::LeaseState;
 use crate::machine::long_term::task::{Kind, Purpose, Step, Task};
 use crate::machine::long_term::{LongTerm, Reading, Rotates};
 use crate::observe::Event;
@@ -26,22 +26,22 @@ impl LongTerm {
         }
         let record = self.record.as_ref()?;
         let retiring = self.retiring_due(record, now, served_until, wake);
-        let is_judged = self.proof.is_some() && self.may(Kind::Write, now.at, wake);
+        let has_proof = self.proof.is_some() && self.may(Kind::Write, now.at, wake);
         let rotates = self.rotates_now(record, now.at, wake);
-        if retiring.is_none() && !is_judged && !rotates {
+        if retiring.is_none() && !has_proof && !rotates {
             return None;
         }
         let record = record.clone();
-        if self.lease == Lease::Forgone {
-            self.lease = Lease::Free;
+        if self.lease == LeaseState::GivenUp {
+            self.lease = LeaseState::Free;
         }
         match self.lock(now.at, false, wake) {
             Locked::Yes => {}
             Locked::After(step) => return Some(step),
             Locked::Waits => return None,
         }
-        if is_judged {
-            return self.judge(record, now, wake);
+        if has_proof {
+            return self.apply_proof(record, now, wake);
         }
         if let Some(token) = retiring {
             return Some(self.start(Task::Revoke(token)));
@@ -64,7 +64,7 @@ impl LongTerm {
     }
 
     /// Acts on what an exchange has shown of the next token.
-    fn judge(&mut self, mut record: Record, now: Now, wake: &mut Wake) -> Option<Step> {
+    fn apply_proof(&mut self, mut record: Record, now: Now, wake: &mut Wake) -> Option<Step> {
         let proof = self.proof.clone()?;
         let (next, with) = record.rotation.take();
         let next = next?;
@@ -76,7 +76,7 @@ impl LongTerm {
                 .push(Retiring::after(superseded, grace, now.wall));
             let step = self.save(record.tidy());
             if let Some(running) = &mut self.running {
-                running.adopts = true;
+                running.makes_next_current = true;
             }
             return Some(step);
         };

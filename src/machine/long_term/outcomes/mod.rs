@@ -6,7 +6,7 @@ mod tokens;
 
 use std::time::Duration;
 
-use super::lease::Lease;
+use super::lease::LeaseState;
 use super::task::{Call, Kind, Outcome, Purpose, Step, Task};
 use super::{Durability, LongTerm, Running};
 use crate::clock::Now;
@@ -23,15 +23,15 @@ impl LongTerm {
             .is_some_and(|running| running.call == call)
     }
 
-    /// Takes in how a task ended. What one has obtained that was interrupted is not forgotten.
+    /// Handles the outcome of a task. A token that an interrupted task has obtained is kept or revoked, not forgotten.
     pub(crate) fn ended(&mut self, call: Call, outcome: Result<Outcome, Error>, now: Now) {
         let Some(running) = self.running.take_if(|running| running.call == call) else {
             match outcome {
-                Ok(Outcome::Obtained(token)) => self.file(token, Duration::ZERO, now),
+                Ok(Outcome::Obtained(token)) => self.retire_late(token, Duration::ZERO, now),
                 Ok(Outcome::Authorized(token, replacement)) => {
-                    self.spent.push(token);
+                    self.used_authorities.push(token);
                     if let Some(replacement) = replacement {
-                        self.file(replacement, Duration::ZERO, now);
+                        self.retire_late(replacement, Duration::ZERO, now);
                     }
                 }
                 _ => {}
@@ -60,8 +60,8 @@ impl LongTerm {
         match (running.task, outcome) {
             (Task::Load, Outcome::Loaded(stored)) => {
                 self.loaded(stored, now);
-                if running.is_overtaken {
-                    self.outdate();
+                if running.has_store_changed {
+                    self.mark_outdated();
                 }
             }
             (Task::Save { record, .. }, Outcome::Saved(version)) => {
@@ -71,18 +71,18 @@ impl LongTerm {
                     // It has changed since, so the next write replaces this one.
                     self.durability = Durability::Unstored {
                         over: Some(version),
-                        is_by_hand: self.is_by_hand(),
+                        is_set_by_caller: self.is_set_by_caller(),
                     };
                     return;
                 }
-                if running.adopts {
+                if running.makes_next_current {
                     self.adopted(record, now);
                 }
                 self.unwritten.clear();
                 self.durability = Durability::Stored(version);
             }
-            (Task::Lease { .. } | Task::Renew { .. }, Outcome::Leased(is_lent)) => {
-                self.leased(is_lent, now);
+            (Task::Lease { .. } | Task::Renew { .. }, Outcome::Leased(is_granted)) => {
+                self.leased(is_granted, now);
             }
             (Task::Authorize { with }, Outcome::Authorized(token, replacement)) => {
                 self.authorized(&with, token, replacement, now);
@@ -103,11 +103,11 @@ impl LongTerm {
     fn failed(&mut self, task: Task, error: Error, now: Now) {
         match task {
             Task::Save { .. } if error.kind() == ErrorKind::Conflict => {
-                self.outdate();
+                self.mark_outdated();
                 if self.lease.is_held() {
                     // The process that has written may have the lease now.
                     self.pending.push_back(Step::Release);
-                    self.lease = Lease::Free;
+                    self.lease = LeaseState::Free;
                 }
                 self.conflicts += 1;
                 if self.conflicts > MOST_CONFLICTS {
@@ -120,17 +120,17 @@ impl LongTerm {
                 self.store_failed(Kind::Read, error, now);
                 if self.lease.is_held() {
                     self.pending.push_back(Step::Release);
-                    self.forgo_lease();
+                    self.give_up_lease();
                 }
             }
             Task::Lease { .. } => {
                 self.store_failed(Kind::Read, error, now);
-                self.forgo_lease();
+                self.give_up_lease();
             }
             Task::Renew { .. } => {
                 self.store_failed(Kind::Read, error, now);
                 self.pending.push_back(Step::Release);
-                self.lease = Lease::Free;
+                self.lease = LeaseState::Free;
             }
             Task::Authorize { .. } => self.request_failed(error, now),
             Task::Ask { with, .. } => self.ask_failed(&with, error, now),

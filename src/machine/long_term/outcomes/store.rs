@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::clock::Now;
 use crate::error::Error;
 use crate::machine::long_term::attempt::Attempt;
-use crate::machine::long_term::lease::Lease;
+use crate::machine::long_term::lease::LeaseState;
 use crate::machine::long_term::merge::{self, Ours};
 use crate::machine::long_term::task::{Effect, Kind, Step};
 use crate::machine::long_term::{Durability, LongTerm, Reading};
@@ -45,7 +45,7 @@ impl LongTerm {
         };
         let present: Vec<LongTermToken> = used(record).collect();
         let superseded = used(&before).filter(|token| !token.reads_like_any(&present));
-        let effects = superseded.map(|superseded| Effect::Replace { superseded });
+        let effects = superseded.map(|superseded| Effect::Refresh { superseded });
         self.effects.extend(effects);
     }
 
@@ -69,14 +69,15 @@ impl LongTerm {
         }
     }
 
-    /// What another process has stored goes before what is here, but for what only this process knows.
+    /// Merges the stored record into this one. The stored record wins, except for tokens that only this process knows.
     fn take_up(&mut self, stored: Stored, now: Now) {
         let Stored { record, version } = stored;
-        let (is_known, is_unstored, is_by_hand) = match &self.durability {
+        let (is_known, is_unstored, is_set_by_caller) = match &self.durability {
             Durability::Stored(ours) => (*ours == version, false, false),
-            Durability::Unstored { over, is_by_hand } => {
-                (over.as_ref() == Some(&version), true, *is_by_hand)
-            }
+            Durability::Unstored {
+                over,
+                is_set_by_caller,
+            } => (over.as_ref() == Some(&version), true, *is_set_by_caller),
             Durability::Removed { .. } => (false, false, false),
         };
         let Some(ours) = self.record.clone() else {
@@ -90,7 +91,7 @@ impl LongTerm {
         let ours = Ours {
             record: ours,
             is_unstored,
-            is_by_hand,
+            is_set_by_caller,
             unwritten: &self.unwritten,
         };
         let until = now.wall.checked_add(self.grace()).unwrap_or(now.wall);
@@ -98,7 +99,7 @@ impl LongTerm {
         self.durability = if merged.adds {
             Durability::Unstored {
                 over: Some(version),
-                is_by_hand: is_by_hand && merged.is_ours,
+                is_set_by_caller: is_set_by_caller && merged.is_ours,
             }
         } else {
             Durability::Stored(version)
@@ -106,21 +107,21 @@ impl LongTerm {
         self.set(merged.record, now);
     }
 
-    pub(super) fn leased(&mut self, is_lent: bool, now: Now) {
+    pub(super) fn leased(&mut self, is_granted: bool, now: Now) {
         let times = self.times();
-        if let Lease::Held { until, .. } = &mut self.lease {
-            if is_lent {
+        if let LeaseState::Held { until, .. } = &mut self.lease {
+            if is_granted {
                 *until = now.at + times.hold;
             } else {
-                self.lease = Lease::Free;
+                self.lease = LeaseState::Free;
                 self.pending.push_back(Step::Release);
             }
             return;
         }
         let is_urgent = self.attempts.values().any(Attempt::is_waiting);
-        self.lease.tried(is_lent, is_urgent, times, now.at);
-        if !is_lent {
-            self.outdate();
+        self.lease.tried(is_granted, is_urgent, times, now.at);
+        if !is_granted {
+            self.mark_outdated();
         }
     }
 
@@ -141,12 +142,12 @@ impl LongTerm {
     }
 
     /// Goes on without the lease for the attempts that need a token, and otherwise tries again later.
-    pub(super) fn forgo_lease(&mut self) {
+    pub(super) fn give_up_lease(&mut self) {
         let is_urgent = self.attempts.values().any(Attempt::is_waiting);
         self.lease = if is_urgent {
-            Lease::Forgone
+            LeaseState::GivenUp
         } else {
-            Lease::Free
+            LeaseState::Free
         };
     }
 }

@@ -15,7 +15,7 @@ impl LongTerm {
     pub(super) fn adopted(&mut self, record: Record, now: Now) {
         let before = self.record.clone();
         let with = before.as_ref().and_then(|it| it.rotation.asking_with());
-        self.spent.extend(with.cloned());
+        self.used_authorities.extend(with.cloned());
         let token_id = record.current().shown_id().map(str::to_owned);
         self.set(record, now);
         let Some(superseded) = before.map(|before| before.current.token) else {
@@ -25,7 +25,7 @@ impl LongTerm {
             token_id,
             previous_id: superseded.shown_id().map(str::to_owned),
         }));
-        self.effects.push(Effect::Replace { superseded });
+        self.effects.push(Effect::Refresh { superseded });
     }
 
     /// This short-term token can ask for the next one. It is stored before it does.
@@ -53,7 +53,7 @@ impl LongTerm {
                 self.mark_unstored(false);
                 self.set(record, now);
             }
-            _ => self.spent.push(token),
+            _ => self.used_authorities.push(token),
         }
     }
 
@@ -72,7 +72,7 @@ impl LongTerm {
         let is_with = |it: &ShortTermToken| it.reads_like(with);
         let asks = record.rotation.asking_with().is_some_and(is_with);
         if !asks || !record.current().reads_like(after) {
-            return self.file(token, Duration::ZERO, now);
+            return self.retire_late(token, Duration::ZERO, now);
         }
         if token.token.is_same(record.current()) {
             return self.returned_again(record, token, now);
@@ -123,7 +123,7 @@ impl LongTerm {
         let is_as_it_was = after.is_some_and(|after| record.current().reads_like(after))
             && matches!(record.rotation, Rotation::Settled);
         if !is_as_it_was {
-            return self.file(token, Duration::ZERO, now);
+            return self.retire_late(token, Duration::ZERO, now);
         }
         if token.token.is_same(record.current()) {
             return self.returned_again(record, token, now);
@@ -144,8 +144,8 @@ impl LongTerm {
             None => after.is_none(),
         };
         if !is_as_it_was {
-            // One that was handed in meanwhile goes first.
-            return self.file(token, Duration::ZERO, now);
+            // A caller has set another token meanwhile, which takes precedence.
+            return self.retire_late(token, Duration::ZERO, now);
         }
         let text = token.token.clone();
         let mut record = Record::new(token);

@@ -147,7 +147,7 @@ impl Lab {
                 self.pass_to(now.at + (waited / 20).max(Duration::from_millis(50)));
                 self.process.need(set, self.now);
             }
-            Step::Land(_) | Step::Release | Step::RevokeSpent(_) | Step::Tell(_) => {}
+            Step::Accept(_) | Step::Release | Step::RevokeAuthority(_) | Step::Tell(_) => {}
         }
     }
 

@@ -188,11 +188,11 @@ impl World {
                 Ok(Outcome::Saved(Version::new(self.version.to_string())))
             }
             Task::Lease { .. } => {
-                let is_lent = self.lease.is_none_or(|holder| holder == process);
-                if is_lent {
+                let is_granted = self.lease.is_none_or(|holder| holder == process);
+                if is_granted {
                     self.lease = Some(process);
                 }
-                Ok(Outcome::Leased(is_lent))
+                Ok(Outcome::Leased(is_granted))
             }
             Task::Renew { .. } => Ok(Outcome::Leased(self.lease == Some(process))),
             Task::Authorize { with } => {

@@ -3,7 +3,7 @@
 use super::Play;
 use super::story::{named, named_record, named_task};
 use crate::machine::input::SetId;
-use crate::machine::long_term::lease::Lease;
+use crate::machine::long_term::lease::LeaseState;
 use crate::machine::long_term::properties::process::Process;
 use crate::machine::long_term::properties::world::{Old, number};
 use crate::machine::long_term::task::{Purpose, Step, Task};
@@ -71,7 +71,7 @@ impl Play {
             Step::Begin(_, Task::Load | Task::Save { .. })
                 | Step::Fail { .. }
                 | Step::Release
-                | Step::RevokeSpent(_)
+                | Step::RevokeAuthority(_)
                 | Step::Tell(_)
         );
         assert!(
@@ -96,7 +96,10 @@ impl Play {
     fn has_lease(&self, at: usize) -> bool {
         let lease = self.processes[at].rules.lease;
         !self.beginning.is_shared
-            || matches!(lease, Lease::Held { is_read: true, .. } | Lease::Forgone)
+            || matches!(
+                lease,
+                LeaseState::Held { is_read: true, .. } | LeaseState::GivenUp
+            )
     }
 
     fn check_exchange(

@@ -13,8 +13,8 @@ use super::world::{Fault, World, long_term, number, number_of_short, short_term}
 use crate::clock::{Moment, Now};
 use crate::machine::input::SetId;
 use crate::machine::long_term::agenda::Next;
+use crate::machine::long_term::exchange_results::Landing;
 use crate::machine::long_term::task::{Effect, Outcome, Step};
-use crate::machine::long_term::trial::Landing;
 use crate::token::LongTermToken;
 
 pub(super) struct Play {
@@ -239,12 +239,12 @@ impl Play {
                 process.attempts.remove(&set);
                 process.upcoming.remove(&set);
             }
-            Step::Land(set) => {
+            Step::Accept(set) => {
                 let served = process.upcoming.remove(&set).expect("it was minted");
                 process.publish(set, served);
             }
             Step::Release if self.world.lease == Some(at) => self.world.lease = None,
-            Step::RevokeSpent(token) => self.world.revoke_short(&token),
+            Step::RevokeAuthority(token) => self.world.revoke_short(&token),
             Step::Release | Step::Tell(_) => {}
         }
         Turn::Acted
@@ -253,7 +253,7 @@ impl Play {
     fn take_effects(&mut self, at: usize) {
         let process = &mut self.processes[at];
         for effect in process.rules.take_effects() {
-            if let Effect::Replace { superseded } = effect {
+            if let Effect::Refresh { superseded } = effect {
                 let from_it = |it: &Served| it.minted_from.reads_like(&superseded);
                 let sets = process.served.iter().filter(|(_, served)| from_it(served));
                 let sets: Vec<SetId> = sets.map(|(set, _)| *set).collect();
@@ -303,7 +303,7 @@ impl Play {
                             Landing::Later(_) => {
                                 process.upcoming.insert(set, served);
                             }
-                            Landing::Gone => {}
+                            Landing::Late => {}
                         }
                     }
                     Err(error) => process.rules.exchange_failed((id, set), error, now),

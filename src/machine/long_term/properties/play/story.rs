@@ -55,9 +55,9 @@ pub(super) fn named(step: &Step) -> String {
         Step::Begin(_, task) => named_task(task),
         Step::Exchange { set, with, .. } => format!("exchange {} for {}", number(with), set.0),
         Step::Fail { set, error, .. } => format!("fail {}: {error}", set.0),
-        Step::Land(set) => format!("land {}", set.0),
+        Step::Accept(set) => format!("land {}", set.0),
         Step::Release => "release".to_owned(),
-        Step::RevokeSpent(token) => format!("revoke st-{}", number_of_short(token)),
+        Step::RevokeAuthority(token) => format!("revoke st-{}", number_of_short(token)),
         Step::Tell(event) => format!("tell {event:?}"),
     }
 }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::attempt::{Role, State, Trial, UNCLEAR_ARE_A_REFUSAL};
-use super::lease::Lease;
+use super::attempt::{Candidate, Role, State, UNCLEAR_ARE_A_REFUSAL};
+use super::lease::LeaseState;
 use super::task::{Call, Kind};
 use super::{GrantPause, LongTerm, Proof};
 use crate::clock::Now;
@@ -17,10 +17,10 @@ use crate::token::LongTermToken;
 #[derive(Debug)]
 pub(crate) enum Landing {
     Now(LongTermToken),
-    /// With [`Step::Land`], once the long-term token that replaces the exchanged one is stored.
+    /// With [`Step::Accept`], once the long-term token that replaces the exchanged one is stored.
     Later(LongTermToken),
-    /// Never: the attempt is gone.
-    Gone,
+    /// Never: the attempt has ended.
+    Late,
 }
 
 impl LongTerm {
@@ -34,19 +34,19 @@ impl LongTerm {
         replacement: Option<Dated>,
         now: Now,
     ) -> Landing {
-        let Some((trial, refusal)) = self.end_trial(call, set) else {
+        let Some((candidate, refusal)) = self.end_exchange(call, set) else {
             if let Some(replacement) = replacement {
                 self.replace(with, replacement, now);
             }
-            return Landing::Gone;
+            return Landing::Late;
         };
         self.longest_life = self.longest_life.max(Some(life));
         self.unclear = 0;
-        if let Lease::Wanted { .. } = self.lease {
-            self.lease = Lease::Free;
+        if let LeaseState::Wanted { .. } = self.lease {
+            self.lease = LeaseState::Free;
         }
         self.grant_pause.take_if(|pause| pause.until <= now.at);
-        let is_with = |token: &LongTermToken| token.reads_like(&trial.with);
+        let is_with = |token: &LongTermToken| token.reads_like(&candidate.with);
         if self
             .unproven
             .take_if(|unproven| is_with(&unproven.token))
@@ -55,17 +55,17 @@ impl LongTerm {
             self.backoffs.succeeded(Kind::Recovery);
         }
         let Some(replacement) = replacement else {
-            match &trial.role {
+            match &candidate.role {
                 Role::Fallback { current } => {
-                    self.accept_fallback(&trial.with, current.as_ref(), now);
+                    self.accept_fallback(&candidate.with, current.as_ref(), now);
                 }
-                Role::Next | Role::Current => self.note_proof(&trial, refusal),
+                Role::Next | Role::Current => self.note_proof(&candidate, refusal),
             }
             self.attempts.remove(&set);
-            return Landing::Now(trial.with);
+            return Landing::Now(candidate.with);
         };
         let minted_from = replacement.token.clone();
-        self.replace(&trial.with, replacement, now);
+        self.replace(&candidate.with, replacement, now);
         if let Some(attempt) = self.attempts.get_mut(&set) {
             attempt.state = State::Storing;
         }
@@ -74,13 +74,13 @@ impl LongTerm {
 
     /// Takes in that the exchange of this scope set has failed.
     pub(crate) fn exchange_failed(&mut self, (call, set): (Call, SetId), error: Error, now: Now) {
-        let Some((trial, _)) = self.end_trial(call, set) else {
+        let Some((candidate, _)) = self.end_exchange(call, set) else {
             return;
         };
         if !error.is_retryable() {
-            self.note_pause(&error, Some(&trial.with), now);
+            self.note_pause(&error, Some(&candidate.with), now);
         }
-        let is_current = |token: &LongTermToken| token.reads_like(&trial.with);
+        let is_current = |token: &LongTermToken| token.reads_like(&candidate.with);
         let is_outdated = !self.current().is_some_and(is_current);
         self.unclear = if is_unclear(&error) {
             self.unclear.saturating_add(1)
@@ -92,13 +92,13 @@ impl LongTerm {
         let is_permanent = is_refused(&error) || is_outdated && !error.is_retryable();
         let is_refusal = is_permanent || is_unclear_again;
         if is_refusal {
-            let is_with = |token: &LongTermToken| token.reads_like(&trial.with);
+            let is_with = |token: &LongTermToken| token.reads_like(&candidate.with);
             let unproven = self.unproven.as_mut().filter(|it| is_with(&it.token));
             if unproven.is_some_and(|it| !std::mem::replace(&mut it.is_refused, true)) {
                 self.recovery_failed(&error, now);
             }
             let attempt = self.attempts.get_mut(&set);
-            if attempt.is_some_and(|attempt| attempt.refused(trial.with, error.clone())) {
+            if attempt.is_some_and(|attempt| attempt.refused(candidate.with, error.clone())) {
                 return;
             }
         }
@@ -108,24 +108,24 @@ impl LongTerm {
 
     /// Ends the exchange of this scope set. Returns it, and why the server has refused the next token in this attempt, if
     /// it has.
-    fn end_trial(&mut self, call: Call, set: SetId) -> Option<(Trial, Option<Error>)> {
+    fn end_exchange(&mut self, call: Call, set: SetId) -> Option<(Candidate, Option<Error>)> {
         let next = self.next_token().cloned();
         let attempt = self.attempts.get_mut(&set)?;
-        let trial = match &attempt.state {
-            State::Exchanging(present, trial) if *present == call => trial.clone(),
+        let candidate = match &attempt.state {
+            State::Exchanging(present, candidate) if *present == call => candidate.clone(),
             _ => return None,
         };
         attempt.state = State::Waiting;
         let is_refused = next.is_some_and(|next| attempt.has_refused(&next));
-        Some((trial, attempt.error.clone().filter(|_| is_refused)))
+        Some((candidate, attempt.error.clone().filter(|_| is_refused)))
     }
 
     /// Notes what the exchange has shown of the next token: that it is proven, or that the server refuses it alone.
-    fn note_proof(&mut self, trial: &Trial, refusal: Option<Error>) {
+    fn note_proof(&mut self, candidate: &Candidate, refusal: Option<Error>) {
         let Some(next) = self.next_token().cloned() else {
             return;
         };
-        let is_next = next.reads_like(&trial.with);
+        let is_next = next.reads_like(&candidate.with);
         if is_next || refusal.is_some() {
             self.proof = Some(Proof {
                 token: next,
@@ -173,7 +173,7 @@ impl LongTerm {
         };
         if !record.current().reads_like(exchanged) {
             // Others may use by now what was minted from it.
-            return self.file(by, self.grace_of_others(), now);
+            return self.retire_late(by, self.grace_of_others(), now);
         }
         let token = by.token.clone();
         record.current = by;
