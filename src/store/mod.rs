@@ -369,7 +369,7 @@ impl Lease {
     /// has granted last, and compares it in each write with the last number of all, so that a holder that was stopped
     /// and has lost the lease overwrites nothing.
     ///
-    /// A restart of the store must not reset the number. The greater of the wall clock's milliseconds and the last
+    /// A restart of the store must not reset the number. The greater of the wall clock's microseconds and the last
     /// number plus one is such a number.
     ///
     /// # Examples
@@ -377,8 +377,8 @@ impl Lease {
     /// ```
     /// use everbearer::Lease;
     ///
-    /// let lease = Lease::fenced((), 1_795_819_383_000);
-    /// assert_eq!(lease.fence(), Some(1_795_819_383_000));
+    /// let lease = Lease::fenced((), 1_795_819_383_000_000);
+    /// assert_eq!(lease.fence(), Some(1_795_819_383_000_000));
     /// ```
     pub fn fenced(guard: impl Any + Send + Sync, fence: u64) -> Self {
         Self {

@@ -43,6 +43,9 @@ struct Driver {
     stored: Option<Record>,
     /// Whether another process holds the lease.
     is_lease_taken: bool,
+    /// How often the lease was taken, and renewed.
+    leases: u32,
+    renewals: u32,
 }
 
 impl Driver {
@@ -63,6 +66,8 @@ impl Driver {
             version: 1,
             stored: Some(Record::new(dated(stored))),
             is_lease_taken: false,
+            leases: 0,
+            renewals: 0,
         }
     }
 
@@ -92,8 +97,14 @@ impl Driver {
                     self.version += 1;
                     Outcome::Saved(Version::new(self.version.to_string()))
                 }
-                Task::Lease { .. } => Outcome::Leased(!self.is_lease_taken),
-                Task::Renew { .. } => Outcome::Leased(true),
+                Task::Lease { .. } => {
+                    self.leases += 1;
+                    Outcome::Leased(!self.is_lease_taken)
+                }
+                Task::Renew { .. } => {
+                    self.renewals += 1;
+                    Outcome::Leased(true)
+                }
                 _ => return Action::Begin(call, task),
             };
             self.machine.task_ended(call, Ok(outcome), now);
@@ -309,4 +320,41 @@ fn d9_an_exchange_is_in_flight_until_it_ends_also_in_a_shutdown() {
     assert_eq!(driver.machine.calls_in_flight().len(), 1);
     driver.succeeds(call, &with);
     assert!(driver.machine.calls_in_flight().is_empty());
+}
+
+/// A driver that reaches a request under the lease, and whose answer comes after this time.
+fn asks_under_the_lease(answered_at: u64) -> Driver {
+    let mut driver = Driver::new(None, "one");
+    let (call, with) = driver.exchange();
+    driver.succeeds(call, &with);
+    driver.machine.demand_rotation(now(0));
+    let (call, task) = driver.task();
+    assert!(matches!(task, Task::Authorize { .. }), "{task:?}");
+    driver.seconds = answered_at;
+    driver.ends(call, Outcome::Authorized(authority("two"), None));
+    driver
+}
+
+#[test]
+fn l16_a_lease_is_renewed_after_half_of_its_longest_hold() {
+    let hold = (RetryPolicy::default().exchange_timeout * 3).as_secs();
+    for (answered_at, is_renewed) in [(hold / 2 - 1, false), (hold / 2 + 1, true)] {
+        let mut driver = asks_under_the_lease(answered_at);
+        let (_, task) = driver.task();
+        assert!(matches!(task, Task::Ask { .. }), "{task:?}");
+        assert_eq!(driver.renewals, u32::from(is_renewed));
+    }
+}
+
+#[test]
+fn l16_a_lease_is_taken_anew_after_its_longest_hold() {
+    let hold = (RetryPolicy::default().exchange_timeout * 3).as_secs();
+    let mut driver = asks_under_the_lease(hold + 1);
+    let (_, task) = driver.task();
+    assert!(matches!(task, Task::Ask { .. }), "{task:?}");
+    assert_eq!((driver.renewals, driver.leases), (0, 2));
+    // Another process has it by now.
+    let mut driver = asks_under_the_lease(hold + 1);
+    driver.is_lease_taken = true;
+    assert!(matches!(driver.next(), Action::Sleep(_)));
 }

@@ -68,7 +68,7 @@ pub(super) fn next(locked: &Locked) -> io::Result<u64> {
         .wall()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
-    let now = u64::try_from(now.as_millis()).unwrap_or_default();
+    let now = u64::try_from(now.as_micros()).unwrap_or_default();
     let next = now.max(last.saturating_add(1));
     file.set_len(0)?;
     file.rewind()?;

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use everbearer::{FileStore, LongTermToken, Record, TokenStore};
+use everbearer::{ErrorKind, FileStore, LongTermToken, Record, TokenStore};
 
 use super::{loaded, names, place, record, write};
 use crate::support::{millis, secs};
@@ -207,4 +207,26 @@ fn a_store_that_is_dropped_leaves_no_thread_behind() {
     stdout.read_to_string(&mut told).unwrap();
     assert!(child.wait().unwrap().success());
     assert!(told.contains("left: 0"), "{told}");
+}
+
+/// Somebody removes the lock file while the holder of the lease is stopped, and another process takes the lease.
+#[tokio::test]
+async fn l16_a_holder_that_has_lost_the_lease_overwrites_nothing() {
+    let (directory, path) = place();
+    let (stopped, other) = (FileStore::new(&path), FileStore::new(&path));
+    let version = stopped.store(&record("lt_1"), None).await.unwrap();
+    let lease = stopped.lease(secs(60)).await.unwrap().unwrap();
+    fs::remove_file(directory.path().join("token.lease")).unwrap();
+    let later = other.lease(secs(60)).await.unwrap().unwrap();
+    assert!(later.fence() > lease.fence());
+    // The version is the one that the file has, and the lease is not.
+    let late = stopped.store(&record("lt_late"), Some(&version)).await;
+    assert_eq!(late.unwrap_err().kind(), ErrorKind::Conflict);
+    let version = other.store(&record("lt_2"), Some(&version)).await.unwrap();
+    // Without a lease, only the version counts.
+    drop(lease);
+    stopped
+        .store(&record("lt_3"), Some(&version))
+        .await
+        .unwrap();
 }
