@@ -73,7 +73,9 @@ pub(crate) async fn run(driving: DriverGuard) {
         // While the clock fails, the last reading counts: nothing becomes due, but ended tasks are handled.
         let now = reading.unwrap_or_else(|| shared.user_code.time.last());
         let wall = shared.wall();
-        let (action, retired) = shared.engine().poll(Now { at: now, wall });
+        let Some(action) = act_next(shared, &mut tasks, Now { at: now, wall }) else {
+            continue;
+        };
         match action {
             Action::ForSet(SetAction::Drain { deadline }) => {
                 drain::drain(shared, &mut tasks, deadline).await;
@@ -101,7 +103,22 @@ pub(crate) async fn run(driving: DriverGuard) {
                     () = tokio::time::sleep(until.since(now).min(longest)) => {}
                 }
             }
-            action => act(shared, &mut tasks, action, retired, now),
+            _ => {}
+        }
+    }
+}
+
+/// Executes the next action, or returns it if it takes time.
+fn act_next(shared: &Arc<Shared>, tasks: &mut Tasks, now: Now) -> Option<Action> {
+    let _in_order = shared.in_order();
+    let (action, retired) = shared.engine().poll(now);
+    match action {
+        Action::Sleep(_) | Action::ForSet(SetAction::Drain { .. } | SetAction::Stop) => {
+            Some(action)
+        }
+        action => {
+            act(shared, tasks, action, retired, now.at);
+            None
         }
     }
 }

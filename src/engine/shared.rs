@@ -74,6 +74,7 @@ pub(crate) struct Shared {
     pub(crate) observers: Observers,
     /// Held by the task for the long-term token that runs.
     pub(super) one_task: tokio::sync::Mutex<()>,
+    telling: Mutex<()>,
     /// Wakes the callers that wait for a rotation.
     pub(crate) rotated: watch::Sender<()>,
     /// Wakes the driver after an input to the machine.
@@ -107,6 +108,7 @@ impl Shared {
             user_code,
             observers,
             one_task: tokio::sync::Mutex::new(()),
+            telling: Mutex::new(()),
             rotated,
             wake: Notify::new(),
             report,
@@ -155,6 +157,11 @@ impl Shared {
     /// The engine lock, which is never held across an await or while user code runs.
     pub(crate) fn engine(&self) -> MutexGuard<'_, Engine> {
         self.engine.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Held while an exchange begins or ends and observers are told of it, so that they are told in that order.
+    pub(crate) fn in_order(&self) -> MutexGuard<'_, ()> {
+        self.telling.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Passes an input to the machine, and wakes the driver.

@@ -60,6 +60,7 @@ pub(crate) fn exchanged(
     outcome: Result<Exchanged, Error>,
 ) {
     let (call, now) = ((call, set.id), shared.both_clocks());
+    let _in_order = shared.in_order();
     let exchanged = match outcome {
         Ok(exchanged) => exchanged,
         Err(error) => {

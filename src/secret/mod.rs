@@ -85,7 +85,9 @@ impl BearerToken {
         if token.is_empty() {
             return Err(malformed("is empty"));
         }
-        if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        // Without an early end, several bytes are checked at once.
+        let is_invalid = |found: bool, byte: u8| found | !byte.is_ascii_graphic();
+        if token.bytes().fold(false, is_invalid) {
             return Err(malformed(
                 "holds a space, a line break or a character that is not ASCII; trim it if it was read \
                  from a file",

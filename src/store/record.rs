@@ -90,13 +90,16 @@ impl Record {
         &self.current.token
     }
 
+    /// Returns the current token and the next one.
+    pub(crate) fn tokens_in_use(&self) -> impl Iterator<Item = &LongTermToken> {
+        let next = self.next().map(|next| &next.token);
+        std::iter::once(&self.current.token).chain(next)
+    }
+
     /// Returns all long-term tokens of the record.
     pub(crate) fn tokens(&self) -> impl Iterator<Item = &LongTermToken> {
-        let next = self.next().map(|next| &next.token);
         let retiring = self.retiring.iter().map(|retiring| &retiring.token);
-        std::iter::once(&self.current.token)
-            .chain(next)
-            .chain(retiring)
+        self.tokens_in_use().chain(retiring)
     }
 
     pub(crate) const fn new(current: Dated) -> Self {

@@ -14,7 +14,7 @@ use tracing::span;
 use tracing::{Event, Metadata, Subscriber};
 
 use crate::shared_memory_store::SharedMemoryStore;
-use crate::support::{BreakableClock, Log, builder, in_a_process_of_its_own, secs};
+use crate::support::{BreakableClock, Log, builder, in_a_process_of_its_own, millis, secs};
 
 /// By message: the levels and the fields that were seen.
 type Seen = BTreeMap<String, (BTreeSet<String>, BTreeSet<String>)>;
@@ -336,4 +336,51 @@ async fn v3_a_subscriber_is_not_told_of_the_swap_of_the_token_in_use() {
             return;
         }
     }
+}
+
+/// An exchange is told of from its beginning to its end before the next one, on however many threads.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn v3_the_exchanges_of_a_set_are_told_of_one_after_the_other() {
+    let issuer = ScriptedIssuer::new();
+    issuer.default_reply(Reply::token(secs(900)));
+    let provider = TokenProvider::builder(issuer, LongTermToken::new("lt").unwrap())
+        .build()
+        .unwrap();
+    provider.ready().await.unwrap();
+    // Observers may be told after the callers.
+    tokio::time::sleep(millis(100)).await;
+    let mut events = provider.subscribe();
+    let refreshing: Vec<_> = (0..8)
+        .map(|_| {
+            let provider = provider.clone();
+            tokio::spawn(async move {
+                for _ in 0..20 {
+                    provider.refresh().await.unwrap();
+                }
+            })
+        })
+        .collect();
+    let order = tokio::spawn(async move {
+        let (mut told, mut is_open) = (0, false);
+        while let Some(event) = events.next().await {
+            match event {
+                everbearer::Event::ExchangeBegan { .. } => {
+                    assert!(!is_open, "after {told} exchanges");
+                    is_open = true;
+                }
+                everbearer::Event::Swapped { .. } => {
+                    assert!(is_open, "after {told} exchanges");
+                    (is_open, told) = (false, told + 1);
+                }
+                everbearer::Event::ShutDown => break,
+                _ => {}
+            }
+        }
+        told
+    });
+    for refreshing in refreshing {
+        refreshing.await.unwrap();
+    }
+    provider.shutdown().await;
+    assert!(order.await.unwrap() > 0);
 }

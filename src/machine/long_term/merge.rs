@@ -33,6 +33,13 @@ pub(super) fn merge(ours: Ours<'_>, theirs: Record, at: SystemTime) -> Merged {
     };
     if ours.is_set_by_caller || is_superseded(&ours.record) {
         let mut record = ours.record;
+        // Until it reads the record, another process uses what was superseded here.
+        let is_used = |token: &LongTermToken| theirs.tokens_in_use().any(|it| it.reads_like(token));
+        for retiring in &mut record.retiring {
+            if is_used(&retiring.token) {
+                retiring.revoke_at = retiring.revoke_at.max(at);
+            }
+        }
         let next = theirs.next().cloned().map(|next| retire(next, at));
         for retiring in theirs.retiring.into_iter().chain(next) {
             if !record.tokens().any(|held| held.reads_like(&retiring.token)) {

@@ -39,12 +39,11 @@ impl LongTerm {
             }));
         }
         // Something may be served that was minted from a next token that is not used any more.
-        let used = |record: &Record| {
-            let next = record.next().map(|next| next.token.clone());
-            [Some(record.current().clone()), next].into_iter().flatten()
-        };
-        let present: Vec<LongTermToken> = used(record).collect();
-        let superseded = used(&before).filter(|token| !token.reads_like_any(&present));
+        let present: Vec<LongTermToken> = record.tokens_in_use().cloned().collect();
+        let superseded = before
+            .tokens_in_use()
+            .filter(|it| !it.reads_like_any(&present));
+        let superseded = superseded.cloned();
         let effects = superseded.map(|superseded| Effect::Refresh { superseded });
         self.effects.extend(effects);
     }

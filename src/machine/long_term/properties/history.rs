@@ -33,7 +33,8 @@ pub(super) enum Event {
     Pass(Duration),
     /// The process dies, and another one starts in its place.
     Crash(u8),
-    HandIn(u8),
+    /// A person hands in a token, which the server accepts or not.
+    HandIn(u8, bool),
     /// A person hands in the token in use.
     HandInAgain(u8),
     /// Somebody removes the stored record.
@@ -117,7 +118,7 @@ pub(super) fn events() -> impl Strategy<Value = Event> {
         6 => (0_u64..2_000).prop_map(|millis| Event::Pass(Duration::from_millis(millis))),
         2 => (0_u64..400).prop_map(|seconds| Event::Pass(Duration::from_secs(seconds))),
         4 => process.clone().prop_map(Event::Crash),
-        1 => process.clone().prop_map(Event::HandIn),
+        2 => (process.clone(), any::<bool>()).prop_map(|(process, is_alive)| Event::HandIn(process, is_alive)),
         1 => process.clone().prop_map(Event::HandInAgain),
         1 => Just(Event::Remove),
         6 => process.clone().prop_map(Event::Rotate),

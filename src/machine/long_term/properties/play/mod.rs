@@ -78,7 +78,7 @@ impl Play {
             Event::Pass(time) => self.pass(time),
             Event::Crash(at) => self.crash(process(at)),
             Event::Interrupt(at) => self.interrupt(process(at)),
-            Event::HandIn(at) => self.hand_in(process(at)),
+            Event::HandIn(at, is_alive) => self.hand_in(process(at), is_alive),
             Event::HandInAgain(at) => {
                 let (at, now) = (process(at), self.now);
                 let rules = &mut self.processes[at].rules;
@@ -179,12 +179,15 @@ impl Play {
         process.rules.interrupted();
     }
 
-    fn hand_in(&mut self, at: usize) {
+    fn hand_in(&mut self, at: usize, is_alive: bool) {
         // A person does so once, unless a grant can help, too.
         if self.beginning.recovers.is_none() && self.other_hands {
             return;
         }
         let token = self.world.issue();
+        if !is_alive {
+            self.world.alive.remove(&token);
+        }
         self.log.push(format!("{at} is handed in {token}"));
         self.other_hands = true;
         let now = self.now;
