@@ -401,10 +401,8 @@ impl Machine {
 
     /// Does for the scope sets what the changes of the long-term token mean for them.
     fn take_effects(&mut self, now: Moment) {
-        let Some(long_term) = self.long_term.as_mut().filter(|rules| rules.has_effects()) else {
-            return;
-        };
-        for effect in long_term.take_effects() {
+        let effects = self.long_term.as_mut().map(LongTerm::take_effects);
+        for effect in effects.into_iter().flatten() {
             match effect {
                 Effect::ForgetRefusals { keeps_pauses } => self.renew(keeps_pauses, now),
                 Effect::Forget { token } => {

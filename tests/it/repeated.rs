@@ -7,8 +7,9 @@ use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
 use everbearer::testkit::{ManualClock, Reply, ScriptedIssuer};
 use everbearer::{
-    Clock, Error, ErrorKind, ExchangeResponse, Grant, LongTermToken, RefreshPolicy, Revoked,
-    ScopePolicy, ShortTermToken, TokenIssuer, TokenProvider, TokenProviderBuilder, TokenRef,
+    Clock, Error, ErrorKind, Event, ExchangeResponse, Grant, LongTermToken, MemoryStore,
+    RefreshPolicy, Revoked, ScopePolicy, ShortTermToken, TokenIssuer, TokenProvider,
+    TokenProviderBuilder, TokenRef,
 };
 use serde_json::{Value, json};
 
@@ -237,4 +238,24 @@ async fn f14_a_rotation_does_not_revoke_the_token_in_use() {
     assert!(!issuer.revoked().contains(&"cached".to_owned()));
     assert!(provider.shutdown().await.all_revoked());
     assert!(issuer.revoked().contains(&"cached".to_owned()));
+}
+
+/// What a set leaves may be the token that asks for the next long-term token.
+#[tokio::test(start_paused = true)]
+async fn f14_a_token_that_can_ask_again_is_not_revoked_with_a_set() {
+    let (issuer, builder) = caching_builder(true);
+    issuer.script_long_term((0..1_000).map(|_| Reply::error(Error::transient("503"))));
+    let provider = builder
+        .refresh_policy(RefreshPolicy::default().lazy(true))
+        .scope_policy(ScopePolicy::default().idle_timeout(secs(115)))
+        .store(MemoryStore::new())
+        .rotate_with(Grant::self_rotation("id"))
+        .build()
+        .unwrap();
+    provider.scoped(["a"]).token().await.unwrap();
+    provider.rotate().await.unwrap_err();
+    let mut events = provider.subscribe();
+    while !matches!(events.next().await, Some(Event::ScopesRetired { .. })) {}
+    tokio::time::sleep(secs(10)).await;
+    assert_eq!(issuer.revoked(), [""; 0]);
 }

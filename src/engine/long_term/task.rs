@@ -37,16 +37,6 @@ impl From<Error> for TaskResult {
 pub(crate) async fn run(shared: &Shared, task: Task, lease: Option<Lease>) -> TaskResult {
     // A runtime drops its tasks in any order, so the next driver may start before the previous task is dropped.
     let _alone = shared.one_task.lock().await;
-    if let Task::Lease { at_most } = task {
-        let granted = shared.checked(shared.user_code.lease(at_most).await, &[]);
-        return match granted {
-            Ok(lease) => TaskResult {
-                outcome: Ok(Outcome::Leased(lease.is_some())),
-                lease,
-            },
-            Err(error) => TaskResult::from(error),
-        };
-    }
     let outcome = match task {
         Task::Load => load(shared).await,
         Task::Save { record, over } => {
@@ -54,8 +44,15 @@ pub(crate) async fn run(shared: &Shared, task: Task, lease: Option<Lease>) -> Ta
             shared.checked(saved, &[]).map(Outcome::Saved)
         }
         Task::Renew { at_most } => renew(shared, lease.as_ref(), at_most).await,
-        // Was run above.
-        Task::Lease { .. } => Ok(Outcome::Leased(lease.is_some())),
+        Task::Lease { at_most } => {
+            return match shared.checked(shared.user_code.lease(at_most).await, &[]) {
+                Ok(lease) => TaskResult {
+                    outcome: Ok(Outcome::Leased(lease.is_some())),
+                    lease,
+                },
+                Err(error) => TaskResult::from(error),
+            };
+        }
         Task::Authorize { with } => authorize(shared, &with).await,
         Task::Ask { with, after } => ask(shared, &with, &after).await,
         Task::Obtain { purpose, .. } => obtain(shared, purpose).await,

@@ -11,11 +11,6 @@ use crate::store::Record;
 use crate::token::{LongTermToken, ShortTermToken};
 
 impl LongTerm {
-    /// Returns whether changes since the last call mean anything for the scope sets.
-    pub(crate) fn has_effects(&self) -> bool {
-        !self.effects.is_empty()
-    }
-
     /// Returns what the changes since the last call mean for the scope sets.
     pub(crate) fn take_effects(&mut self) -> Vec<Effect> {
         std::mem::take(&mut self.effects)
