@@ -49,7 +49,6 @@ pub(crate) async fn live(
         let mut victim = spawn(&server, &path, false)?;
         if !is_premature {
             if !is_ready(&mut victim).await {
-                judgement.failed_starts += 1;
                 victim.kill().await?;
                 server.clear_faults();
                 victim = spawn(&server, &path, false)?;
@@ -59,6 +58,7 @@ pub(crate) async fn live(
                     begin(&server, &path).await?; // manual intervention
                     continue;
                 }
+                judgement.failed_starts += 1;
             }
             judgement.restarts += 1;
         }

@@ -25,6 +25,7 @@ pub(crate) const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(1);
 struct Counters {
     rotated: AtomicU64,
     followed: AtomicU64,
+    store_failed: AtomicU64,
     requests: AtomicU64,
     failed: AtomicU64,
 }
@@ -53,6 +54,7 @@ pub(crate) async fn run(base_url: &str, client_id: &str, jobs: &str, path: &str)
             match event {
                 Event::Rotated { .. } => observer.rotated.fetch_add(1, Ordering::Relaxed),
                 Event::LongTermReloaded { .. } => observer.followed.fetch_add(1, Ordering::Relaxed),
+                Event::StoreFailed { .. } => observer.store_failed.fetch_add(1, Ordering::Relaxed),
                 Event::ShutDown => break,
                 _ => 0,
             };
@@ -78,9 +80,10 @@ pub(crate) async fn run(base_url: &str, client_id: &str, jobs: &str, path: &str)
     counting.await?;
     let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     say(&format!(
-        "{} {} {} {}",
+        "{} {} {} {} {}",
         count(&counters.rotated),
         count(&counters.followed),
+        count(&counters.store_failed),
         count(&counters.requests),
         count(&counters.failed)
     ))?;

@@ -82,6 +82,7 @@ impl Daemon {
 pub(crate) struct Tally {
     pub(crate) rotated: u64,
     pub(crate) followed: u64,
+    pub(crate) store_failed: u64,
     pub(crate) requests: u64,
     pub(crate) failed: u64,
 }
@@ -90,6 +91,7 @@ impl Tally {
     pub(crate) fn add(&mut self, other: &Self) {
         self.rotated += other.rotated;
         self.followed += other.followed;
+        self.store_failed += other.store_failed;
         self.requests += other.requests;
         self.failed += other.failed;
     }
@@ -100,6 +102,7 @@ impl Tally {
         Some(Self {
             rotated: number()?,
             followed: number()?,
+            store_failed: number()?,
             requests: number()?,
             failed: number()?,
         })
