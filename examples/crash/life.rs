@@ -82,19 +82,19 @@ pub(crate) async fn live(
 
 /// Waits until no long-term token is valid besides the one in use, but not longer than the provider may take.
 async fn until_revoked(server: &AuthServer, path: &Path) -> Result<()> {
-    let deadline = tokio::time::Instant::now() + TIME_TO_REVOKE;
-    let mut was_done = false;
-    while tokio::time::Instant::now() < deadline {
-        let is_done = others_alive(server, &current(path).await?) == 0
-            && !std::fs::read_to_string(path)?.contains("\"retiring\"");
+    let mut done = 0;
+    let revoked = async {
         // A rotation begins with one token alive as well.
-        if is_done && was_done {
-            return Ok(());
+        while done < 2 {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            let is_settled = !std::fs::read_to_string(path)?.contains("\"retiring\"");
+            let is_done = is_settled && others_alive(server, &current(path).await?) == 0;
+            done = if is_done { done + 1 } else { 0 };
         }
-        was_done = is_done;
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
-    Ok(())
+        Ok(())
+    };
+    let revoked = tokio::time::timeout(TIME_TO_REVOKE, revoked).await;
+    revoked.unwrap_or(Ok(()))
 }
 
 /// Returns the ID of the token in use.

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use everbearer::testkit::AuthServer;
+use everbearer::{Clock, SystemClock};
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::time::{Instant, sleep};
+use tokio::time::{sleep, timeout};
 
 use super::Result;
 use super::daemon::EXCHANGE_TIMEOUT;
@@ -59,7 +60,7 @@ impl Stops {
     /// Waits for a while, then stops a daemon for a while. Three of four stops begin right after a daemon has taken the
     /// lease; it is as likely to be the other daemon.
     pub(crate) async fn next(&mut self, server: &AuthServer) -> Result<()> {
-        sleep(self.up_to(Duration::from_millis(1_000))).await;
+        sleep(self.up_to(Duration::from_secs(1))).await;
         if self.random.u8(..4) > 0 {
             self.until_the_lease_is_taken().await;
             sleep(self.up_to(SHORTEST_ROTATION)).await;
@@ -68,16 +69,17 @@ impl Stops {
             return Ok(());
         };
         self.refused_otherwise += self.newly_refused(server);
-        let began = Instant::now();
+        let clock = SystemClock::default();
+        let began = clock.now();
         kill_process(daemon, Signal::STOP)?;
         let is_holder = self.is_stuck().await;
         let is_long = is_holder || self.random.bool();
         let lasts = self.up_to(if is_long { LONGEST } else { EXCHANGE_TIMEOUT });
-        sleep(lasts.saturating_sub(began.elapsed())).await;
+        sleep(lasts.saturating_sub(clock.now().since(began))).await;
         kill_process(daemon, Signal::CONT)?;
         self.number += 1;
         self.of_holder += u64::from(is_holder);
-        self.beyond_hold += u64::from(is_holder && began.elapsed() > LONGEST_HOLD);
+        self.beyond_hold += u64::from(is_holder && clock.now().since(began) > LONGEST_HOLD);
         sleep(TO_SETTLE).await;
         self.refused += self.newly_refused(server);
         Ok(())
@@ -95,23 +97,25 @@ impl Stops {
     /// Waits until the number in the file of the lease changes, but not for long.
     async fn until_the_lease_is_taken(&self) {
         let number = || fs::read_to_string(&self.lease).ok();
-        let (before, began) = (number(), Instant::now());
-        while number() == before && began.elapsed() < Duration::from_secs(3) {
-            sleep(Duration::from_millis(1)).await;
-        }
+        let before = number();
+        let taken = async {
+            while number() == before {
+                sleep(Duration::from_millis(1)).await;
+            }
+        };
+        let _ = timeout(Duration::from_secs(3), taken).await;
     }
 
     /// Returns whether a stopped process holds the lease. A running one releases it meanwhile.
     async fn is_stuck(&self) -> bool {
-        let began = Instant::now();
-        while began.elapsed() < STUCK {
-            // Closing the file unlocks it.
-            match File::open(&self.lease).map(|file| file.try_lock().is_ok()) {
-                Ok(false) => sleep(Duration::from_millis(5)).await,
-                Ok(true) | Err(_) => return false,
+        // Closing the file unlocks it.
+        let is_locked = || File::open(&self.lease).is_ok_and(|file| file.try_lock().is_err());
+        let released = async {
+            while is_locked() {
+                sleep(Duration::from_millis(5)).await;
             }
-        }
-        true
+        };
+        timeout(STUCK, released).await.is_err()
     }
 
     fn newly_refused(&mut self, server: &AuthServer) -> u64 {
