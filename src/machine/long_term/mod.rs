@@ -313,6 +313,15 @@ impl LongTerm {
         self.record.as_ref().map(Record::current)
     }
 
+    /// Returns whether this token is neither the one in use nor the next one.
+    pub(crate) fn has_superseded(&self, token: &LongTermToken) -> bool {
+        let Some(record) = &self.record else {
+            return false;
+        };
+        let mut kept = [Some(record.current()), self.next_token()].into_iter();
+        !kept.any(|kept| kept.is_some_and(|kept| kept.reads_like(token)))
+    }
+
     /// Returns whether an exchange of the root scope set is to prove the next token.
     pub(crate) fn is_proving(&self) -> bool {
         !self.is_draining

@@ -12,6 +12,12 @@ impl SetState {
         self.origins.arrived = Some(long_term);
     }
 
+    /// Returns from which long-term token the newest token was minted.
+    pub(in crate::machine) fn newest_origin(&self) -> Option<&LongTermToken> {
+        let origins = &self.origins;
+        origins.upcoming.as_ref().or(origins.present.as_ref())
+    }
+
     /// Returns until when callers may use a token that was minted from this long-term token.
     pub(in crate::machine) fn served_until(
         &self,
