@@ -1,4 +1,4 @@
-//! The faults of exchanges: one exchange in three fails.
+//! The faults of the auth server: one exchange in three fails, and one request in eight for a long-term token.
 
 use std::time::Duration;
 
@@ -10,34 +10,48 @@ const AHEAD: usize = 500;
 pub(crate) struct Faults {
     random: fastrand::Rng,
     /// For each exchange in turn, whether it gets a fault.
-    drawn: Vec<bool>,
+    of_exchanges: Vec<bool>,
+    /// The same for each request for a long-term token.
+    of_long_term: Vec<bool>,
 }
 
 impl Faults {
     pub(crate) fn new(seed: u64) -> Self {
         Self {
             random: fastrand::Rng::with_seed(seed),
-            drawn: Vec::new(),
+            of_exchanges: Vec::new(),
+            of_long_term: Vec::new(),
         }
     }
 
     pub(crate) fn keep_coming(&mut self, server: &AuthServer) {
-        let wanted = requests(server) + AHEAD;
-        while self.drawn.len() < wanted {
+        let (exchanges, long_term) = requests(server);
+        while self.of_exchanges.len() < exchanges + AHEAD {
             let goes_wrong = self.random.u8(..3) == 0;
-            self.drawn.push(goes_wrong);
+            self.of_exchanges.push(goes_wrong);
             let fault = if goes_wrong { self.any() } else { Fault::Pass };
             server.script(Endpoint::ShortTerm, [fault]);
         }
+        while self.of_long_term.len() < long_term + AHEAD {
+            let goes_wrong = self.random.u8(..8) == 0;
+            self.of_long_term.push(goes_wrong);
+            let fault = if goes_wrong { gateway() } else { Fault::Pass };
+            server.script(Endpoint::LongTerm, [fault]);
+        }
     }
 
-    pub(crate) fn met(&self, server: &AuthServer) -> usize {
-        let so_far = self.drawn.iter().take(requests(server));
-        so_far.filter(|goes_wrong| **goes_wrong).count()
+    /// Returns how many exchanges, and how many requests for a long-term token, have got a fault.
+    pub(crate) fn met(&self, server: &AuthServer) -> (usize, usize) {
+        let count = |drawn: &[bool], so_far| drawn.iter().take(so_far).filter(|it| **it).count();
+        let (exchanges, long_term) = requests(server);
+        (
+            count(&self.of_exchanges, exchanges),
+            count(&self.of_long_term, long_term),
+        )
     }
 
     fn any(&mut self) -> Fault {
-        match self.random.u8(..10) {
+        match self.random.u8(..11) {
             0 => Fault::status(500),
             1 => Fault::error(503, "unavailable"),
             2 => Fault::rate_limited("1"),
@@ -47,11 +61,23 @@ impl Faults {
             6 => Fault::Garbage,
             7 => Fault::Html(if self.random.bool() { 200 } else { 502 }),
             8 => Fault::Expired,
+            9 => gateway(),
             _ => Fault::Latency(Duration::from_millis(self.random.u64(50..400))),
         }
     }
 }
 
-fn requests(server: &AuthServer) -> usize {
-    usize::try_from(server.counts().short_term.requests).unwrap_or(usize::MAX)
+/// The 401 of a gateway: without a code.
+fn gateway() -> Fault {
+    Fault::status(401)
+}
+
+/// Returns how many exchanges, and how many requests for a long-term token, there have been.
+fn requests(server: &AuthServer) -> (usize, usize) {
+    let counts = server.counts();
+    let number = |requests| usize::try_from(requests).unwrap_or(usize::MAX);
+    (
+        number(counts.short_term.requests),
+        number(counts.long_term.requests),
+    )
 }

@@ -11,6 +11,7 @@ use tokio::runtime::Handle;
 use crate::fragile::{self, Panics};
 use crate::load::Tally;
 use crate::watched::Watched;
+use crate::{LONG_TERM_TOKENS_LIVE, TOKENS_LIVE};
 
 /// How much the memory may grow: allocators keep more in reserve the longer such a load lasts, by 1 to 2 MiB in the
 /// first minutes. A leak of ten bytes for each request would be twice this bound within four minutes.
@@ -30,6 +31,7 @@ pub(crate) struct Figures {
     tally: Arc<Tally>,
     tokens: u64,
     faults: usize,
+    faults_of_long_term: usize,
     memory_kib: Vec<u64>,
     tasks: Vec<u64>,
     /// How many exchanges had succeeded, second by second.
@@ -44,6 +46,7 @@ impl Figures {
             tally,
             tokens: 0,
             faults: 0,
+            faults_of_long_term: 0,
             memory_kib: Vec::new(),
             tasks: Vec::new(),
             succeeded: Vec::new(),
@@ -51,9 +54,9 @@ impl Figures {
     }
 
     /// Samples the figures, once a second.
-    pub(crate) fn sample(&mut self, status: &Status, faults: usize) {
+    pub(crate) fn sample(&mut self, status: &Status, faults: (usize, usize)) {
         self.tokens = status.generation;
-        self.faults = faults;
+        (self.faults, self.faults_of_long_term) = faults;
         self.memory_kib.extend(memory_kib());
         let tasks = Handle::current().metrics().num_alive_tasks();
         self.tasks.push(u64::try_from(tasks).unwrap_or(u64::MAX));
@@ -67,7 +70,8 @@ impl Figures {
         let memory = self.memory_kib.last();
         format!(
             "{:>5} s: {} requests served, {} not sent | {} tokens, {} exchanges, {} with a fault | \
-             {} requests without a token, {} with an expired one | {} concurrent exchanges | {}, {} tasks",
+             {} requests without a token, {} with an expired or revoked one | {} rotations | {} concurrent exchanges | \
+             {}, {} tasks",
             self.tasks.len(),
             counts.jobs_outcomes.served,
             refused,
@@ -75,7 +79,8 @@ impl Figures {
             counts.short_term.requests,
             self.faults,
             counts.jobs_outcomes.without_token,
-            counts.jobs_outcomes.expired,
+            counts.jobs_outcomes.expired + counts.jobs_outcomes.revoked,
+            counts.long_term_issued - 1,
             counts.max_concurrent_exchanges,
             memory.map_or("memory not measured".to_owned(), |kib| format!("{kib} KiB")),
             self.tasks.last().unwrap_or(&0),
@@ -89,13 +94,19 @@ impl Figures {
         let without = jobs.without_token;
         let not_good = jobs.expired + jobs.invalid + jobs.forbidden;
         let [refused, failed, dropped, panicked] = self.tally.read();
-        let least_tokens = self.tasks.len() as u64 / 2;
+        let seconds = self.tasks.len() as u64;
+        let least_tokens = seconds / (2 * TOKENS_LIVE.as_secs());
+        let rotations = counts.long_term_issued - 1;
+        let least_rotations = seconds / (2 * LONG_TERM_TOKENS_LIVE.as_secs());
         let exchanges = counts.short_term.requests;
         let (server_saw, we_saw) = (counts.max_concurrent_exchanges, self.issuer.most_at_once());
         let memory_noise = MEMORY_NOISE_KIB + MEMORY_PER_TOKEN_KIB * counts.exchanges_succeeded;
         let (memory, memory_is_flat) = compare(&self.memory_kib, memory_noise);
         let (tasks, tasks_are_flat) = compare(&self.tasks, TASKS_NOISE);
         let clean = report.all_revoked();
+        let tokens = self.server.tokens();
+        let valid = tokens.iter().filter(|it| self.server.is_live(&it.token_id));
+        let valid = valid.count();
 
         let at_the_end = self.exchanges_at_the_end();
         let [subscriber, recorder, issuer, clock, broken_pipe] = panics.survived();
@@ -105,6 +116,7 @@ impl Figures {
         rows.add("requests served", jobs.served, jobs.served > 0);
         rows.add("  without a token", without, without == 0);
         rows.add("  with an invalid token", not_good, not_good == 0);
+        rows.add("  with a revoked token", jobs.revoked, jobs.revoked == 0);
         rows.add("not sent for lack of a token", refused, true);
         rows.add("failed for another reason", failed, failed == 0);
         rows.add("callers dropped", dropped, dropped > 0);
@@ -112,9 +124,13 @@ impl Figures {
         rows.add("tokens", self.tokens, self.tokens >= least_tokens);
         rows.add("exchanges", exchanges, true);
         rows.add("  with a fault", self.faults, self.faults > 0);
+        let repeated = counts.exchanges_repeated;
+        rows.add("  with the same token again", repeated, repeated > 0);
         rows.add("  concurrent, by the server", server_saw, server_saw == 1);
         rows.add("  concurrent, by the client", we_saw, we_saw == 1);
         rows.add("  in the last 10 s", at_the_end, at_the_end > 0);
+        rows.add("rotations", rotations, rotations >= least_rotations);
+        rows.add("  with a fault", self.faults_of_long_term, true);
         rows.add(
             "panics survived",
             subscriber + recorder + issuer + clock + broken_pipe,
@@ -133,6 +149,7 @@ impl Figures {
         rows.add("memory in KiB", memory, memory_is_flat);
         rows.add("tasks", tasks, tasks_are_flat);
         rows.add("all tokens revoked", clean, clean);
+        rows.add("  still valid at the server", valid, valid == 0);
         rows.note(
             "first failure for another reason",
             self.tally.first_failure.get(),

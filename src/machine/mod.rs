@@ -159,11 +159,14 @@ impl Machine {
         let accepted = set.exchanged(&self.policies, next, brought, now);
         if matches!(accepted, Accepted::Now(_) | Accepted::Later(_)) {
             self.last_generation = next;
+            // Another long-term token may have come into use while the exchange was in flight.
+            if let Some(long_term) = &self.long_term
+                && let Some(minted_from) = set.newest_origin().cloned()
+                && long_term.has_superseded(&minted_from)
+            {
+                set.refresh_within(self.policies.rotation.grace / 2, &minted_from, now);
+            }
         }
-        // The exchange may have begun with a token that was superseded meanwhile.
-        let within = self.policies.rotation.grace / 2;
-        let superseded = self.long_term.iter().flat_map(LongTerm::superseded);
-        superseded.for_each(|token| set.refresh_within(within, token, now));
         Some(accepted)
     }
 

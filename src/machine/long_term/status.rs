@@ -76,10 +76,10 @@ impl LongTerm {
         record.rotation.asking_with()
     }
 
-    /// Returns the superseded tokens.
-    pub(crate) fn superseded(&self) -> impl Iterator<Item = &LongTermToken> {
-        let retiring = self.record.iter().flat_map(|record| &record.retiring);
-        retiring.map(|retiring| &retiring.token)
+    /// Returns whether this token is neither the one in use nor the next one.
+    pub(crate) fn has_superseded(&self, token: &LongTermToken) -> bool {
+        let mut records = self.record.iter();
+        records.any(|record| !record.tokens_in_use().any(|it| it.reads_like(token)))
     }
 
     /// Returns all long-term tokens that are known.

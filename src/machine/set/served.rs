@@ -13,6 +13,12 @@ impl SetState {
         self.minted_from.arrived = Some(long_term);
     }
 
+    /// Returns from which long-term token the newest token was minted.
+    pub(in crate::machine) fn newest_origin(&self) -> Option<&LongTermToken> {
+        let origins = &self.minted_from;
+        origins.upcoming.as_ref().or(origins.present.as_ref())
+    }
+
     /// Returns until when callers may use a token that was minted from this long-term token.
     pub(in crate::machine) fn served_until(
         &self,

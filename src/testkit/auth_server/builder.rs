@@ -12,7 +12,7 @@ use ring::rand::SystemRandom;
 use super::AuthServer;
 use super::clock::ServerClock;
 use super::jwt::Signer;
-use super::ledger::{Clients, Ledger, Minted, Rules, Tokens};
+use super::ledger::{Clients, Exchanges, Ledger, Minted, Rules, Tokens};
 use super::options::{ClientKey, OldLongTermToken, TokenIds};
 use super::random::Unguessable;
 use super::serving::Serving;
@@ -238,6 +238,40 @@ impl AuthServerBuilder {
             Minted::EndsWithIt
         } else {
             Minted::LivesOn
+        };
+        self
+    }
+
+    /// Sets whether an exchange returns the same short-term token again, as some servers do. Default: false; each
+    /// exchange returns another token.
+    ///
+    /// The server returns a token again if an earlier exchange of the same long-term token has returned it with the
+    /// same scopes, if it is not revoked, and if at least a second of its lifetime is left. `expires_in` is the
+    /// lifetime that is left.
+    ///
+    /// ```
+    /// # use everbearer::testkit::AuthServer;
+    /// # use everbearer::{AuthApi, Grant, TokenIssuer};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let server = AuthServer::builder().repeat_short_term_tokens(true).start().await?;
+    ///
+    /// let api = AuthApi::new(server.base_url())?;
+    /// let grant = Grant::client_secret(server.client_id(), server.client_secret());
+    /// let long_term = api.obtain(&grant, None).await?;
+    /// for _ in 0..3 {
+    ///     api.exchange(Some(&long_term), &[]).await?;
+    /// }
+    /// assert_eq!(server.counts().exchanges_succeeded, 1);
+    /// assert_eq!(server.counts().exchanges_repeated, 2);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn repeat_short_term_tokens(mut self, repeats: bool) -> Self {
+        self.rules.exchanges = if repeats {
+            Exchanges::ReturnTheSameToken
+        } else {
+            Exchanges::ReturnAnotherToken
         };
         self
     }

@@ -220,3 +220,46 @@ async fn the_lifetime_can_be_changed_while_the_server_runs() {
     let token = site.exchange(&long_term.text).await.token();
     assert_eq!(token.body["expires_in"], 7);
 }
+
+#[tokio::test]
+async fn a_server_that_repeats_returns_the_same_token_for_the_same_scopes() {
+    let site = Site::with(AuthServer::builder().repeat_short_term_tokens(true)).await;
+    let (long_term, other) = (site.long_term().await, site.long_term().await);
+    let first = site.exchange(&long_term.text).await.token();
+    site.server.set_clock_offset(MINUTE);
+
+    let again = site.exchange(&long_term.text).await.token();
+
+    assert_eq!((&again.text, &again.id), (&first.text, &first.id));
+    assert_eq!(again.body["scopes"], first.body["scopes"]);
+    assert_eq!(again.body["expires_at"], first.body["expires_at"]);
+    let left = again.body["expires_in"].as_i64().unwrap();
+    assert_close(left, 14 * MINUTE);
+    let counts = site.server.counts();
+    assert_eq!(
+        (counts.exchanges_succeeded, counts.exchanges_repeated),
+        (1, 1)
+    );
+    let narrow = json!({ "scopes": ["jobs:read"] });
+    let narrow = site.exchange_for(&long_term.text, &narrow).await.token();
+    assert_ne!(narrow.text, first.text);
+    let of_other = site.exchange(&other.text).await.token();
+    assert_ne!(of_other.text, first.text);
+}
+
+#[tokio::test]
+async fn a_server_that_repeats_returns_another_token_once_the_first_is_gone() {
+    let site = Site::with(AuthServer::builder().repeat_short_term_tokens(true)).await;
+    let long_term = site.long_term().await;
+    let first = site.exchange(&long_term.text).await.token();
+    site.revoke(&first.id, &first.text).await;
+
+    let second = site.exchange(&long_term.text).await.token();
+    assert_ne!(second.text, first.text);
+
+    site.server.set_clock_offset(15 * MINUTE);
+    let third = site.exchange(&long_term.text).await.token();
+    assert_ne!(third.text, second.text);
+    assert_eq!(site.get("/jobs", &third.text).await.status, 200);
+    assert_eq!(site.server.counts().exchanges_repeated, 0);
+}

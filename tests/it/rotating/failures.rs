@@ -345,7 +345,8 @@ async fn what_renew_brings_during_a_proof_goes_first_where_the_store_refuses() {
             .unwrap(),
     );
     tokio::time::sleep(secs(10)).await;
-    assert_eq!(issuer.exchanges(), 2, "a hot loop");
+    // Perhaps once more within the grace, since the provider is to revoke the token from which the last one was minted.
+    assert!((2..=3).contains(&issuer.exchanges()), "a hot loop");
     store.refuse_writes(false);
     tokio::time::sleep(secs(1)).await;
     provider.refresh().await.unwrap();

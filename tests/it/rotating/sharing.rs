@@ -1,11 +1,13 @@
 //! Two that share a store.
 
-use everbearer::testkit::{AuthServer, Endpoint, Fault, OldLongTermToken};
-use everbearer::{AuthApi, Grant, TokenProvider};
+use everbearer::testkit::{
+    AuthServer, Endpoint, Fault, ManualClock, OldLongTermToken, Reply, ScriptedIssuer,
+};
+use everbearer::{AuthApi, Credential, Grant, TokenProvider};
 
 use super::at_the_server::{comes_to_rest, live, on, quickly, secret, server, shared_store};
 use crate::shared_memory_store::SharedMemoryStore;
-use crate::support::{millis, secs, tasks};
+use crate::support::{millis, secs, settle, tasks};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn l8_of_two_that_are_due_at_once_one_rotates_and_the_other_follows() {
@@ -135,4 +137,33 @@ async fn d2_without_a_shared_store_superseded_tokens_are_revoked_at_the_end() {
     assert_eq!(live(&server).len(), 2);
     assert!(provider.shutdown().await.all_revoked());
     assert_eq!(live(&server).len(), 1, "the one in use is kept");
+}
+
+#[tokio::test(start_paused = true)]
+async fn l15_a_token_that_arrives_after_the_rotation_is_refreshed_within_the_grace() {
+    let (store, issuer) = (SharedMemoryStore::default(), ScriptedIssuer::new());
+    let clock = ManualClock::new();
+    store.hand_in("lt-a").await;
+    issuer.default_reply(Reply::token(secs(3_600)));
+    let provider = TokenProvider::builder(issuer.clone(), Credential::Stored)
+        .clock(clock.clone())
+        .store(store.clone())
+        .build()
+        .unwrap();
+    provider.ready().await.unwrap();
+    issuer.script([Reply::token(secs(3_600)).after(secs(5))]);
+    let refreshing = provider.clone();
+    let refresh = tokio::spawn(async move { refreshing.refresh().await.map(|_| ()) });
+    settle().await;
+    store.another_hand().hand_in("lt-b").await;
+    provider.reload().await.unwrap();
+    clock.advance(secs(6)).await;
+    refresh.await.unwrap().unwrap();
+    assert_eq!(issuer.exchanged(), ["lt-a", "lt-a"]);
+    // The process that has rotated may revoke `lt-a`, and with it what was minted from it, after the grace.
+    for _ in 0..30 {
+        clock.advance(secs(5)).await;
+        settle().await;
+    }
+    assert_eq!(issuer.exchanged(), ["lt-a", "lt-a", "lt-b"]);
 }

@@ -40,6 +40,9 @@ pub struct Counts {
     pub long_term_issued: u64,
     /// Short-term tokens that were issued, including those whose response a fault lost.
     pub exchanges_succeeded: u64,
+    /// Exchanges that returned a short-term token again, as
+    /// [`repeat_short_term_tokens`](crate::testkit::AuthServerBuilder::repeat_short_term_tokens) sets.
+    pub exchanges_repeated: u64,
     /// The highest number of requests to `POST /auth/tokens/short` that were in flight at the same time.
     pub max_concurrent_exchanges: u64,
     /// Tokens that clients have revoked. Another revocation of the same token does not count.

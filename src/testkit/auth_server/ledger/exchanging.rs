@@ -1,11 +1,16 @@
 //! Exchanging a long-term token for a short-term one.
 
+use std::time::Duration;
+
 use super::tokens::Order;
-use super::{Freshness, Issued, Ledger, TokenKind, TokenRef};
+use super::{Exchanges, Freshness, Issued, Ledger, TokenKind, TokenRef};
 use crate::testkit::auth_server::clock::UnixTime;
 use crate::testkit::auth_server::refusal::Refusal;
 use crate::testkit::auth_server::scope;
 use crate::testkit::auth_server::wire::ShortTokenRequest;
+
+/// The least life of a token that is returned again: the `expires_in` of a shorter one would be 0.
+const LEAST_LEFT: Duration = Duration::from_secs(1);
 
 impl Ledger {
     pub(in crate::testkit::auth_server) fn exchange(
@@ -53,7 +58,36 @@ impl Ledger {
             expires: expires.min(long_term.expires),
             parent: Some(long_term_id.to_owned()),
         };
+        if freshness == Freshness::Fresh
+            && let Some(issued) = self.issued_before(long_term_id, &order.scopes, now)
+        {
+            self.counts.exchanges_repeated += 1;
+            return Ok(issued);
+        }
         self.counts.exchanges_succeeded += 1;
         Ok(self.issue(order, now))
+    }
+
+    /// The token that an earlier exchange has returned, if this server returns it again.
+    fn issued_before(
+        &self,
+        long_term_id: &str,
+        scopes: &[String],
+        now: UnixTime,
+    ) -> Option<Issued> {
+        if self.rules.exchanges != Exchanges::ReturnTheSameToken {
+            return None;
+        }
+        let until = now.plus(LEAST_LEFT);
+        let (token_id, text, expires) =
+            self.tokens.exchanged_before(long_term_id, scopes, until)?;
+        Some(Issued {
+            text,
+            token_id,
+            kind: TokenKind::ShortTerm,
+            scopes: scopes.to_vec(),
+            expires,
+            expires_in: expires.since(self.stamp(now)),
+        })
     }
 }

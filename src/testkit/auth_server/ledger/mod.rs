@@ -20,7 +20,7 @@ pub(super) use bearer::TokenRef;
 pub(super) use clients::Clients;
 pub use counts::{Counts, EndpointCounts, JobsCounts};
 pub use record::{TokenKind, TokenRecord};
-pub(super) use rules::{Minted, Rules};
+pub(super) use rules::{Exchanges, Minted, Rules};
 pub(super) use tokens::{Issued, Tokens};
 
 use super::clock::UnixTime;

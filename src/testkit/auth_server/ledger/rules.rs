@@ -16,6 +16,7 @@ pub(crate) struct Rules {
     pub(crate) fractional_timestamps: bool,
     pub(crate) rotation: OldLongTermToken,
     pub(crate) minted: Minted,
+    pub(crate) exchanges: Exchanges,
     pub(crate) demands_revoke_scope: bool,
     pub(crate) rate_limit: Option<(u32, Duration)>,
 }
@@ -25,6 +26,13 @@ pub(crate) struct Rules {
 pub(crate) enum Minted {
     LivesOn,
     EndsWithIt,
+}
+
+/// What an exchange returns while a short-term token lives that an earlier exchange has returned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exchanges {
+    ReturnAnotherToken,
+    ReturnTheSameToken,
 }
 
 impl Default for Rules {
@@ -39,6 +47,7 @@ impl Default for Rules {
             fractional_timestamps: false,
             rotation: OldLongTermToken::default(),
             minted: Minted::LivesOn,
+            exchanges: Exchanges::ReturnAnotherToken,
             demands_revoke_scope: false,
             rate_limit: None,
         }

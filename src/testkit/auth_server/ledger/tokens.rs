@@ -74,13 +74,6 @@ impl Tokens {
             TokenKind::ShortTerm => "tok_st_",
         };
         let id = format!("{prefix}{}", random.hex(16));
-        let text = if order.is_jwt {
-            self.signer.sign(&self.claims(&id, &order))
-        } else {
-            let text = format!("lt_{}", random.hex(48));
-            self.ids_of_opaque.insert(digest_of(&text), id.clone());
-            text
-        };
         let token = Token {
             kind: order.kind,
             client_id: order.client_id,
@@ -94,8 +87,36 @@ impl Tokens {
             served: 0,
             refused: 0,
         };
+        let text = if token.is_jwt {
+            self.signer.sign(&self.claims(&id, &token))
+        } else {
+            let text = format!("lt_{}", random.hex(48));
+            self.ids_of_opaque.insert(digest_of(&text), id.clone());
+            text
+        };
         self.by_id.insert(id.clone(), token);
         (id, text)
+    }
+
+    /// The ID, the text and the end of a short-term token that an earlier exchange of this long-term token has returned
+    /// with these scopes, if it lives until then. The text is signed again, which yields the same one.
+    pub(super) fn exchanged_before(
+        &self,
+        long_term_id: &str,
+        scopes: &[String],
+        until: UnixTime,
+    ) -> Option<(String, String, UnixTime)> {
+        let is_alike = |token: &Token| {
+            token.kind == TokenKind::ShortTerm
+                && token.parent.as_deref() == Some(long_term_id)
+                && token.scopes == scopes
+                && !token.is_revoked
+                && token.expires >= until
+        };
+        let alike = self.by_id.iter().filter(|(_, token)| is_alike(token));
+        let (id, token) = alike.max_by_key(|(_, token)| token.serial)?;
+        let text = self.signer.sign(&self.claims(id, token));
+        Some((id.clone(), text, token.expires))
     }
 
     /// The ID of a token that this server issued, whether or not it is still good.
@@ -185,16 +206,16 @@ impl Tokens {
         tokens.into_iter().map(to_record).collect()
     }
 
-    fn claims(&self, id: &str, order: &Order) -> serde_json::Value {
+    fn claims(&self, id: &str, token: &Token) -> serde_json::Value {
         json!({
             "iss": self.issuer,
-            "sub": order.client_id,
+            "sub": token.client_id,
             "aud": self.issuer,
-            "iat": order.issued.to_numeric_date(),
-            "nbf": order.issued.to_numeric_date(),
-            "exp": order.expires.to_numeric_date(),
+            "iat": token.issued.to_numeric_date(),
+            "nbf": token.issued.to_numeric_date(),
+            "exp": token.expires.to_numeric_date(),
             "jti": id,
-            "scope": order.scopes.join(" "),
+            "scope": token.scopes.join(" "),
         })
     }
 }
