@@ -39,9 +39,7 @@ pub(crate) async fn judge(
         .count();
     // A daemon that ends during a rotation leaves the rest of it to the next process.
     let unproven = u64::from(text.contains("\"next\""));
-    // If a stop outlasts the time for a write, the daemon reads the written token as that of another process.
-    let most = told.rotated + unproven + told.store_failed;
-    let is_told = (told.rotated..=most).contains(&used);
+    let is_told = (told.rotated..=told.rotated + unproven).contains(&used);
     let mut replaced = BTreeSet::new();
     let mut of_used = successors.filter(is_used).map(|it| it.parent.as_deref());
     let is_once = of_used.all(|parent| parent.is_some() && replaced.insert(parent));

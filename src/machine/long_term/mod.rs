@@ -91,6 +91,8 @@ pub(crate) struct LongTerm {
     unwritten: Vec<LongTermToken>,
     /// The short-term tokens that have served to ask for a long-term one.
     used_authorities: Vec<ShortTermToken>,
+    /// The token that a write was to make the current one, if its outcome did not arrive.
+    unconfirmed: Option<LongTermToken>,
     /// Whether the short-term token that asks was obtained just now.
     is_authority_new: bool,
     due: Due,
@@ -202,6 +204,7 @@ impl LongTerm {
             unproven: None,
             unwritten: Vec::new(),
             used_authorities: Vec::new(),
+            unconfirmed: None,
             is_authority_new: false,
             due: Due::never(),
             backoffs: Backoffs::new(fastrand::Rng::with_seed(seed)),

@@ -1,193 +1,11 @@
 //! The rules for the long-term token: what an auth server and a store answer, and what is done next.
 
-use std::time::{Duration, SystemTime};
-
-use super::{ROOT, at, secs};
-use crate::clock::{Moment, Now};
-use crate::error::{Error, ErrorKind};
-use crate::machine::{
-    Action, Brought, Call, Generation, Input, LongTerm, Machine, Outcome, Recovers, Rotates, Setup,
-    Task,
-};
-use crate::policy::{Policies, RetryPolicy, RotationPolicy};
-use crate::store::{Dated, Record, Retiring, Stored, Version};
-use crate::token::{LongTermToken, ShortTermToken};
-
-const LIFE: Duration = Duration::from_secs(3_600);
-
-fn now(seconds: u64) -> Now {
-    Now {
-        at: at(seconds),
-        wall: SystemTime::UNIX_EPOCH + secs(1_800_000_000 + seconds),
-    }
-}
-
-fn token(text: &str) -> LongTermToken {
-    let token = LongTermToken::builder(text);
-    token.token_id(text).build().unwrap()
-}
-
-fn dated(text: &str) -> Dated {
-    Dated {
-        token: token(text),
-        obtained_at: None,
-        ends_at: None,
-    }
-}
-
-/// A machine whose driver is played by the test, with a store that others share.
-struct Driver {
-    machine: Machine,
-    seconds: u64,
-    version: u32,
-    stored: Option<Record>,
-    /// Whether another process holds the lease.
-    is_lease_taken: bool,
-    /// How often the lease was taken, and renewed.
-    leases: u32,
-    renewals: u32,
-}
-
-impl Driver {
-    fn new(recovers: Option<Recovers>, stored: &str) -> Self {
-        let setup = Setup {
-            shares_store: true,
-            replaces: false,
-            rotates: Some(Rotates::WithShortTerm),
-            recovers,
-            default_lifetime: secs(300),
-            rotation: RotationPolicy::default(),
-            retry: RetryPolicy::default(),
-        };
-        let rules = LongTerm::new(setup, None, 7, now(0));
-        Self {
-            machine: Machine::new(Policies::default(), Some(rules), 7, at(0)),
-            seconds: 0,
-            version: 1,
-            stored: Some(Record::new(dated(stored))),
-            is_lease_taken: false,
-            leases: 0,
-            renewals: 0,
-        }
-    }
-
-    fn now(&self) -> Now {
-        now(self.seconds)
-    }
-
-    /// Returns the next action, after what the store answers at once.
-    fn next(&mut self) -> Action {
-        loop {
-            let now = self.now();
-            let action = self.machine.poll(now);
-            let Action::Begin(call, task) = action else {
-                match action {
-                    Action::Release | Action::Tell(_) | Action::RevokeAuthority(_) => continue,
-                    action => return action,
-                }
-            };
-            let outcome = match &task {
-                Task::Load => Outcome::Loaded(
-                    self.stored
-                        .clone()
-                        .map(|record| Stored::new(record, Version::new(self.version.to_string()))),
-                ),
-                Task::Save { record, .. } => {
-                    self.stored = Some(record.clone());
-                    self.version += 1;
-                    Outcome::Saved(Version::new(self.version.to_string()))
-                }
-                Task::Lease { .. } => {
-                    self.leases += 1;
-                    Outcome::Leased(!self.is_lease_taken)
-                }
-                Task::Renew { .. } => {
-                    self.renewals += 1;
-                    Outcome::Leased(true)
-                }
-                _ => return Action::Begin(call, task),
-            };
-            self.machine.task_ended(call, Ok(outcome), now);
-        }
-    }
-
-    fn exchange(&mut self) -> (Call, LongTermToken) {
-        match self.next() {
-            Action::Exchange {
-                call,
-                with: Some(with),
-                ..
-            } => (call, with),
-            other => panic!("no exchange: {other:?}"),
-        }
-    }
-
-    fn task(&mut self) -> (Call, Task) {
-        match self.next() {
-            Action::Begin(call, task) => (call, task),
-            other => panic!("no task: {other:?}"),
-        }
-    }
-
-    fn succeeds(&mut self, call: Call, with: &LongTermToken) {
-        let now = self.now();
-        (self.machine).minted((call, ROOT), Some(with), LIFE, None, now);
-        let brought = Brought {
-            sent: now.at,
-            life: LIFE,
-            settling: Duration::ZERO,
-            is_repeated: false,
-            at_most: None,
-        };
-        self.machine.exchanged(ROOT, brought, now.at);
-    }
-
-    fn is_refused(&mut self, call: Call) {
-        let now = self.now();
-        (self.machine).exchange_failed((call, ROOT), refused(), now);
-    }
-
-    fn demands(&mut self) {
-        let demand = super::demanded(Generation(0));
-        self.machine.handle(demand, at(self.seconds));
-    }
-
-    fn ends(&mut self, call: Call, outcome: Outcome) {
-        let now = self.now();
-        self.machine.task_ended(call, Ok(outcome), now);
-    }
-
-    /// Rotates until the next token is in use.
-    fn rotate_to(&mut self, next: &str) {
-        let now = self.now();
-        self.machine.demand_rotation(now);
-        let (call, task) = self.task();
-        assert!(matches!(task, Task::Authorize { .. }), "{task:?}");
-        self.ends(call, Outcome::Authorized(authority(next), None));
-        let (call, task) = self.task();
-        assert!(matches!(task, Task::Ask { .. }), "{task:?}");
-        self.ends(call, Outcome::Obtained(dated(next)));
-    }
-
-    fn current(&self) -> LongTermToken {
-        self.machine.long_term().unwrap().current().unwrap().clone()
-    }
-
-    fn serves(&self, long_term: &str) -> Option<Moment> {
-        let grace = Policies::default().rotation.grace;
-        self.machine.sets[&ROOT].served_until(&token(long_term), grace)
-    }
-}
-
-fn refused() -> Error {
-    Error::own(ErrorKind::Denied, "refused")
-}
-
-fn authority(next: &str) -> ShortTermToken {
-    ShortTermToken::builder(&format!("asks-for-{next}"))
-        .build()
-        .unwrap()
-}
+use super::driver::{Driver, LIFE, authority, dated, now, token};
+use super::{ROOT, at};
+use crate::machine::{Action, Input, Outcome, Recovers, Task};
+use crate::observe::Event;
+use crate::policy::{Policies, RetryPolicy};
+use crate::store::{Record, Retiring};
 
 #[test]
 fn l15_an_exchange_that_lands_after_the_rotation_is_followed_by_another_within_the_grace() {
@@ -357,4 +175,23 @@ fn l16_a_lease_is_taken_anew_after_its_longest_hold() {
     let mut driver = asks_under_the_lease(hold + 1);
     driver.is_lease_taken = true;
     assert!(matches!(driver.next(), Action::Sleep(_)));
+}
+
+#[test]
+fn l10_a_rotation_whose_last_write_seems_to_fail_is_told_of_and_what_has_asked_is_revoked() {
+    let mut driver = Driver::new(None, "one");
+    let (call, with) = driver.exchange();
+    driver.succeeds(call, &with);
+    driver.rotate_to("two");
+    let (call, with) = driver.exchange();
+    driver.succeeds(call, &with);
+    driver.loses_answer = true;
+    driver.next();
+    driver.seconds = 600;
+    driver.next();
+    let rotated = |event: &&Event| matches!(event, Event::Rotated { .. });
+    assert_eq!(driver.told.iter().filter(rotated).count(), 1);
+    let reloaded = |event: &Event| matches!(event, Event::LongTermReloaded { .. });
+    assert!(!driver.told.iter().any(reloaded), "{:?}", driver.told);
+    assert_eq!(driver.revoked.len(), 1);
 }

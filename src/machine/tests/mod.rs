@@ -1,5 +1,6 @@
 //! Sequences of inputs, and the actions that follow.
 
+mod driver;
 mod failures;
 mod long_term;
 mod sets;

@@ -52,7 +52,14 @@ impl LongTerm {
                 }
                 self.succeeded(running, outcome, now);
             }
-            Err(error) => self.failed(running.task, error, now),
+            Err(error) => {
+                if let Task::Save { record, .. } = &running.task
+                    && running.makes_next_current
+                {
+                    self.unconfirmed = Some(record.current().clone());
+                }
+                self.failed(running.task, error, now);
+            }
         }
     }
 
@@ -76,7 +83,12 @@ impl LongTerm {
                     return;
                 }
                 if running.makes_next_current {
-                    self.adopted(record, now);
+                    let before = self.record.clone();
+                    self.set(record, now);
+                    if let Some(before) = before {
+                        self.refresh_superseded(&before);
+                        self.rotated(before);
+                    }
                 }
                 self.unwritten.clear();
                 self.durability = Durability::Stored(version);

@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::machine::long_term::attempt::Attempt;
 use crate::machine::long_term::lease::LeaseState;
 use crate::machine::long_term::merge::{self, Ours};
-use crate::machine::long_term::task::{Effect, Kind, Step};
+use crate::machine::long_term::task::{Kind, Step};
 use crate::machine::long_term::{Durability, LongTerm, Reading};
 use crate::observe::Event;
 use crate::store::{Record, Rotation, Stored};
@@ -30,22 +30,25 @@ impl LongTerm {
         };
         let before = self.record.clone();
         self.take_up(stored, now);
-        let (Some(before), Some(record)) = (before, &self.record) else {
-            return;
-        };
-        if !before.current().reads_like(record.current()) {
-            self.pending.push_back(Step::Tell(Event::LongTermReloaded {
-                token_id: record.current().shown_id().map(str::to_owned),
-            }));
+        let current = self.current().cloned();
+        if let (Some(before), Some(current)) = (before, current) {
+            self.refresh_superseded(&before);
+            if !before.current().reads_like(&current) {
+                self.follow(before, &current);
+            }
         }
-        // Something may be served that was minted from a next token that is not used any more.
-        let present: Vec<LongTermToken> = record.tokens_in_use().cloned().collect();
-        let superseded = before
-            .tokens_in_use()
-            .filter(|it| !it.reads_like_any(&present));
-        let superseded = superseded.cloned();
-        let effects = superseded.map(|superseded| Effect::Refresh { superseded });
-        self.effects.extend(effects);
+    }
+
+    /// The store has another token in use: one that this process has written although the write has failed, or one of
+    /// another process.
+    fn follow(&mut self, before: Record, current: &LongTermToken) {
+        let is_current = |it: &mut LongTermToken| it.reads_like(current);
+        if self.unconfirmed.take_if(is_current).is_some() {
+            return self.rotated(before);
+        }
+        let token_id = current.shown_id().map(str::to_owned);
+        self.pending
+            .push_back(Step::Tell(Event::LongTermReloaded { token_id }));
     }
 
     fn found_nothing(&mut self, now: Now) {

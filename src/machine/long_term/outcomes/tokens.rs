@@ -11,21 +11,25 @@ use crate::store::{Dated, Record, Retiring, Rotation};
 use crate::token::{LongTermToken, ShortTermToken};
 
 impl LongTerm {
-    /// The next token is the current one from now on.
-    pub(super) fn adopted(&mut self, record: Record, now: Now) {
-        let before = self.record.clone();
-        let with = before.as_ref().and_then(|it| it.rotation.asking_with());
-        self.used_authorities.extend(with.cloned());
-        let token_id = record.current().shown_id().map(str::to_owned);
-        self.set(record, now);
-        let Some(superseded) = before.map(|before| before.current.token) else {
-            return;
+    /// The next token of this record is the current one from now on.
+    pub(super) fn rotated(&mut self, mut before: Record) {
+        let token_id = self.current().and_then(LongTermToken::shown_id);
+        let rotated = Event::Rotated {
+            token_id: token_id.map(str::to_owned),
+            previous_id: before.current().shown_id().map(str::to_owned),
         };
-        self.pending.push_back(Step::Tell(Event::Rotated {
-            token_id,
-            previous_id: superseded.shown_id().map(str::to_owned),
-        }));
-        self.effects.push(Effect::Refresh { superseded });
+        self.pending.push_back(Step::Tell(rotated));
+        self.used_authorities.extend(before.rotation.take().1);
+    }
+
+    /// Refreshes what is served that was minted from tokens which are not used any more.
+    pub(super) fn refresh_superseded(&mut self, before: &Record) {
+        for token in before.tokens_in_use() {
+            if self.has_superseded(token) {
+                let superseded = token.clone();
+                self.effects.push(Effect::Refresh { superseded });
+            }
+        }
     }
 
     /// This short-term token can ask for the next one. It is stored before it does.
