@@ -19,6 +19,8 @@ pub(super) struct Beginning {
     pub(super) processes: usize,
     /// Whether the store may be shared at all. A private one is lost in a crash.
     pub(super) is_shared: bool,
+    /// Whether a person hands in tokens and removes the record. What that costs is excused.
+    pub(super) has_other_hands: bool,
     /// Whether a process may be stopped while it holds the lease.
     pub(super) stops: bool,
 }
@@ -79,9 +81,20 @@ pub(super) fn beginnings() -> impl Strategy<Value = Beginning> {
         prop_oneof![1 => Just(0_usize), 4 => Just(1), 5 => Just(2)],
         proptest::bool::weighted(0.3),
         proptest::bool::weighted(0.2),
+        any::<bool>(),
     )
         .prop_map(
-            |(old, cascades, replaces, rotates, recovers, processes, stops, is_bare)| Beginning {
+            |(
+                old,
+                cascades,
+                replaces,
+                rotates,
+                recovers,
+                processes,
+                stops,
+                is_bare,
+                has_other_hands,
+            )| Beginning {
                 behaviour: Behaviour {
                     old,
                     cascades,
@@ -96,6 +109,7 @@ pub(super) fn beginnings() -> impl Strategy<Value = Beginning> {
                 has_token: !is_bare || recovers != Some(Recovers::WithGrant),
                 processes: processes.max(1),
                 is_shared: processes > 0,
+                has_other_hands,
                 stops: stops && processes == 2,
             },
         )

@@ -46,6 +46,7 @@ impl Lab {
             has_token: true,
             processes: 1,
             is_shared: true,
+            has_other_hands: false,
             stops: false,
         };
         Self {

@@ -167,6 +167,12 @@ impl Play {
                 self.story()
             );
         }
+        let mut holder = self.world.lease.iter();
+        assert!(
+            holder.all(|at| self.processes[*at].is_stopped),
+            "the lease is held at rest\n{}",
+            self.story()
+        );
         let is_alone = self.processes.len() == 1;
         for process in self
             .processes

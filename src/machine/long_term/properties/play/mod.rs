@@ -78,6 +78,7 @@ impl Play {
             Event::Pass(time) => self.pass(time),
             Event::Crash(at) => self.crash(process(at)),
             Event::Interrupt(at) => self.interrupt(process(at)),
+            Event::HandIn(..) | Event::Remove if !self.beginning.has_other_hands => {}
             Event::HandIn(at, is_alive) => self.hand_in(process(at), is_alive),
             Event::HandInAgain(at) => {
                 let (at, now) = (process(at), self.now);
@@ -115,12 +116,11 @@ impl Play {
             Event::ShutDown(at) if count == 1 => self.shut_down(process(at)),
             Event::ShutDown(_) => {}
             Event::GiveUp(at) => {
-                let process = &mut self.processes[process(at)];
-                if process.is_draining {
-                    self.log.push("gives up".to_owned());
-                    self.world.lost.extend(process.unanswered());
-                    process.calls.clear();
-                    process.rules.interrupted();
+                let at = process(at);
+                if self.processes[at].is_draining {
+                    self.world.lost.extend(self.processes[at].unanswered());
+                    self.processes[at].calls.clear();
+                    self.interrupt(at);
                 }
             }
         }
