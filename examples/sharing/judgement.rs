@@ -76,7 +76,8 @@ pub(crate) async fn judge(
         repeated > 0,
     );
     rows.add("stops of a daemon", stops.number, stops.number > 0);
-    rows.add("  while it held the lease", stops.of_holder, true);
+    let has_met = stops.number < 20 || stops.of_holder > 0;
+    rows.add("  while it held the lease", stops.of_holder, has_met);
     rows.add(
         "  and for longer than the lease lasts",
         stops.beyond_hold,

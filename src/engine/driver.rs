@@ -110,8 +110,11 @@ pub(crate) async fn run(driving: DriverGuard) {
 
 /// Executes the next action, or returns it if it takes time.
 fn act_next(shared: &Arc<Shared>, tasks: &mut Tasks, now: Now) -> Option<Action> {
-    let _in_order = shared.in_order();
+    let in_order = shared.in_order();
     let (action, retired) = shared.engine().poll(now);
+    if !is_of_exchange(&action) {
+        drop(in_order);
+    }
     match action {
         Action::Sleep(_) | Action::ForSet(SetAction::Drain { .. } | SetAction::Stop) => {
             Some(action)
@@ -121,6 +124,17 @@ fn act_next(shared: &Arc<Shared>, tasks: &mut Tasks, now: Now) -> Option<Action>
             None
         }
     }
+}
+
+/// Returns whether the action tells of the beginning or the end of an exchange.
+const fn is_of_exchange(action: &Action) -> bool {
+    matches!(
+        action,
+        Action::Exchange { .. }
+            | Action::Failed { .. }
+            | Action::Accept(_)
+            | Action::ForSet(SetAction::Publish(_))
+    )
 }
 
 /// Tells observers of the outages. Returns when to look again at the latest.

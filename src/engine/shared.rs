@@ -74,7 +74,8 @@ pub(crate) struct Shared {
     pub(crate) observers: Observers,
     /// Held by the task for the long-term token that runs.
     pub(super) one_task: tokio::sync::Mutex<()>,
-    telling: Mutex<()>,
+    /// See `in_order`.
+    order: Mutex<()>,
     /// Wakes the callers that wait for a rotation.
     pub(crate) rotated: watch::Sender<()>,
     /// Wakes the driver after an input to the machine.
@@ -108,7 +109,7 @@ impl Shared {
             user_code,
             observers,
             one_task: tokio::sync::Mutex::new(()),
-            telling: Mutex::new(()),
+            order: Mutex::new(()),
             rotated,
             wake: Notify::new(),
             report,
@@ -159,9 +160,10 @@ impl Shared {
         self.engine.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Held while an exchange begins or ends and observers are told of it, so that they are told in that order.
+    /// Held while an exchange begins or ends and observers are told of it, so that they are told in that order. They must
+    /// not wait for a token.
     pub(crate) fn in_order(&self) -> MutexGuard<'_, ()> {
-        self.telling.lock().unwrap_or_else(PoisonError::into_inner)
+        self.order.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Passes an input to the machine, and wakes the driver.

@@ -106,9 +106,10 @@ impl RotationPolicy {
         self
     }
 
-    /// Sets how long the provider waits at least before it revokes the replaced token, so that exchanges in flight can
-    /// finish and other processes that share the store can load the new token. Default: 5 minutes. With a configured
-    /// store, it waits for the longest lifetime of a short-term token at least.
+    /// Sets the minimum time before the provider revokes the replaced token, so that exchanges in flight can finish and
+    /// other processes that share the store can load the new token. Default: 5 minutes. The provider also waits until
+    /// it serves no token that was minted from the replaced one and, with a configured store, for the longest lifetime
+    /// of a short-term token.
     ///
     /// ```
     /// # use std::time::Duration;

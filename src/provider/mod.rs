@@ -437,7 +437,7 @@ impl TokenProvider {
     /// in the background, and reports a failure as [`Event::StoreFailed`](crate::Event::StoreFailed). If the issuer needs no long-term
     /// token ([`Needs::Nothing`](crate::Needs::Nothing)), the call has no effect.
     ///
-    /// The token in use stays in use, with a rotation that has begun. An older token, such as the one in a configuration
+    /// If the token is already in use, the call keeps it and continues a rotation that has begun. An older token, such as the one in a configuration
     /// that was read again, replaces the one that a rotation has obtained: set a token only if it is a new one.
     ///
     /// # Examples

@@ -366,8 +366,8 @@ impl Lease {
     /// Creates a lease with a fencing number, which is greater than those of all leases before.
     ///
     /// The provider does not pass the lease to [`TokenStore::store`]. The store remembers the number of the lease that it
-    /// has granted last, and compares it in each write with the last number of all, so that a holder that was stopped
-    /// and has lost the lease overwrites nothing.
+    /// has granted last, and compares it in each write with the highest number that any process was granted, so that a
+    /// holder that was stopped and has lost the lease overwrites nothing.
     ///
     /// A restart of the store must not reset the number. The greater of the wall clock's microseconds and the last
     /// number plus one is such a number.

@@ -10,7 +10,7 @@ use everbearer::{
 
 use crate::support::{millis, provider, secs, settle};
 
-/// Returns the kinds of the tokens of which nobody knows whether they exist.
+/// Returns the kinds of the tokens that are reported as unknown.
 fn unknown(report: &ShutdownReport) -> Vec<TokenKind> {
     let is_unknown = |outcome: &RevocationOutcome| matches!(outcome, RevocationOutcome::Unknown(_));
     let tokens = report.tokens.iter();
@@ -47,7 +47,7 @@ async fn d9_an_exchange_that_timed_out_may_have_issued_a_token() {
 
 /// The exchanges of an issuer that needs no long-term token have no number: a later one does not stand for this one.
 #[tokio::test(start_paused = true)]
-async fn d9_so_may_an_exchange_of_an_issuer_without_a_long_term_token() {
+async fn d9_a_timed_out_exchange_without_a_long_term_token_is_reported() {
     let issuer = ScriptedIssuer::new();
     issuer.set_profile(IssuerProfile::new("client").needs(Needs::Nothing));
     issuer.script([Reply::token(secs(900)), Reply::hang()]);
@@ -65,7 +65,7 @@ async fn d9_so_may_an_exchange_of_an_issuer_without_a_long_term_token() {
     assert!(!report.all_revoked(), "{report:?}");
 }
 
-/// A runtime that ends takes the exchange in flight with it.
+/// Dropping the runtime drops the exchange in flight.
 #[test]
 fn d9_an_exchange_that_died_with_its_runtime_may_have_issued_a_token() {
     let issuer = ScriptedIssuer::new();
@@ -83,7 +83,7 @@ fn d9_an_exchange_that_died_with_its_runtime_may_have_issued_a_token() {
     assert_eq!(unknown(&report), [TokenKind::ShortTerm]);
 }
 
-/// Nobody knows how long a long-term token lives that has not arrived.
+/// The lifetime of a long-term token that did not arrive is unknown.
 #[tokio::test(start_paused = true)]
 async fn d9_a_request_that_timed_out_may_have_issued_a_long_term_token() {
     let issuer = ScriptedIssuer::new();
@@ -105,7 +105,7 @@ async fn d9_a_request_that_timed_out_may_have_issued_a_long_term_token() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn d9_so_may_each_exchange_that_is_in_flight_at_the_deadline() {
+async fn d9_each_exchange_in_flight_at_the_deadline_is_reported() {
     let issuer = ScriptedIssuer::new();
     issuer.default_reply(Reply::hang());
     let (provider, _) = provider(&issuer);
@@ -120,7 +120,7 @@ async fn d9_so_may_each_exchange_that_is_in_flight_at_the_deadline() {
 }
 
 #[test]
-fn d9_so_may_an_exchange_that_dies_with_its_runtime_during_the_shutdown() {
+fn d9_an_exchange_dropped_with_its_runtime_during_a_shutdown_is_reported() {
     let issuer = ScriptedIssuer::new();
     issuer.default_reply(Reply::hang());
     let long_term = LongTermToken::new("lt").unwrap();

@@ -71,7 +71,7 @@ pub(crate) async fn drain(shared: &Arc<Shared>, tasks: &mut Tasks, deadline: Mom
     };
     let _ = tokio::time::timeout(budget, work).await;
     give_up(shared, tasks);
-    // What has arrived meanwhile counts twice rather than not at all.
+    // A token that arrives meanwhile is counted twice rather than missed.
     book.add_unknown(shared);
     book.add_short_term(shared);
     book.add_superseded(shared);
@@ -111,7 +111,7 @@ async fn revoke(
                 book.add_short_term(shared);
             }
             () = &mut patience, if tasks.unfinished > 0 && !is_given_up => {
-                // What begins after that writes, and has the rest of the time.
+                // Only store calls begin after this. They may use the remaining time.
                 is_given_up = true;
                 give_up(shared, tasks);
             }

@@ -77,7 +77,7 @@ impl ReportBuilder {
         self.revocations.drop_all();
     }
 
-    /// Adds the short-term tokens that are there and not in the book yet. The one is kept that can repeat a request for a
+    /// Adds the short-term tokens that are there and not in the report yet. The one is kept that can repeat a request for a
     /// long-term token: a later process may need it.
     pub(crate) fn add_short_term(&mut self, shared: &Shared) {
         let (now, wall) = (shared.now(), shared.wall());
@@ -105,16 +105,23 @@ impl ReportBuilder {
     }
 
     /// Adds the long-term tokens beside the one in use that are not in the report yet. They are revoked, unless a
-    /// shared store keeps them.
+    /// shared store keeps them, or a person may have provided them.
     pub(crate) fn add_superseded(&mut self, shared: &Shared) {
-        let (in_use, beside) = {
+        let (in_use, beside, provided) = {
             let engine = shared.engine();
-            (engine.long_term().cloned(), engine.long_term_tokens())
+            let beside = engine.long_term_tokens();
+            let rules = engine.machine.long_term();
+            let is_provided =
+                |it: &&LongTermToken| rules.is_some_and(|rules| rules.is_fallback(it));
+            let provided: Vec<_> = beside.iter().filter(is_provided).cloned().collect();
+            (engine.long_term().cloned(), beside, provided)
         };
         let is_in_use = |token: &LongTermToken| in_use.as_ref().is_some_and(|it| it.is_same(token));
         let revoke = shared.settings.shutdown.revoke_long_term || !shared.settings.shares_store;
         for token in beside.into_iter().filter(|token| !is_in_use(token)) {
-            self.add_long_term(shared, token, revoke);
+            let is_kept =
+                !shared.settings.shutdown.revoke_long_term && token.reads_like_any(&provided);
+            self.add_long_term(shared, token, revoke && !is_kept);
         }
     }
 
@@ -143,7 +150,7 @@ impl ReportBuilder {
         if shared.settings.shutdown.revokes_nothing() {
             return;
         }
-        let unknown = std::mem::take(&mut shared.engine().unknown);
+        let unknown = shared.engine().unknown.clone();
         for unknown in unknown {
             let rest = unknown.ends_at.map(|ends_at| ends_at.since(now));
             if rest.is_some_and(|rest| rest.is_zero()) {
@@ -151,7 +158,7 @@ impl ReportBuilder {
             }
             let error = Error::own(
                 ErrorKind::Timeout,
-                "a call timed out, or was dropped; the auth server may have issued a token",
+                "a call timed out or was dropped; the auth server may have issued a token",
             );
             self.entries.push(TokenReport {
                 token_id: None,

@@ -150,10 +150,11 @@ impl LongTerm {
         if !is_as_it_was {
             return;
         }
-        let fallback = self.fallback.take_if(|it| it.token.reads_like(token));
-        let Some(mut record) = fallback.map(Record::new) else {
+        let mut fallbacks = self.fallbacks.iter();
+        let Some(at) = fallbacks.position(|it| it.token.reads_like(token)) else {
             return;
         };
+        let mut record = Record::new(self.fallbacks.remove(at));
         if let Some(mut old) = self.record.clone() {
             self.abandon_rotation(&mut old, now);
             record.retiring = old.retiring;
@@ -224,7 +225,7 @@ impl LongTerm {
         }
     }
 
-    /// Returns how long another process may use a token that this one does not use.
+    /// Returns how long another process may still use a token that this one has never used, or uses no more.
     pub(super) fn grace_of_others(&self) -> Duration {
         if self.setup.shares_store {
             self.grace()

@@ -3,7 +3,7 @@
 use super::LongTerm;
 use super::attempt::{Attempt, State};
 use super::lease::LeaseState;
-use super::task::{Effect, Kind, Step};
+use super::task::{Effect, Kind, Step, Task};
 use crate::clock::{Moment, Now};
 use crate::machine::input::SetId;
 use crate::store::{Dated, Record};
@@ -18,8 +18,8 @@ impl LongTerm {
         self.backoffs.end(Kind::Write);
     }
 
-    /// A caller hands in this token. It takes the place of the current one, and nothing older is used any more. The token
-    /// in use stays so, with its rotation.
+    /// Replaces the current token with the one that a caller has set. If that token is already in use, its rotation
+    /// continues.
     pub(crate) fn hand_in(&mut self, token: Dated, now: Now) {
         let text = token.token.clone();
         self.unproven = None;
@@ -27,13 +27,20 @@ impl LongTerm {
         for attempt in self.attempts.values_mut() {
             attempt.refused.retain(|it| !it.reads_like(&text));
         }
-        if !self.current().is_some_and(|it| it.reads_like(&text)) {
+        let in_use = self.record.clone();
+        if let Some(mut record) = in_use.filter(|it| it.current().reads_like(&text)) {
+            if token.ends_at.is_some() && token.ends_at != record.current.ends_at {
+                record.current = token;
+                self.mark_unstored(false);
+                self.set(record, now);
+            }
+        } else {
             let mut record = Record::new(token);
             if let Some(mut old) = self.record.take() {
                 self.abandon_rotation(&mut old, now);
                 record.retiring = old.retiring;
             }
-            self.fallback = None;
+            self.fallbacks.clear();
             self.mark_unstored(true);
             self.set(record, now);
         }
@@ -80,7 +87,10 @@ impl LongTerm {
 
     /// All that was in progress is dropped.
     pub(crate) fn interrupted(&mut self) {
-        self.running = None;
+        let running = self.running.take().filter(|it| it.makes_next_current);
+        if let Some(Task::Save { record, .. }) = running.map(|it| it.task) {
+            self.unconfirmed = Some(record.current.token);
+        }
         self.attempts.clear();
         self.lease = LeaseState::Free;
         if self.setup.shares_store {
@@ -91,7 +101,8 @@ impl LongTerm {
     /// Drops all tokens after the shutdown.
     pub(crate) fn drop_tokens(&mut self) {
         self.record = None;
-        self.fallback = None;
+        self.fallbacks.clear();
+        self.unconfirmed = None;
         self.obtained.clear();
         self.unwritten.clear();
         self.used_authorities.clear();

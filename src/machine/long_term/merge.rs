@@ -12,6 +12,8 @@ pub(super) struct Ours<'a> {
     pub(super) is_set_by_caller: bool,
     /// The tokens that no other process knows.
     pub(super) unwritten: &'a [LongTermToken],
+    /// The token that a grant brought and that no exchange has accepted yet.
+    pub(super) unproven: Option<&'a LongTermToken>,
 }
 
 pub(super) struct Merged {
@@ -52,11 +54,20 @@ pub(super) fn merge(ours: Ours<'_>, theirs: Record, at: SystemTime) -> Merged {
             is_ours: true,
         };
     }
+    // Another process has obtained a token, too, and does not know that this one is to be revoked.
+    let current = ours.record.current();
+    let is_unproven = ours.unproven.is_some_and(|it| it.reads_like(current));
+    let is_dropped = is_unproven && !theirs.tokens().any(|it| it.reads_like(current));
     // A program that writes only a token does not know the rest of the record.
     if !ours.is_unstored && !theirs.is_bare {
+        let mut record = theirs;
+        let dropped = is_dropped.then_some(ours.record.current);
+        record
+            .retiring
+            .extend(dropped.map(|token| retire(token, at)));
         return Merged {
-            record: theirs,
-            adds: false,
+            record,
+            adds: is_dropped,
             is_ours: false,
         };
     }
@@ -79,7 +90,7 @@ pub(super) fn merge(ours: Ours<'_>, theirs: Record, at: SystemTime) -> Merged {
     } else {
         let mut rotation = ours.rotation;
         superseded.extend(rotation.take().0);
-        let is_obtained = ours.current.token.reads_like_any(unwritten);
+        let is_obtained = is_dropped || ours.current.token.reads_like_any(unwritten);
         superseded.extend(is_obtained.then_some(ours.current));
     }
     let superseded = superseded.into_iter().map(|token| retire(token, at));

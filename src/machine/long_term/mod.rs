@@ -77,9 +77,9 @@ pub(crate) struct LongTerm {
     lease: LeaseState,
     running: Option<Running>,
     last_call: Call,
-    /// The token that the provider was built with. It is written if the store is empty, or once an exchange has
-    /// proven it.
-    fallback: Option<Dated>,
+    /// The token that the provider was built with, and those that a recovery has replaced and that this process has not
+    /// obtained. One of them is written if the store is empty, or once an exchange has proven it.
+    fallbacks: Vec<Dated>,
     /// The tokens that this process has obtained. No other one is revoked because the server refuses it: a person may
     /// have provided it.
     obtained: Vec<LongTermToken>,
@@ -198,7 +198,7 @@ impl LongTerm {
             lease: LeaseState::Free,
             running: None,
             last_call: Call::default(),
-            fallback: given,
+            fallbacks: given.into_iter().collect(),
             obtained: Vec::new(),
             proof: None,
             unproven: None,
@@ -225,7 +225,7 @@ impl LongTerm {
         };
         if !rules.setup.shares_store {
             rules.reading = Reading::Current;
-            if let Some(given) = rules.fallback.take() {
+            if let Some(given) = rules.fallbacks.pop() {
                 rules.set(Record::new(given), now);
             }
         }

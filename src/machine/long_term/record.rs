@@ -71,16 +71,16 @@ impl LongTerm {
         }
     }
 
-    /// Forgets the fallback that the record knows, and a proof of another token than the next one.
+    /// Forgets the fallbacks that the record knows, and a proof of another token than the next one.
     fn forget_outdated(&mut self) {
         let Some(record) = &self.record else { return };
-        self.fallback
-            .take_if(|fallback| record.tokens().any(|it| it.reads_like(&fallback.token)));
-        let fallback = self.fallback.as_ref().map(|fallback| &fallback.token);
+        self.fallbacks
+            .retain(|fallback| !record.tokens().any(|it| it.reads_like(&fallback.token)));
+        let fallbacks = self.fallbacks.iter().map(|fallback| &fallback.token);
         let is_known = |it: &LongTermToken| {
             record
                 .tokens()
-                .chain(fallback)
+                .chain(fallbacks.clone())
                 .any(|known| known.reads_like(it))
         };
         self.obtained.retain(is_known);
@@ -98,7 +98,6 @@ impl LongTerm {
                 record.retiring.push(retiring);
                 record
             }
-            None if self.is_draining => return,
             None => Record::new(token),
         };
         self.keep_obtained(text, record, now);

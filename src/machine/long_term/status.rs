@@ -69,24 +69,32 @@ impl LongTerm {
         self.since
     }
 
-    /// Returns the short-term token that can repeat the request for the next long-term token, if it is stored for a later
-    /// process.
+    /// Returns whether a person may have provided this token, which is not in use.
+    pub(crate) fn is_fallback(&self, token: &LongTermToken) -> bool {
+        let mut fallbacks = self.fallbacks.iter();
+        fallbacks.any(|fallback| fallback.token.reads_like(token))
+    }
+
+    /// Returns the short-term token that can repeat the request for the next long-term token, if it was stored where a
+    /// later process finds it.
     pub(crate) fn stored_authority(&self) -> Option<&ShortTermToken> {
-        let record = self.record.as_ref().filter(|_| self.setup.shares_store)?;
+        let was_stored = self.is_durable() || !self.is_authority_new;
+        let record = self.record.as_ref();
+        let record = record.filter(|_| self.setup.shares_store && was_stored)?;
         record.rotation.asking_with()
     }
 
     /// Returns whether this token is neither the one in use nor the next one.
     pub(crate) fn has_superseded(&self, token: &LongTermToken) -> bool {
-        let mut records = self.record.iter();
-        records.any(|record| !record.tokens_in_use().any(|it| it.reads_like(token)))
+        let is_used = |record: &Record| record.tokens_in_use().any(|it| it.reads_like(token));
+        self.record.as_ref().is_some_and(|record| !is_used(record))
     }
 
     /// Returns all long-term tokens that are known.
     pub(crate) fn tokens(&self) -> impl Iterator<Item = &LongTermToken> {
         let stored = self.record.iter().flat_map(Record::tokens);
-        let fallback = self.fallback.iter().map(|it| &it.token);
-        stored.chain(fallback).chain(&self.unwritten)
+        let fallbacks = self.fallbacks.iter().map(|it| &it.token);
+        stored.chain(fallbacks).chain(&self.unwritten)
     }
 
     /// Returns the tokens that were obtained here and that a shared store does not hold, so that no other process knows

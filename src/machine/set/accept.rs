@@ -102,6 +102,8 @@ impl SetState {
         let window = if begins_anew {
             let life = ends_at.since(sent);
             let window = refresh_time::window(policy, generation, (sent, now), life, draw)?;
+            // The token that waits is dropped.
+            self.minted_from.upcoming = None;
             self.take(window, life, now);
             self.held_until = Some(earliest);
             window

@@ -18,7 +18,7 @@ pub(super) struct MintedFrom {
     pub(super) upcoming: Option<LongTermToken>,
     /// That of the token in use.
     pub(super) present: Option<LongTermToken>,
-    /// Those of the tokens before, each once.
+    /// Those of the replaced tokens, each once.
     pub(super) previous: Vec<Previous>,
 }
 

@@ -54,6 +54,14 @@ pub(super) struct Driver {
 
 impl Driver {
     pub(super) fn new(recovers: Option<Recovers>, stored: &str) -> Self {
+        Self::built_with(None, recovers, stored)
+    }
+
+    pub(super) fn built_with(
+        given: Option<Dated>,
+        recovers: Option<Recovers>,
+        stored: &str,
+    ) -> Self {
         let setup = Setup {
             shares_store: true,
             replaces: false,
@@ -63,7 +71,7 @@ impl Driver {
             rotation: RotationPolicy::default(),
             retry: RetryPolicy::default(),
         };
-        let rules = LongTerm::new(setup, None, 7, now(0));
+        let rules = LongTerm::new(setup, given, 7, now(0));
         Self {
             machine: Machine::new(Policies::default(), Some(rules), 7, at(0)),
             seconds: 0,
@@ -102,6 +110,12 @@ impl Driver {
                         .clone()
                         .map(|record| Stored::new(record, Version::new(self.version.to_string()))),
                 ),
+                Task::Save { over, .. }
+                    if over.as_ref().map(Version::as_str) != Some(&self.version.to_string()) =>
+                {
+                    self.machine.task_ended(call, Err(Error::conflict()), now);
+                    continue;
+                }
                 Task::Save { record, .. } => {
                     self.stored = Some(record.clone());
                     self.version += 1;

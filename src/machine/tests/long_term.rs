@@ -195,3 +195,55 @@ fn l10_a_rotation_whose_last_write_seems_to_fail_is_told_of_and_what_has_asked_i
     assert!(!driver.told.iter().any(reloaded), "{:?}", driver.told);
     assert_eq!(driver.revoked.len(), 1);
 }
+
+#[test]
+fn l20_neither_the_configured_token_nor_the_stored_one_is_forgotten_after_a_recovery() {
+    let given = Some(dated("configured"));
+    let mut driver = Driver::built_with(given, Some(Recovers::WithGrant), "stored");
+    for _ in 0..2 {
+        let (call, _) = driver.exchange();
+        driver.is_refused(call);
+    }
+    let (call, task) = driver.task();
+    assert!(matches!(task, Task::Obtain { .. }), "{task:?}");
+    driver.ends(call, Outcome::Obtained(dated("obtained")));
+    let rules = driver.machine.long_term().unwrap();
+    for text in ["configured", "stored"] {
+        assert!(rules.is_fallback(&token(text)), "{text}");
+    }
+}
+
+#[test]
+fn l12_the_token_in_use_that_is_handed_in_with_an_end_is_rotated_before_it() {
+    let mut driver = Driver::new(None, "one");
+    let (call, with) = driver.exchange();
+    driver.succeeds(call, &with);
+    let rotates_at = |driver: &Driver| driver.machine.long_term().unwrap().rotates_at(at(0));
+    assert_eq!(rotates_at(&driver), None);
+    let mut again = dated("one");
+    again.ends_at = now(100_000).wall.into();
+    driver.machine.hand_in(again, now(0));
+    assert!(rotates_at(&driver).is_some());
+}
+
+#[test]
+fn l4_what_asks_is_kept_once_it_is_stored() {
+    let mut driver = Driver::new(None, "one");
+    let (call, with) = driver.exchange();
+    driver.succeeds(call, &with);
+    driver.machine.demand_rotation(now(0));
+    let (call, _) = driver.task();
+    driver.ends(call, Outcome::Authorized(authority("two"), None));
+    let is_kept = |driver: &Driver| {
+        driver
+            .machine
+            .long_term()
+            .unwrap()
+            .stored_authority()
+            .is_some()
+    };
+    assert!(!is_kept(&driver));
+    let (_, task) = driver.task();
+    assert!(matches!(task, Task::Ask { .. }), "{task:?}");
+    assert!(is_kept(&driver));
+}

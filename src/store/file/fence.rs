@@ -23,7 +23,7 @@ pub(super) struct Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        // Not that of a later lease.
+        // Keeps the number of a later lease.
         let _ = self
             .fence
             .0

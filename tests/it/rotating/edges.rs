@@ -363,6 +363,21 @@ async fn l20_a_grant_whose_tokens_are_refused_is_asked_with_pauses_that_grow() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn l20_the_shutdown_keeps_a_handed_in_token_that_a_grant_has_replaced() {
+    let issuer = ScriptedIssuer::new();
+    issuer.script([refused()]);
+    let provider = TokenProvider::builder(issuer.clone(), given("handed-in"))
+        .clock(ManualClock::new())
+        .recover_with(Grant::client_secret("id", "secret"))
+        .build()
+        .unwrap();
+    provider.token().await.unwrap();
+    assert_eq!(issuer.exchanged(), ["handed-in", "lt-1"]);
+    provider.shutdown().await;
+    assert!(!issuer.revoked().contains(&"handed-in".to_owned()));
+}
+
+#[tokio::test(start_paused = true)]
 async fn l20_a_one_time_code_is_not_asked_for_again() {
     let (issuer, clock) = (ScriptedIssuer::new(), ManualClock::new());
     issuer.default_reply(refused());

@@ -84,8 +84,9 @@ impl LongTerm {
                 self.rotation(),
                 Some(Rotation::Proving { with: Some(_), .. })
             ) && self.backoffs.until(Kind::Rotation, now.at).is_none();
-        let fallback = self.fallback.as_ref().map(|it| it.token.clone());
-        let fallback = fallback.filter(|it| !self.setup.replaces && !attempt.has_refused(it));
+        let fallbacks = self.fallbacks.iter().map(|it| &it.token);
+        let mut fallbacks = fallbacks.filter(|it| !self.setup.replaces && !attempt.has_refused(it));
+        let fallback = fallbacks.next().cloned();
         let can_recover = self.setup.recovers.is_some()
             && !has_obtained
             && !is_paused

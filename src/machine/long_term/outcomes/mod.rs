@@ -55,6 +55,7 @@ impl LongTerm {
             Err(error) => {
                 if let Task::Save { record, .. } = &running.task
                     && running.makes_next_current
+                    && error.kind() != ErrorKind::Conflict
                 {
                     self.unconfirmed = Some(record.current().clone());
                 }
@@ -74,6 +75,7 @@ impl LongTerm {
             (Task::Save { record, .. }, Outcome::Saved(version)) => {
                 self.conflicts = 0;
                 self.store_error = None;
+                self.unconfirmed = None;
                 if self.revision != running.revision {
                     // It has changed since, so the next write replaces this one.
                     self.durability = Durability::Unstored {

@@ -64,9 +64,8 @@ impl LongTerm {
             Durability::Removed { .. } => {}
             Durability::Unstored { over, .. } => *over = None,
         }
-        if self.record.is_none()
-            && let Some(given) = self.fallback.take()
-        {
+        if self.record.is_none() && !self.fallbacks.is_empty() {
+            let given = self.fallbacks.remove(0);
             self.set(Record::new(given), now);
         }
     }
@@ -95,6 +94,7 @@ impl LongTerm {
             is_unstored,
             is_set_by_caller,
             unwritten: &self.unwritten,
+            unproven: self.unproven.as_ref().map(|it| &it.token),
         };
         let until = now.wall.checked_add(self.grace()).unwrap_or(now.wall);
         let merged = merge::merge(ours, record, until);

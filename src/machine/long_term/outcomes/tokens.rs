@@ -171,11 +171,11 @@ impl LongTerm {
             .push_back(Step::Tell(Event::LongTermObtained { token_id }));
     }
 
-    /// What was obtained here is revoked. What a person may have provided is tried again instead.
+    /// Revokes the refused token if this process obtained it. Otherwise keeps it as a fallback.
     fn supersede_refused(&mut self, refused: Dated, record: &mut Record, now: Now) {
         let token = refused.token.clone();
         if !token.reads_like_any(&self.obtained) {
-            self.fallback = Some(refused);
+            self.fallbacks.push(refused);
             return;
         }
         let is_unproven = self

@@ -15,14 +15,22 @@ pub(super) struct Beginning {
     pub(super) recovers: Option<Recovers>,
     /// Whether the processes are configured with the token 1. Otherwise a grant obtains the first one.
     pub(super) has_token: bool,
-    /// How many processes share the store.
-    pub(super) processes: usize,
-    /// Whether the store may be shared at all. A private one is lost in a crash.
-    pub(super) is_shared: bool,
+    /// How many processes share the store. `None` is one with a private store, which is lost in a crash.
+    pub(super) sharing: Option<usize>,
     /// Whether a person hands in tokens and removes the record. What that costs is excused.
     pub(super) has_other_hands: bool,
     /// Whether a process may be stopped while it holds the lease.
     pub(super) stops: bool,
+}
+
+impl Beginning {
+    pub(super) fn processes(&self) -> usize {
+        self.sharing.unwrap_or(1)
+    }
+
+    pub(super) const fn is_shared(&self) -> bool {
+        self.sharing.is_some()
+    }
 }
 
 /// One thing that happens. `u8` numbers a process.
@@ -107,8 +115,7 @@ pub(super) fn beginnings() -> impl Strategy<Value = Beginning> {
                     recovers
                 },
                 has_token: !is_bare || recovers != Some(Recovers::WithGrant),
-                processes: processes.max(1),
-                is_shared: processes > 0,
+                sharing: Some(processes).filter(|processes| *processes > 0),
                 has_other_hands,
                 stops: stops && processes == 2,
             },
@@ -121,6 +128,7 @@ fn faults() -> impl Strategy<Value = Fault> {
         1 => Just(Fault::Unreachable),
         2 => Just(Fault::AnswerLost),
         1 => Just(Fault::Dud),
+        1 => Just(Fault::Refused),
     ]
 }
 

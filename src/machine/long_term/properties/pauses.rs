@@ -44,8 +44,7 @@ impl Lab {
             rotates: Some(Rotates::WithShortTerm),
             recovers: (kind == Kind::Recovery).then_some(Recovers::WithGrant),
             has_token: true,
-            processes: 1,
-            is_shared: true,
+            sharing: Some(1),
             has_other_hands: false,
             stops: false,
         };
@@ -175,8 +174,13 @@ impl Lab {
         let pause = self.now.at.since(since);
         // A recovery begins with the next attempt.
         let latest = most + most / 10 + Duration::from_millis(100);
+        let least = if self.kind == Kind::Recovery {
+            first.max(most * 3 / 4)
+        } else {
+            most / 10
+        };
         assert!(
-            most / 10 <= pause + Duration::from_millis(1) && pause <= latest,
+            least <= pause + Duration::from_millis(1) && pause <= latest,
             "{:?}: {pause:?} after {failures} failures in a row, instead of at most {most:?}",
             self.kind
         );

@@ -64,7 +64,7 @@ impl Process {
     /// A process that starts.
     pub(super) fn new(beginning: Beginning, seed: u64, now: Now) -> Self {
         let setup = Setup {
-            shares_store: beginning.is_shared,
+            shares_store: beginning.is_shared(),
             replaces: beginning.behaviour.replaces,
             rotates: beginning.rotates,
             recovers: beginning.recovers,

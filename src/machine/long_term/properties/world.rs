@@ -35,6 +35,8 @@ pub(super) enum Fault {
     AnswerLost,
     /// The server returns a long-term token that it does not accept.
     Dud,
+    /// The server refuses a token that it accepts otherwise.
+    Refused,
 }
 
 #[derive(Debug)]
@@ -121,7 +123,7 @@ impl World {
         if fault == Fault::Unreachable {
             return Err(down());
         }
-        if !self.alive.contains(&with) {
+        if fault == Fault::Refused || !self.alive.contains(&with) {
             return Err(refused());
         }
         if self.behaviour.old == Old::DiesAtProof

@@ -21,7 +21,7 @@ impl Play {
         let told = |what: &str| format!("{what}: {}\n{}", named(step), self.story());
         match step {
             Step::Begin(_, Task::Revoke(token)) => {
-                let has_lease = self.world.lease == Some(at) || !self.beginning.is_shared;
+                let has_lease = self.world.lease == Some(at) || !self.beginning.is_shared();
                 assert!(has_lease, "{}", told("revokes without the lease"));
                 let is_provided = self.provided.contains(&number(token));
                 let is_rotated = self.world.rotated.contains(&number(token));
@@ -95,7 +95,7 @@ impl Play {
 
     fn has_lease(&self, at: usize) -> bool {
         let lease = self.processes[at].rules.lease;
-        !self.beginning.is_shared
+        !self.beginning.is_shared()
             || matches!(
                 lease,
                 LeaseState::Held { is_read: true, .. } | LeaseState::GivenUp
@@ -215,7 +215,7 @@ impl Play {
         };
         let is_settled = matches!(record.rotation, Rotation::Settled);
         for token in &self.world.alive {
-            let is_kept = self.world.lost.contains(token) || *token == 1;
+            let is_kept = self.world.lost.contains(token) || self.provided.contains(token);
             let is_known = record.tokens().any(|it| number(it) == *token);
             assert!(
                 is_kept || is_known,

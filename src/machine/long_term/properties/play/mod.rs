@@ -44,7 +44,7 @@ impl Play {
             wall: SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000),
         };
         let processes =
-            (0..beginning.processes as u64).map(|seed| Process::new(beginning, seed, now));
+            (0..beginning.processes() as u64).map(|seed| Process::new(beginning, seed, now));
         Self {
             beginning,
             world: World::new(beginning.behaviour),
@@ -159,7 +159,7 @@ impl Play {
         if self.world.lease == Some(at) {
             self.world.lease = None;
         }
-        if !self.beginning.is_shared {
+        if !self.beginning.is_shared() {
             self.world.stored = None;
             self.other_hands = true;
         }
