@@ -587,7 +587,8 @@ impl TokenProvider {
     /// The shutdown revokes every short-term token that has not expired, and the long-term token if
     /// [`ShutdownPolicy::revoke_long_term`](crate::ShutdownPolicy::revoke_long_term) is set. It also revokes
     /// a long-term token that the provider obtained and could not write to the
-    /// [store](TokenProviderBuilder::store), since no later process will know that token.
+    /// [store](TokenProviderBuilder::store), since no later process will know that token. It keeps the stored short-term
+    /// token that can repeat an unanswered request for a long-term token, which the next process may need.
     ///
     /// It ends within [`ShutdownPolicy::deadline`](crate::ShutdownPolicy::deadline) of the first call,
     /// whatever the auth server does. All calls return the report of the same shutdown. Callers that wait for

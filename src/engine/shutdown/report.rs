@@ -158,7 +158,8 @@ pub enum RevocationOutcome {
     Unknown(Error),
     /// The auth server cannot revoke tokens of this kind. The token is valid until it expires.
     Unsupported,
-    /// The token was not to be revoked, by the policy or because other clients use the same token.
+    /// The token was not to be revoked: by the policy, because other clients use the same token, or because a later process
+    /// may need it.
     Kept,
 }
 
