@@ -10,6 +10,9 @@ use std::time::Duration;
 use crate::clock::Moment;
 use crate::error::Error;
 
+/// How long after a token was replaced calls with it may be in flight, and no longer than the grace.
+pub(super) const IN_FLIGHT: Duration = Duration::from_secs(60);
+
 /// Identifies a scope set, which has tokens of its own. [`SetId::ROOT`] is the provider's own scope set, which is
 /// always open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -8,7 +8,7 @@ use super::task::{Call, Kind};
 use super::{GrantPause, LongTerm, Proof};
 use crate::clock::Now;
 use crate::error::Error;
-use crate::machine::input::SetId;
+use crate::machine::input::{IN_FLIGHT, SetId};
 use crate::machine::refusal::{is_refused, is_unclear};
 use crate::store::{Dated, Record, Retiring};
 use crate::token::LongTermToken;
@@ -215,11 +215,11 @@ impl LongTerm {
     }
 
     /// Returns how long a superseded token stays valid. Another process may use for as long as a short-term token lives
-    /// what it has minted from it.
+    /// what it has minted from it, the last time before it has read the record.
     pub(super) fn grace(&self) -> Duration {
         let grace = self.setup.rotation.grace;
         if self.setup.shares_store {
-            grace.max(self.longest_life())
+            grace.max(self.longest_life() + IN_FLIGHT.min(grace))
         } else {
             grace
         }

@@ -4,10 +4,8 @@
 use std::time::Duration;
 
 use crate::clock::Moment;
+use crate::machine::input::IN_FLIGHT;
 use crate::token::LongTermToken;
-
-/// How long after a token was replaced requests with it may be in flight, and no longer than the grace.
-const IN_FLIGHT: Duration = Duration::from_secs(60);
 
 /// The long-term tokens from which the tokens of a scope set were minted.
 #[derive(Debug, Default)]

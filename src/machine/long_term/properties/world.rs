@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::clock::Now;
+use crate::clock::{Moment, Now};
 use crate::error::{Error, ErrorKind};
 use crate::machine::long_term::task::{Outcome, Purpose, Task};
 use crate::store::{Dated, Record, Stored, Version};
@@ -53,6 +53,8 @@ pub(super) struct World {
     pub(super) lease: Option<usize>,
     /// The long-term tokens that no process has been told of, since the answer was lost.
     pub(super) lost: BTreeSet<u32>,
+    /// When a write has taken a token out of use.
+    pub(super) out_of_use: BTreeMap<u32, Moment>,
     /// The tokens after which another one was issued by a rotation.
     pub(super) rotated: BTreeSet<u32>,
 }
@@ -76,6 +78,7 @@ impl World {
             version: 0,
             lease: None,
             lost: BTreeSet::new(),
+            out_of_use: BTreeMap::new(),
             rotated: BTreeSet::new(),
         }
     }
@@ -123,7 +126,9 @@ impl World {
         if fault == Fault::Unreachable {
             return Err(down());
         }
-        if fault == Fault::Refused || !self.alive.contains(&with) {
+        // A token that each exchange replaces may have been replaced, so that it is not revoked after a refusal.
+        let is_refused = fault == Fault::Refused && !self.behaviour.replaces;
+        if is_refused || !self.alive.contains(&with) {
             return Err(refused());
         }
         if self.behaviour.old == Old::DiesAtProof
@@ -184,6 +189,13 @@ impl World {
                 let present = self.stored.as_ref().map(|(_, version)| version.to_string());
                 if present.as_deref() != over.as_ref().map(Version::as_str) {
                     return Err(Error::conflict());
+                }
+                if let Some((old, _)) = &self.stored {
+                    let old = old.tokens_in_use().map(number);
+                    self.out_of_use.extend(old.map(|it| (it, now.at)));
+                }
+                for used in record.tokens_in_use() {
+                    self.out_of_use.remove(&number(used));
                 }
                 self.version += 1;
                 self.stored = Some((record.clone(), self.version));

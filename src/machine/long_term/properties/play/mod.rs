@@ -141,6 +141,13 @@ impl Play {
         }
     }
 
+    /// Returns whether the token was minted long after a write has taken its long-term token out of use: the store tells of
+    /// its changes.
+    fn is_late(&self, served: &Served) -> bool {
+        let out_of_use = self.world.out_of_use.get(&number(&served.minted_from));
+        out_of_use.is_some_and(|at| *at + Duration::from_secs(30) + LIFE < served.until)
+    }
+
     fn is_stopped(&self, at: usize) -> bool {
         self.processes[at].is_stopped
     }
@@ -218,7 +225,7 @@ impl Play {
         match step {
             Step::Begin(number, task) => {
                 let served = self.processes.iter().flat_map(|it| it.served.values());
-                let served = served.filter(|it| it.until > now.at);
+                let served = served.filter(|it| it.until > now.at && !self.is_late(it));
                 let mut good: Vec<u32> = served.map(|it| it.short).collect();
                 good.retain(|short| self.world.is_alive(*short));
                 let outcome = self.world.perform(&task, at, fault, now);
