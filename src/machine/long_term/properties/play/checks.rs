@@ -5,7 +5,7 @@ use super::story::{named, named_record, named_task};
 use crate::machine::input::SetId;
 use crate::machine::long_term::lease::LeaseState;
 use crate::machine::long_term::properties::process::Process;
-use crate::machine::long_term::properties::world::{Old, number};
+use crate::machine::long_term::properties::world::{Old, long_term, number};
 use crate::machine::long_term::task::{Purpose, Step, Task};
 use crate::machine::long_term::{Durability, Reading, Recovers};
 use crate::store::{Record, Rotation};
@@ -208,14 +208,18 @@ impl Play {
     }
 
     /// No token that was obtained is forgotten, but for those in answers that were lost, and the superseded ones are
-    /// revoked.
+    /// revoked. One that the server has refused although it is valid, and that another process has obtained, is tried
+    /// again.
     fn check_known(&self) {
         let Some((record, _)) = &self.world.stored else {
             return;
         };
         let is_settled = matches!(record.rotation, Rotation::Settled);
         for token in &self.world.alive {
-            let is_kept = self.world.lost.contains(token) || self.provided.contains(token);
+            let text = long_term(*token, self.now).token;
+            let is_tried_again = self.processes.iter().any(|it| it.rules.is_fallback(&text));
+            let is_kept =
+                is_tried_again || self.world.lost.contains(token) || self.provided.contains(token);
             let is_known = record.tokens().any(|it| number(it) == *token);
             assert!(
                 is_kept || is_known,
