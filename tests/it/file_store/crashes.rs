@@ -209,7 +209,7 @@ fn a_store_that_is_dropped_leaves_no_thread_behind() {
     assert!(told.contains("left: 0"), "{told}");
 }
 
-/// Somebody removes the lock file while the holder of the lease is stopped, and another process takes the lease.
+/// Another program removes the lock file while the holder of the lease is stopped, and another process takes the lease.
 #[tokio::test]
 async fn l16_a_holder_that_has_lost_the_lease_overwrites_nothing() {
     let (directory, path) = place();

@@ -421,7 +421,7 @@ async fn l8_two_that_disagree_about_the_next_token_do_not_fight() {
     }
     r.unwrap().unwrap();
     assert_eq!(store.current().await, "lt-1");
-    // Whoever takes the lease first revokes it.
+    // The process that takes the lease first revokes it.
     assert_eq!([one.revoked(), other.revoked()].concat(), ["lt-a"]);
     assert!(writes.load(Ordering::SeqCst) < 10);
 }

@@ -61,8 +61,8 @@ fn has(tokens: &[String], token: &str) -> bool {
     tokens.iter().any(|it| it == token)
 }
 
-/// Another token is stored while the next one is asked for: the next one is revoked, and the one before is somebody
-/// else's to revoke.
+/// Another token is stored while the next one is asked for: the next one is revoked, and the one before is for
+/// the process that stored it to revoke.
 #[tokio::test(start_paused = true)]
 async fn l8_a_conflict_over_another_token_loses_none() {
     let (store, issuer) = begin().await;
@@ -78,7 +78,7 @@ async fn l8_a_conflict_over_another_token_loses_none() {
     assert_eq!(issuer.exchanged().last().unwrap(), "lt-b");
     tokio::time::sleep(GRACE - secs(60)).await;
     let revoked = issuer.revoked();
-    assert!(!has(&revoked, "lt-1"), "somebody may still use it");
+    assert!(!has(&revoked, "lt-1"), "another process may still use it");
     tokio::time::sleep(secs(180)).await;
     let revoked = issuer.revoked();
     assert!(has(&revoked, "lt-1"), "{revoked:?}");

@@ -23,7 +23,7 @@ proptest! {
 
     /// - Whatever crashes and gets lost, a provider that is asked gets a token (L2, L4, L19).
     /// - A request is made only with what is stored (L2), by the holder of the lease (L8), one at a time.
-    /// - At rest, the store holds the record (L10, L13), and nobody the lease (L16).
+    /// - At rest, the store holds the record (L10, L13), and no process the lease (L16).
     /// - After a hand-in, nothing older is used (L12).
     /// - After the shutdown, nothing begins (D8).
     /// - Nothing that was obtained is forgotten, and nothing in use is revoked (L7, L15).

@@ -1,4 +1,4 @@
-//! The history in words, for whoever reads why a case has failed.
+//! The history in words, which shows why a case has failed.
 
 use std::time::Duration;
 
