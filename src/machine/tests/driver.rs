@@ -48,6 +48,8 @@ pub(super) struct Driver {
     pub(super) renewals: u32,
     /// Whether the answer of the next write is lost.
     pub(super) loses_answer: bool,
+    /// Whether another process writes the same before the next write.
+    pub(super) is_overtaken: bool,
     pub(super) told: Vec<Event>,
     pub(super) revoked: Vec<ShortTermToken>,
 }
@@ -81,6 +83,7 @@ impl Driver {
             leases: 0,
             renewals: 0,
             loses_answer: false,
+            is_overtaken: false,
             told: Vec::new(),
             revoked: Vec::new(),
         }
@@ -110,6 +113,12 @@ impl Driver {
                         .clone()
                         .map(|record| Stored::new(record, Version::new(self.version.to_string()))),
                 ),
+                Task::Save { record, .. } if std::mem::take(&mut self.is_overtaken) => {
+                    self.stored = Some(record.clone());
+                    self.version += 1;
+                    self.machine.task_ended(call, Err(Error::conflict()), now);
+                    continue;
+                }
                 Task::Save { over, .. }
                     if over.as_ref().map(Version::as_str) != Some(&self.version.to_string()) =>
                 {
@@ -158,15 +167,14 @@ impl Driver {
     }
 
     pub(super) fn succeeds(&mut self, call: Call, with: &LongTermToken) {
+        let brought = super::brought(self.now().at, LIFE);
+        self.brings(call, with, brought);
+    }
+
+    pub(super) fn brings(&mut self, call: Call, with: &LongTermToken, brought: Brought) {
         let now = self.now();
-        (self.machine).minted((call, ROOT), Some(with), LIFE, None, now);
-        let brought = Brought {
-            sent: now.at,
-            life: LIFE,
-            settling: Duration::ZERO,
-            is_repeated: false,
-            at_most: None,
-        };
+        let life = brought.life;
+        (self.machine).minted((call, ROOT), Some(with), life, None, now);
         self.machine.exchanged(ROOT, brought, now.at);
     }
 

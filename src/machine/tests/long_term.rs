@@ -2,6 +2,7 @@
 
 use super::driver::{Driver, LIFE, authority, dated, now, token};
 use super::{ROOT, at};
+use crate::error::Error;
 use crate::machine::{Action, Input, Outcome, Recovers, Task};
 use crate::observe::Event;
 use crate::policy::{Policies, RetryPolicy};
@@ -246,4 +247,91 @@ fn l4_what_asks_is_kept_once_it_is_stored() {
     let (_, task) = driver.task();
     assert!(matches!(task, Task::Ask { .. }), "{task:?}");
     assert!(is_kept(&driver));
+}
+
+#[test]
+fn l10_what_another_process_has_written_first_is_not_told_of_as_a_rotation_of_this_one() {
+    let mut driver = Driver::new(None, "one");
+    let (call, with) = driver.exchange();
+    driver.succeeds(call, &with);
+    driver.rotate_to("two");
+    let (call, with) = driver.exchange();
+    driver.succeeds(call, &with);
+    driver.is_overtaken = true;
+    driver.next();
+    assert_eq!(driver.current().token_id(), Some("two"));
+    let rotated = |event: &Event| matches!(event, Event::Rotated { .. });
+    assert!(!driver.told.iter().any(rotated), "{:?}", driver.told);
+    let reloaded = |event: &Event| matches!(event, Event::LongTermReloaded { .. });
+    assert!(driver.told.iter().any(reloaded), "{:?}", driver.told);
+}
+
+#[test]
+fn l15_a_token_that_is_returned_again_lives_on_with_what_it_was_minted_from() {
+    let mut driver = Driver::new(None, "one");
+    let (call, with) = driver.exchange();
+    driver.succeeds(call, &with);
+    driver.rotate_to("two");
+    let (call, with) = driver.exchange();
+    assert_eq!(with.token_id(), Some("two"));
+    let mut settles = super::brought(at(0), LIFE);
+    settles.settling = super::secs(60);
+    driver.brings(call, &with, settles);
+    // The token in use is returned again, with a longer life, before the next one has settled.
+    let mut again = super::brought(at(0), LIFE * 2);
+    again.is_repeated = true;
+    driver.machine.exchanged(ROOT, again, at(0));
+    assert!(driver.serves("one") > Some(at(LIFE.as_secs())));
+    assert_eq!(driver.serves("two"), None);
+}
+
+#[test]
+fn l20_a_revocation_that_fails_does_not_hold_up_the_others() {
+    let mut driver = Driver::new(None, "one");
+    let (call, with) = driver.exchange();
+    driver.succeeds(call, &with);
+    let mut record = Record::new(dated("one"));
+    for text in ["first", "second"] {
+        let due = Retiring::after(token(text), super::secs(0), driver.now().wall);
+        record.retiring.push(due);
+    }
+    (driver.stored, driver.version) = (Some(record), 2);
+    driver.machine.handle(Input::StoreChanged, at(0));
+    let mut tried = Vec::new();
+    while tried.len() < 4 {
+        match driver.next() {
+            Action::Begin(call, Task::Revoke(token)) => {
+                tried.push(token.token_id().unwrap().to_owned());
+                let now = driver.now();
+                let error = Error::transient("later");
+                driver.machine.task_ended(call, Err(error), now);
+            }
+            Action::Sleep(_) => driver.seconds += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(tried, ["first", "second", "first", "second"]);
+}
+
+#[test]
+fn l20_the_error_of_a_rotation_ends_with_the_next_token() {
+    let mut driver = Driver::new(None, "one");
+    let (call, with) = driver.exchange();
+    driver.succeeds(call, &with);
+    driver.machine.demand_rotation(now(0));
+    let (call, task) = driver.task();
+    assert!(matches!(task, Task::Authorize { .. }), "{task:?}");
+    let error = Error::transient("later");
+    driver.machine.task_ended(call, Err(error), now(0));
+    let has_error = |driver: &Driver| {
+        let rules = driver.machine.long_term().unwrap();
+        rules.rotation_failures().1.is_some()
+    };
+    assert!(has_error(&driver));
+    driver.rotate_to("two");
+    let (call, with) = driver.exchange();
+    driver.succeeds(call, &with);
+    driver.next();
+    assert_eq!(driver.current().token_id(), Some("two"));
+    assert!(!has_error(&driver));
 }
