@@ -89,6 +89,8 @@ pub(crate) struct LongTerm {
     unproven: Option<Unproven>,
     /// The tokens that were obtained here since the last write, so that no other process knows them.
     unwritten: Vec<LongTermToken>,
+    /// The superseded tokens of the record that was last read or written. Another process may still use any other one.
+    stored_retiring: Vec<LongTermToken>,
     /// The short-term tokens that have served to ask for a long-term one.
     used_authorities: Vec<ShortTermToken>,
     /// The token that a write was to make the current one, if its outcome did not arrive.
@@ -203,6 +205,7 @@ impl LongTerm {
             proof: None,
             unproven: None,
             unwritten: Vec::new(),
+            stored_retiring: Vec::new(),
             used_authorities: Vec::new(),
             unconfirmed: None,
             is_authority_new: false,

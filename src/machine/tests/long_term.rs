@@ -335,3 +335,33 @@ fn l20_the_error_of_a_rotation_ends_with_the_next_token() {
     assert_eq!(driver.current().token_id(), Some("two"));
     assert!(!has_error(&driver));
 }
+
+#[test]
+fn l15_the_grace_of_a_superseded_token_counts_from_the_write_that_tells_others() {
+    let mut driver = Driver::new(None, "one");
+    let (call, with) = driver.exchange();
+    driver.succeeds(call, &with);
+    driver.rotate_to("two");
+    let (_, with) = driver.exchange();
+    assert_eq!(with.token_id(), Some("two"));
+    driver.machine.hand_in(dated("by-hand"), now(0));
+    // Meanwhile another process goes on with the rotation.
+    driver.seconds = 1_000;
+    driver.next();
+    let stored = driver.stored.as_ref().unwrap();
+    assert_eq!(stored.current().token_id(), Some("by-hand"));
+    let [retiring] = stored.retiring.as_slice() else {
+        panic!("{stored:?}");
+    };
+    assert!(retiring.revoke_at > now(1_000).wall + LIFE);
+    // It is not put off by later writes.
+    let revoke_at = retiring.revoke_at;
+    driver.seconds = 2_000;
+    let mut again = dated("by-hand");
+    again.ends_at = now(100_000).wall.into();
+    driver.machine.hand_in(again, driver.now());
+    driver.next();
+    let stored = driver.stored.as_ref().unwrap();
+    assert!(stored.current.ends_at.is_some());
+    assert_eq!(stored.retiring[0].revoke_at, revoke_at);
+}

@@ -56,7 +56,7 @@ impl LongTerm {
             earliest: None,
         };
         let step = self
-            .store_step(now.at, &mut wake)
+            .store_step(now, &mut wake)
             .or_else(|| self.attempt_step(now, &mut wake))
             .or_else(|| self.upkeep_step(now, served_until, &mut wake))
             .or_else(|| self.idle_step(now.at, &mut wake));
@@ -72,7 +72,7 @@ impl LongTerm {
     }
 
     /// Reads the store, and writes what it does not hold.
-    fn store_step(&mut self, now: Moment, wake: &mut Wake) -> Option<Step> {
+    fn store_step(&mut self, now: Now, wake: &mut Wake) -> Option<Step> {
         if self.running.is_some() {
             return None;
         }
@@ -80,19 +80,34 @@ impl LongTerm {
         let is_missing = match self.durability {
             Durability::Removed { refill_at } if !self.is_draining => {
                 wake.at(refill_at);
-                refill_at <= now
+                refill_at <= now.at
             }
             _ => false,
         };
         let is_wanted = self.reading != Reading::Current && (!self.is_draining || is_unstored);
-        if (is_wanted || is_missing) && self.may(Kind::Read, now, wake) {
+        if (is_wanted || is_missing) && self.may(Kind::Read, now.at, wake) {
             return Some(self.start(Task::Load));
         }
         let is_ready = is_unstored && self.reading == Reading::Current;
-        if is_ready && self.may(Kind::Write, now, wake) {
+        if is_ready && self.may(Kind::Write, now.at, wake) {
+            self.delay_retirements(now);
             return Some(self.save(self.record.clone()?));
         }
         None
+    }
+
+    /// Counts the grace of the tokens that the store does not know to be superseded from now on: other processes use them
+    /// until they read the record.
+    fn delay_retirements(&mut self, now: Now) {
+        let grace = self.grace_of_others();
+        let earliest = now.wall.checked_add(grace).unwrap_or(now.wall);
+        let retiring = self
+            .record
+            .iter_mut()
+            .flat_map(|record| &mut record.retiring);
+        for retiring in retiring.filter(|it| !it.token.reads_like_any(&self.stored_retiring)) {
+            retiring.revoke_at = retiring.revoke_at.max(earliest);
+        }
     }
 
     /// What is left when nothing else is to be done.

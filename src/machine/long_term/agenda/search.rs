@@ -57,7 +57,7 @@ impl LongTerm {
     /// Looks for a token for this attempt: in the store, from a rotation that was begun, or with a grant.
     fn search(&mut self, set: SetId, now: Now, wake: &mut Wake) -> Option<Step> {
         if let Some(candidate) = self.candidate(set) {
-            return self.exchange_alone(set, candidate, now.at, wake);
+            return self.exchange_alone(set, candidate, now, wake);
         }
         let can_look = self.setup.shares_store || self.reading != Reading::Current;
         let attempt = self.attempts.get_mut(&set)?;
@@ -123,10 +123,10 @@ impl LongTerm {
         &mut self,
         set: SetId,
         candidate: Candidate,
-        now: Moment,
+        now: Now,
         wake: &mut Wake,
     ) -> Option<Step> {
-        match self.lock(now, true, wake) {
+        match self.lock(now.at, true, wake) {
             Locked::Yes => {}
             Locked::After(step) => return Some(step),
             Locked::Waits => return None,
@@ -136,7 +136,7 @@ impl LongTerm {
             return self.store_step(now, wake);
         }
         if self.is_durable() && self.reading == Reading::Current {
-            return self.exchange(set, candidate, now);
+            return self.exchange(set, candidate, now.at);
         }
         Some(self.fail(set, self.stored_error()))
     }

@@ -88,7 +88,7 @@ impl LongTerm {
         self.mark_unstored(false);
         self.set(record, now);
         self.rotation_failed(error, now);
-        self.store_step(now.at, wake)
+        self.store_step(now, wake)
     }
 
     /// Returns the superseded token to revoke now, if there is one.

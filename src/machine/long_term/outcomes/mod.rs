@@ -76,6 +76,7 @@ impl LongTerm {
                 self.conflicts = 0;
                 self.store_error = None;
                 self.unconfirmed = None;
+                self.note_stored(&record);
                 if self.revision != running.revision {
                     // It has changed since, so the next write replaces this one.
                     self.durability = Durability::Unstored {

@@ -73,6 +73,7 @@ impl LongTerm {
     /// Merges the stored record into this one. The stored record wins, except for tokens that only this process knows.
     fn take_up(&mut self, stored: Stored, now: Now) {
         let Stored { record, version } = stored;
+        self.note_stored(&record);
         let (is_known, is_unstored, is_set_by_caller) = match &self.durability {
             Durability::Stored(ours) => (*ours == version, false, false),
             Durability::Unstored {
