@@ -229,7 +229,7 @@ fn emit(provider: &str, event: &Event) {
             "a resource server refused the token"
         ),
         Event::ScopesRetired { scopes } => {
-            tracing::info!(target: TARGET, provider, ?scopes, "retired a scope set");
+            tracing::info!(target: TARGET, provider, ?scopes, "evicted an idle scope set");
         }
         Event::OutageBegan { .. } | Event::OutageContinues { .. } | Event::OutageEnded { .. } => {
             log_outage(provider, event);

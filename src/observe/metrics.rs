@@ -313,7 +313,7 @@ fn describe() {
     describe_counter!(
         RESENDS,
         count,
-        "Requests that were sent again with a newer token after a 401"
+        "Requests that the middleware or an adapter resent with a newer token after a refusal"
     );
     describe_gauge!(
         LONG_TERM_EXPIRY,
