@@ -59,6 +59,7 @@ impl LongTerm {
                 Role::Fallback { current } => {
                     self.accept_fallback(&candidate.with, current.as_ref(), now);
                 }
+                Role::Next | Role::Current if call < self.proves_after => {}
                 Role::Next | Role::Current => self.note_proof(&candidate, refusal),
             }
             self.attempts.remove(&set);
@@ -133,6 +134,12 @@ impl LongTerm {
             });
             self.backoffs.end(Kind::Write);
         }
+    }
+
+    /// Drops the proofs of the next token, and those of the exchanges in flight.
+    pub(super) fn drop_proofs(&mut self) {
+        self.proof = None;
+        self.proves_after = self.last_call;
     }
 
     /// The fallback works and the current token does not: unless another token has come since, it takes its place.

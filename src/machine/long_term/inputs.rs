@@ -105,7 +105,7 @@ impl LongTerm {
         self.unconfirmed = None;
         self.obtained.clear();
         self.unwritten.clear();
-        self.stored_retiring.clear();
+        self.stored = None;
         self.used_authorities.clear();
         self.proof = None;
         self.unproven = None;

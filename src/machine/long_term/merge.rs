@@ -14,6 +14,8 @@ pub(super) struct Ours<'a> {
     pub(super) unwritten: &'a [LongTermToken],
     /// The token that a grant brought and that no exchange has accepted yet.
     pub(super) unproven: Option<&'a LongTermToken>,
+    /// The record that this process has last read or written.
+    pub(super) last_stored: Option<&'a Record>,
 }
 
 pub(super) struct Merged {
@@ -26,14 +28,17 @@ pub(super) struct Merged {
 
 /// Merges the two records. The stored one wins, except:
 /// - a token that was handed in here and is not written yet goes before it;
-/// - one that was superseded here does not come back;
+/// - one that was superseded here does not come back, except as the next token that another process has proven;
 /// - a token that only this process knows of is not forgotten: it is revoked `at` this time.
 pub(super) fn merge(ours: Ours<'_>, theirs: Record, at: SystemTime) -> Merged {
     let is_superseded = |record: &Record| {
         let mut retiring = record.retiring.iter();
         retiring.any(|retiring| retiring.token.reads_like(theirs.current()))
     };
-    if ours.is_set_by_caller || is_superseded(&ours.record) {
+    // Refused here as the next token, and proven by another process.
+    let next = ours.last_stored.and_then(Record::next);
+    let is_proven = next.is_some_and(|next| next.token.reads_like(theirs.current()));
+    if ours.is_set_by_caller || !is_proven && is_superseded(&ours.record) {
         let mut record = ours.record;
         // Until it reads the record, another process uses what was superseded here.
         let is_used = |token: &LongTermToken| theirs.tokens_in_use().any(|it| it.reads_like(token));

@@ -85,12 +85,18 @@ pub(crate) struct LongTerm {
     obtained: Vec<LongTermToken>,
     /// What an exchange has shown of the next token.
     proof: Option<Proof>,
+    /// Exchanges before this call prove nothing: the next token was requested again since, here or by another process, and
+    /// the server may have ended the one that it issued before.
+    proves_after: Call,
+    /// Whether the store has a new version of the record since the request for the next token is to be repeated, so that
+    /// other processes drop their proofs.
+    has_told_others: bool,
     /// The token that a grant brought and that no exchange has accepted yet.
     unproven: Option<Unproven>,
     /// The tokens that were obtained here since the last write, so that no other process knows them.
     unwritten: Vec<LongTermToken>,
-    /// The superseded tokens of the record that was last read or written. Another process may still use any other one.
-    stored_retiring: Vec<LongTermToken>,
+    /// The record that was last read or written.
+    stored: Option<Record>,
     /// The short-term tokens that have served to ask for a long-term one.
     used_authorities: Vec<ShortTermToken>,
     /// The token that a write was to make the current one, if its outcome did not arrive.
@@ -203,9 +209,11 @@ impl LongTerm {
             fallbacks: given.into_iter().collect(),
             obtained: Vec::new(),
             proof: None,
+            proves_after: Call::default(),
+            has_told_others: false,
             unproven: None,
             unwritten: Vec::new(),
-            stored_retiring: Vec::new(),
+            stored: None,
             used_authorities: Vec::new(),
             unconfirmed: None,
             is_authority_new: false,

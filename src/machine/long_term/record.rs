@@ -25,12 +25,6 @@ impl LongTerm {
         };
     }
 
-    /// Notes which tokens the store knows to be superseded.
-    pub(super) fn note_stored(&mut self, record: &Record) {
-        let retiring = record.retiring.iter();
-        self.stored_retiring = retiring.map(|it| it.token.clone()).collect();
-    }
-
     /// Keeps a record with a token that was obtained here.
     pub(super) fn keep_obtained(&mut self, token: LongTermToken, record: Record, now: Now) {
         self.obtained.push(token.clone());

@@ -75,13 +75,12 @@ impl LongTerm {
         fallbacks.any(|fallback| fallback.token.reads_like(token))
     }
 
-    /// Returns the short-term token that can repeat the request for the next long-term token, if it was stored where a
-    /// later process finds it.
+    /// Returns the short-term token in the store that can repeat the request for the next long-term token, if a later
+    /// process finds it there.
     pub(crate) fn stored_authority(&self) -> Option<&ShortTermToken> {
-        let was_stored = self.is_durable() || !self.is_authority_new;
-        let record = self.record.as_ref();
-        let record = record.filter(|_| self.setup.shares_store && was_stored)?;
-        record.rotation.asking_with()
+        let stored = self.stored.as_ref();
+        let stored = stored.filter(|_| self.setup.shares_store)?;
+        stored.rotation.asking_with()
     }
 
     /// Returns whether this token is neither the one in use nor the next one.

@@ -9,7 +9,7 @@ use crate::store::{Dated, Record, Stored, Version};
 use crate::token::{LongTermToken, ShortTermToken};
 
 /// Numbers the tasks and exchanges. The answer to one that was interrupted may come while the next one is in progress.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Call(pub(super) u64);
 
 /// What to do next.

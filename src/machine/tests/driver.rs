@@ -48,8 +48,8 @@ pub(super) struct Driver {
     pub(super) renewals: u32,
     /// Whether the answer of the next write is lost.
     pub(super) loses_answer: bool,
-    /// Whether another process writes the same before the next write.
-    pub(super) is_overtaken: bool,
+    /// What another process writes before the next write.
+    pub(super) overtaken_by: Option<Record>,
     pub(super) told: Vec<Event>,
     pub(super) revoked: Vec<ShortTermToken>,
 }
@@ -83,7 +83,7 @@ impl Driver {
             leases: 0,
             renewals: 0,
             loses_answer: false,
-            is_overtaken: false,
+            overtaken_by: None,
             told: Vec::new(),
             revoked: Vec::new(),
         }
@@ -113,8 +113,8 @@ impl Driver {
                         .clone()
                         .map(|record| Stored::new(record, Version::new(self.version.to_string()))),
                 ),
-                Task::Save { record, .. } if std::mem::take(&mut self.is_overtaken) => {
-                    self.stored = Some(record.clone());
+                Task::Save { .. } if self.overtaken_by.is_some() => {
+                    self.stored = self.overtaken_by.take();
                     self.version += 1;
                     self.machine.task_ended(call, Err(Error::conflict()), now);
                     continue;

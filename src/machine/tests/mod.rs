@@ -4,6 +4,7 @@ mod driver;
 mod failures;
 mod long_term;
 mod sets;
+mod sharing;
 mod windows;
 
 use super::backoff::{Rest, retry_delay};

@@ -101,12 +101,16 @@ impl LongTerm {
     fn delay_retirements(&mut self, now: Now) {
         let grace = self.grace_of_others();
         let earliest = now.wall.checked_add(grace).unwrap_or(now.wall);
-        let retiring = self
-            .record
-            .iter_mut()
-            .flat_map(|record| &mut record.retiring);
-        for retiring in retiring.filter(|it| !it.token.reads_like_any(&self.stored_retiring)) {
-            retiring.revoke_at = retiring.revoke_at.max(earliest);
+        let stored = self.stored.as_ref();
+        let is_known = |token: &LongTermToken| {
+            let mut retiring = stored.into_iter().flat_map(|stored| &stored.retiring);
+            retiring.any(|retiring| retiring.token.reads_like(token))
+        };
+        if let Some(record) = &mut self.record {
+            let new = record.retiring.iter_mut();
+            for retiring in new.filter(|it| !is_known(&it.token)) {
+                retiring.revoke_at = retiring.revoke_at.max(earliest);
+            }
         }
     }
 

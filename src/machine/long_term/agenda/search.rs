@@ -108,7 +108,12 @@ impl LongTerm {
             return self.exchange(set, Candidate { with, role }, now.at);
         }
         if can_ask_again && is_written {
-            return self.ask(Some(set));
+            self.has_told_others = !self.has_told_others;
+            if !self.has_told_others {
+                return self.ask(Some(set));
+            }
+            self.mark_unstored(false);
+            return self.store_step(now, wake);
         }
         if can_recover {
             return Some(self.recover());
@@ -171,7 +176,9 @@ impl LongTerm {
         if let Some(attempt) = set.and_then(|set| self.attempts.get_mut(&set)) {
             attempt.has_asked = true;
         }
-        Some(self.start(task))
+        let step = self.start(task);
+        self.drop_proofs();
+        Some(step)
     }
 
     fn recover(&mut self) -> Step {

@@ -58,6 +58,7 @@ impl LongTerm {
                     && error.kind() != ErrorKind::Conflict
                 {
                     self.unconfirmed = Some(record.current().clone());
+                    self.mark_outdated();
                 }
                 self.failed(running.task, error, now);
             }
@@ -76,7 +77,7 @@ impl LongTerm {
                 self.conflicts = 0;
                 self.store_error = None;
                 self.unconfirmed = None;
-                self.note_stored(&record);
+                self.stored = Some(record.clone());
                 if self.revision != running.revision {
                     // It has changed since, so the next write replaces this one.
                     self.durability = Durability::Unstored {

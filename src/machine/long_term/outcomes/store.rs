@@ -73,7 +73,7 @@ impl LongTerm {
     /// Merges the stored record into this one. The stored record wins, except for tokens that only this process knows.
     fn take_up(&mut self, stored: Stored, now: Now) {
         let Stored { record, version } = stored;
-        self.note_stored(&record);
+        let last_stored = self.stored.replace(record.clone());
         let (is_known, is_unstored, is_set_by_caller) = match &self.durability {
             Durability::Stored(ours) => (*ours == version, false, false),
             Durability::Unstored {
@@ -90,12 +90,14 @@ impl LongTerm {
             // It is the version that this process knows.
             return;
         }
+        self.drop_proofs();
         let ours = Ours {
             record: ours,
             is_unstored,
             is_set_by_caller,
             unwritten: &self.unwritten,
             unproven: self.unproven.as_ref().map(|it| &it.token),
+            last_stored: last_stored.as_ref(),
         };
         let until = now.wall.checked_add(self.grace()).unwrap_or(now.wall);
         let merged = merge::merge(ours, record, until);

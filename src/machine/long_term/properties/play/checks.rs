@@ -151,8 +151,10 @@ impl Play {
         let recovers = self.beginning.recovers == Some(Recovers::WithGrant);
         // A person has to come where a person has taken the stored token away, and no grant can help.
         let needs_a_person = !recovers && self.other_hands;
-        // A holder of the lease that is stopped between two calls may wake up later and ask, too.
-        let is_split = self.beginning.stops && self.beginning.behaviour.old != Old::Lives;
+        // Two processes have requested the next token: a holder of the lease that was stopped between two calls and went on,
+        // or one without the lease, where the store grants none.
+        let may_split = self.beginning.stops || self.asked_alone;
+        let is_split = may_split && self.beginning.behaviour.old != Old::Lives;
         for process in self.processes.iter().filter(|it| !it.is_stopped) {
             if process.is_draining {
                 self.check_saved(process);

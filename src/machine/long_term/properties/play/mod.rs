@@ -14,7 +14,8 @@ use crate::clock::{Moment, Now};
 use crate::machine::input::SetId;
 use crate::machine::long_term::agenda::Next;
 use crate::machine::long_term::exchange_results::Landing;
-use crate::machine::long_term::task::{Effect, Outcome, Step};
+use crate::machine::long_term::lease::LeaseState;
+use crate::machine::long_term::task::{Effect, Outcome, Step, Task};
 use crate::token::LongTermToken;
 
 pub(super) struct Play {
@@ -25,6 +26,8 @@ pub(super) struct Play {
     log: Vec<String>,
     /// Whether a person has handed in a token or removed the record.
     other_hands: bool,
+    /// Whether a process has requested the next token without the lease, while others ran.
+    asked_alone: bool,
     /// The tokens that a person has provided.
     provided: BTreeSet<u32>,
     crashes: u32,
@@ -52,6 +55,7 @@ impl Play {
             now,
             log: Vec::new(),
             other_hands: false,
+            asked_alone: false,
             provided: BTreeSet::from([1]),
             crashes: 0,
             seed: 0,
@@ -221,9 +225,12 @@ impl Play {
         };
         self.note(at, &step, fault);
         self.check(at, &step);
+        let is_shared = self.processes.len() > 1;
         let process = &mut self.processes[at];
         match step {
             Step::Begin(number, task) => {
+                let is_alone = process.rules.lease == LeaseState::GivenUp && is_shared;
+                self.asked_alone |= is_alone && matches!(task, Task::Ask { .. });
                 let served = self.processes.iter().flat_map(|it| it.served.values());
                 let served = served.filter(|it| it.until > now.at && !self.is_late(it));
                 let mut good: Vec<u32> = served.map(|it| it.short).collect();
