@@ -1,14 +1,19 @@
-// The README's code uses AuthApi and the middleware.
+// The README's code uses AuthApi, OAuth2 and the middleware.
 #![cfg_attr(
-    all(feature = "auth-api", feature = "reqwest-middleware"),
+    all(feature = "auth-api", feature = "oauth2", feature = "reqwest-middleware"),
     doc = include_str!("../README.md")
 )]
 #![cfg_attr(
-    not(all(feature = "auth-api", feature = "reqwest-middleware")),
+    not(all(
+        feature = "auth-api",
+        feature = "oauth2",
+        feature = "reqwest-middleware"
+    )),
     doc = "everbearer keeps a bearer token fresh; see the README."
 )]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod assertion;
 #[cfg(feature = "auth-api")]
 mod auth_api;
 mod calls;
@@ -19,6 +24,8 @@ pub mod guide;
 mod issuer;
 mod machine;
 mod middleware;
+#[cfg(feature = "oauth2")]
+mod oauth2;
 mod observe;
 mod origin;
 mod policy;
@@ -30,9 +37,12 @@ pub mod testkit;
 mod text;
 mod token;
 mod unwind;
-#[cfg(feature = "auth-api")]
+#[cfg(any(feature = "auth-api", feature = "oauth2"))]
 mod wire;
 
+#[cfg(feature = "assertion")]
+pub use assertion::SigningKey;
+pub use assertion::{Assertion, AssertionSigner};
 /// The macro for implementations of this crate's traits.
 pub use async_trait::async_trait;
 #[cfg(feature = "auth-api")]
@@ -40,17 +50,16 @@ pub use auth_api::{AuthApi, AuthApiBuilder, models};
 pub use clock::{Clock, Moment, SystemClock};
 pub use engine::{RevocationOutcome, ShutdownReport, TokenKind, TokenReport};
 pub use error::{Error, ErrorKind};
-#[cfg(feature = "assertion")]
-pub use issuer::SigningKey;
 pub use issuer::{
-    AssertionSigner, Credential, ExchangeResponse, Grant, IssuerProfile, Needs, Proof, Revoked,
-    TokenIssuer,
+    Credential, ExchangeResponse, Grant, IssuerProfile, Needs, Proof, Revoked, TokenIssuer,
 };
 #[cfg(feature = "reqwest-middleware")]
 pub use middleware::BearerMiddleware;
 #[cfg(feature = "reqwest")]
 pub use middleware::{RequestBuilderExt, SendError};
 pub use middleware::{RequestRules, Wants};
+#[cfg(feature = "oauth2")]
+pub use oauth2::{ClientAuth, OAuth2, OAuth2Builder, TokenEndpoint};
 pub use observe::{Event, LongTermStatus, State, Status, Subscription};
 pub use origin::Origin;
 pub use policy::{RefreshPolicy, RetryPolicy, RotationPolicy, ScopePolicy, ShutdownPolicy};

@@ -7,9 +7,7 @@ mod profile;
 use async_trait::async_trait;
 
 pub use credential::Credential;
-#[cfg(feature = "assertion")]
-pub use grant::SigningKey;
-pub use grant::{AssertionSigner, Grant, Proof};
+pub use grant::{Grant, Proof};
 pub use profile::{IssuerProfile, Needs};
 
 use crate::error::{Error, ErrorKind};
@@ -263,6 +261,36 @@ pub struct ExchangeResponse {
 }
 
 impl ExchangeResponse {
+    /// Returns the short-term token.
+    ///
+    /// ```
+    /// use everbearer::{ExchangeResponse, ShortTermToken};
+    ///
+    /// # fn main() -> Result<(), everbearer::Error> {
+    /// let response = ExchangeResponse::from(ShortTermToken::builder("a.b.c").build()?);
+    /// assert_eq!(response.token().expose(), "a.b.c");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub const fn token(&self) -> &ShortTermToken {
+        &self.token
+    }
+
+    /// Returns the long-term token that replaces the exchanged one, if there is one.
+    ///
+    /// ```
+    /// use everbearer::{ExchangeResponse, ShortTermToken};
+    ///
+    /// # fn main() -> Result<(), everbearer::Error> {
+    /// let response = ExchangeResponse::from(ShortTermToken::builder("a.b.c").build()?);
+    /// assert!(response.replacement().is_none());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub const fn replacement(&self) -> Option<&LongTermToken> {
+        self.replacement.as_ref()
+    }
+
     /// Adds the long-term token that replaces the exchanged one. The provider stores it durably before it
     /// uses the short-term token. With [`Needs::Nothing`], the provider ignores it.
     ///

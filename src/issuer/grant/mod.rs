@@ -1,24 +1,19 @@
 //! The grants: the ways to obtain a long-term token.
 
-mod assertion;
 mod otp;
-#[cfg(feature = "assertion")]
-mod signing_key;
 
 use std::future::Future;
 use std::time::Duration;
 
-pub use assertion::AssertionSigner;
-#[cfg(feature = "assertion")]
-pub use signing_key::SigningKey;
-
+use crate::assertion::{Assertion, AssertionSigner};
 use crate::error::{Error, ErrorKind};
 use crate::secret::Secret;
 use crate::secret::SecretSource;
 use crate::token::ShortTermToken;
-use assertion::Assertion;
 use otp::OneTimeCodes;
 
+/// As long as one request takes, and as far as the server's clock may be ahead.
+const ASSERTION_LIFETIME: Duration = Duration::from_secs(300);
 const SHORTEST_TTL: Duration = Duration::from_secs(60 * 60);
 const LONGEST_TTL: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
@@ -50,7 +45,7 @@ pub struct Grant {
 enum Mechanism {
     ClientSecret(SecretSource),
     OneTimeCode(OneTimeCodes),
-    Assertion(Assertion),
+    Assertion(Box<Assertion>),
     ShortTermToken(SecretSource),
     OwnToken,
 }
@@ -128,7 +123,11 @@ impl Grant {
     /// # }
     /// ```
     pub fn assertion(client_id: impl Into<String>, signer: impl AssertionSigner) -> Self {
-        Self::new(client_id, Mechanism::Assertion(Assertion::new(signer)))
+        let client_id = client_id.into();
+        let assertion = Assertion::new(client_id.clone(), signer)
+            .lifetime(ASSERTION_LIFETIME)
+            .backdate(Duration::ZERO);
+        Self::new(client_id, Mechanism::Assertion(Box::new(assertion)))
     }
 
     /// Creates a grant of a client ID and a short-term token with the scope `tokens:write`, which an operator
@@ -237,7 +236,9 @@ impl Grant {
     #[must_use]
     pub fn audience(mut self, audience: impl Into<String>) -> Self {
         match &mut self.mechanism {
-            Mechanism::Assertion(assertion) => assertion.audience = Some(audience.into()),
+            Mechanism::Assertion(assertion) => {
+                **assertion = (**assertion).clone().audience(audience);
+            }
             _ => self.misplaced = Some("audience"),
         }
         self
@@ -257,7 +258,7 @@ impl Grant {
     #[must_use]
     pub fn key_id(mut self, key_id: impl Into<String>) -> Self {
         match &mut self.mechanism {
-            Mechanism::Assertion(assertion) => assertion.key_id = Some(key_id.into()),
+            Mechanism::Assertion(assertion) => **assertion = (**assertion).clone().key_id(key_id),
             _ => self.misplaced = Some("key ID"),
         }
         self
@@ -292,13 +293,8 @@ impl Grant {
         match &self.mechanism {
             Mechanism::ClientSecret(secret) => secret.validate("the grant's client secret"),
             Mechanism::ShortTermToken(token) => token.validate("the grant's short-term token"),
-            Mechanism::Assertion(assertion) if assertion.audience.as_deref() == Some("") => {
-                refuse("the grant's audience is empty")
-            }
-            Mechanism::Assertion(assertion) if assertion.key_id.as_deref() == Some("") => {
-                refuse("the grant's key ID is empty")
-            }
-            Mechanism::Assertion(_) | Mechanism::OneTimeCode(_) | Mechanism::OwnToken => Ok(()),
+            Mechanism::Assertion(assertion) => assertion.validate(),
+            Mechanism::OneTimeCode(_) | Mechanism::OwnToken => Ok(()),
         }
     }
 
@@ -368,9 +364,7 @@ impl Grant {
         Ok(match &self.mechanism {
             Mechanism::ClientSecret(secret) => Proof::ClientSecret(secret.read().await?),
             Mechanism::OneTimeCode(codes) => Proof::OneTimeCode(codes.next().await?),
-            Mechanism::Assertion(assertion) => {
-                Proof::Assertion(assertion.sign(&self.client_id, audience).await?)
-            }
+            Mechanism::Assertion(assertion) => Proof::Assertion(assertion.sign(audience).await?),
             Mechanism::ShortTermToken(token) => {
                 let token = token.read().await?;
                 Proof::Authority(Some(ShortTermToken::builder(token.expose()).build()?))

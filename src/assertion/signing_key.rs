@@ -7,13 +7,14 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use ring::rand::SystemRandom;
 use ring::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, RSA_PKCS1_SHA256, RsaKeyPair,
+    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, RSA_PKCS1_SHA256,
+    RSA_PSS_SHA256, RsaEncoding, RsaKeyPair,
 };
 use rustls_pki_types::PrivateKeyDer;
 use rustls_pki_types::pem::PemObject as _;
 use zeroize::Zeroizing;
 
-use super::AssertionSigner;
+use super::signer::AssertionSigner;
 use crate::error::{Error, ErrorKind};
 use crate::observe;
 use crate::secret::file;
@@ -23,8 +24,8 @@ const LONGEST_FILE: usize = 64 * 1024;
 
 /// Signs assertions with a private key in PEM; needs the feature `assertion`.
 ///
-/// The key decides the algorithm: ES256 for a P-256 key, RS256 for an RSA key of 2048 to 4096 bits, `EdDSA`
-/// for an Ed25519 key. The PEM is unencrypted PKCS#8 (`PRIVATE KEY`), or one of the older formats of openssl
+/// The key decides the algorithm: ES256 for a P-256 key, RS256 (or [PS256](Self::with_pss)) for an RSA key of 2048 to
+/// 4096 bits, `EdDSA` for an Ed25519 key. The PEM is unencrypted PKCS#8 (`PRIVATE KEY`), or one of the older formats of openssl
 /// (`EC PRIVATE KEY`, `RSA PRIVATE KEY`). If the PEM has several entries, the first private key is used.
 ///
 /// A clone shares the key. The text of the PEM is zeroized after it is read. The key itself is held by ring,
@@ -44,7 +45,11 @@ const LONGEST_FILE: usize = 64 * 1024;
 /// # }
 /// ```
 #[derive(Clone)]
-pub struct SigningKey(Arc<Pair>);
+pub struct SigningKey {
+    pair: Arc<Pair>,
+    /// Whether an RSA key signs with PS256 instead of RS256.
+    uses_pss: bool,
+}
 
 enum Pair {
     P256(EcdsaKeyPair),
@@ -107,13 +112,38 @@ impl SigningKey {
         parse(&pem.bytes)
             .map_err(|why| refused(&format!("the signing key {} {why}", path.display())))
     }
+
+    /// Signs with PS256 (RSASSA-PSS) instead of RS256, as Entra ID recommends.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`ErrorKind::Config`] if the key is not an RSA key.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), everbearer::Error> {
+    /// let key = everbearer::SigningKey::from_pem_file("/etc/my-daemon/key.pem")?.with_pss()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn with_pss(mut self) -> Result<Self, Error> {
+        if !matches!(*self.pair, Pair::Rsa(_)) {
+            return Err(refused(
+                "only an RSA key signs with PS256; remove SigningKey::with_pss",
+            ));
+        }
+        self.uses_pss = true;
+        Ok(self)
+    }
 }
 
 #[async_trait]
 impl AssertionSigner for SigningKey {
     fn algorithm(&self) -> &str {
-        match &*self.0 {
+        match &*self.pair {
             Pair::P256(_) => "ES256",
+            Pair::Rsa(_) if self.uses_pss => "PS256",
             Pair::Rsa(_) => "RS256",
             Pair::Ed25519(_) => "EdDSA",
         }
@@ -121,13 +151,18 @@ impl AssertionSigner for SigningKey {
 
     async fn sign(&self, signing_input: &[u8]) -> Result<Vec<u8>, Error> {
         let random = SystemRandom::new();
-        let signature = match &*self.0 {
+        let signature = match &*self.pair {
             Pair::P256(pair) => pair
                 .sign(&random, signing_input)
                 .map(|signature| signature.as_ref().to_vec()),
             Pair::Rsa(pair) => {
                 let mut signature = vec![0; pair.public().modulus_len()];
-                pair.sign(&RSA_PKCS1_SHA256, &random, signing_input, &mut signature)
+                let padding: &dyn RsaEncoding = if self.uses_pss {
+                    &RSA_PSS_SHA256
+                } else {
+                    &RSA_PKCS1_SHA256
+                };
+                pair.sign(padding, &random, signing_input, &mut signature)
                     .map(|()| signature)
             }
             Pair::Ed25519(pair) => Ok(pair.sign(signing_input).as_ref().to_vec()),
@@ -158,7 +193,11 @@ fn parse(pem: &[u8]) -> Result<SigningKey, String> {
         PrivateKeyDer::Pkcs1(key) => from_pkcs1(key.secret_pkcs1_der()),
         _ => Err(OTHER_KIND.to_owned()),
     };
-    pair.map(|pair| SigningKey(Arc::new(pair))).map_err(|why| {
+    let key = pair.map(|pair| SigningKey {
+        pair: Arc::new(pair),
+        uses_pss: false,
+    });
+    key.map_err(|why| {
         format!(
             "cannot be used ({why}); it must be a P-256 key, for ES256, an RSA key of 2048 to 4096 \
              bits, for RS256, or an Ed25519 key, for EdDSA"
