@@ -148,7 +148,7 @@ impl Origin {
     }
 
     /// Returns whether what is sent there is encrypted.
-    #[cfg(feature = "auth-api")]
+    #[cfg(any(feature = "auth-api", feature = "oauth2"))]
     pub(crate) const fn is_encrypted(&self) -> bool {
         matches!(self.scheme, Scheme::Https)
     }

@@ -1,7 +1,6 @@
 //! Converts an answer of the server into a value or a typed error.
 
 use http::StatusCode;
-use serde::de::IgnoredAny;
 
 use super::models::{AuthError, TokenResponse};
 use crate::error::{Error, ErrorKind};
@@ -40,10 +39,7 @@ impl Answer<'_> {
                 Some(members) if !members.get("code").is_null() => {
                     Err(self.not_revoked("an error code"))
                 }
-                None if serde_json::from_str::<IgnoredAny>(&text).is_err() && !self.is_empty() => {
-                    Err(self.not_revoked("a body that is not JSON"))
-                }
-                _ => Ok(()),
+                _ => self.check_revoked(),
             };
         }
         if self.status == StatusCode::NOT_FOUND && self.is_empty() {
@@ -55,15 +51,6 @@ impl Answer<'_> {
             refusal if refusal.status() == Some(404) && refusal.code() == Some(NOT_FOUND) => Ok(()),
             refusal => Err(refusal),
         }
-    }
-
-    fn not_revoked(&self, with: &str) -> Error {
-        let text = format!(
-            "the answer is {} with {with}, so the token is not revoked; check that no proxy or \
-             captive portal answers for the auth server",
-            self.status
-        );
-        self.error(ErrorKind::Protocol, &text, None)
     }
 
     /// Reads the token that the answer issues.

@@ -4,15 +4,15 @@ use std::fmt;
 use std::time::Duration;
 
 use http::HeaderValue;
-use reqwest::Url;
 
 use super::client::AuthApi;
 use crate::error::{Error, ErrorKind};
 use crate::observe;
-use crate::origin::{Origin, PlainHttp};
-use crate::wire::Connection;
+use crate::origin::PlainHttp;
+use crate::wire::{Connection, endpoint};
 
 const TIMEOUT: Duration = Duration::from_secs(15);
+const BASE_URL: (&str, &str) = ("base URL", "https://api.example.com/v1");
 
 /// Configures an [`AuthApi`].
 ///
@@ -196,23 +196,8 @@ impl AuthApiBuilder {
     /// ```
     pub fn build(self) -> Result<AuthApi, Error> {
         self.plain_http.validate()?;
-        // The error does not repeat the URL, which may hold a password.
-        let base = Url::parse(&self.base_url).map_err(|error| {
-            config(&format!(
-                "the base URL is not a URL ({error}); it must look like https://api.example.com/v1"
-            ))
-        })?;
-        if !base.username().is_empty() || base.password().is_some() {
-            return Err(config(
-                "the base URL holds a user name or a password; leave them out",
-            ));
-        }
-        let host = base.host_str().unwrap_or_default();
-        let origin = Origin::of(base.scheme(), host, base.port(), &self.plain_http)?;
-        if !matches!(base.scheme(), "http" | "https") {
-            return Err(config("the base URL is not an https URL; use https"));
-        }
-        if base.query().is_some() || base.fragment().is_some() {
+        let (base, origin) = endpoint(&self.base_url, BASE_URL, &self.plain_http)?;
+        if base.query().is_some() {
             return Err(config(
                 "the base URL holds a query or a fragment; leave them out",
             ));

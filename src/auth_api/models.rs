@@ -13,7 +13,8 @@ use serde_json::{Map, Value};
 use crate::error::{Error, ErrorKind};
 use crate::secret::Secret;
 use crate::token::{
-    Issued, LongTermToken, Scopes, ShortTermToken, TokenBuilder, duration_from_json, is_fit_to_show,
+    Issued, LongTermToken, Scopes, ShortTermToken, TokenBuilder, duration_from_json,
+    is_fit_to_show, timestamp_from_json,
 };
 
 /// The `assertion_type` of a JWT that the client has signed (RFC 7523, section 2.2).
@@ -241,7 +242,7 @@ impl<T> TokenResponse<T> {
             token_type,
             access_token: access_token.into(),
             expires_in: duration_from_json(&member("expires_in")),
-            expires_at: date(&member("expires_at")),
+            expires_at: timestamp_from_json(&member("expires_at")),
             scopes: scopes(member("scopes")),
             token_id: id(member("token_id")),
             server_time: None,
@@ -363,11 +364,6 @@ fn unusable(error: Error) -> Error {
         "the auth server returned an invalid token",
     )
     .with_source(error)
-}
-
-fn date(value: &Value) -> Option<SystemTime> {
-    let time: jiff::Timestamp = value.as_str()?.parse().ok()?;
-    SystemTime::try_from(time).ok()
 }
 
 fn scopes(value: Value) -> Vec<String> {

@@ -138,11 +138,14 @@ impl ErrorKind {
         }
         let code = code.map(str::to_ascii_lowercase);
         match code.as_deref() {
-            Some("rate_limited" | "slow_down") => return Self::RateLimited,
+            Some("rate_limited" | "rate_limit_exceeded" | "slow_down" | "too_many_requests") => {
+                return Self::RateLimited;
+            }
             Some("temporarily_unavailable" | "server_error") => return Self::Server,
             Some(
                 "invalid_grant"
                 | "invalid_client"
+                | "unauthorized"
                 | "unauthorized_client"
                 | "invalid_token"
                 | "token_expired"

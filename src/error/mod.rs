@@ -49,6 +49,8 @@ struct Inner {
     status: Option<u16>,
     code: Option<String>,
     retry_after: Option<Duration>,
+    /// Whether the server cannot have acted on the request.
+    is_unsent: bool,
     source: Option<Arc<Source>>,
 }
 
@@ -192,7 +194,7 @@ impl Error {
     /// | Answer | Kind |
     /// |---|---|
     /// | 5xx, 408, 425; the code `temporarily_unavailable` or `server_error` | [`Server`](ErrorKind::Server) |
-    /// | 429; the code `rate_limited` or `slow_down` | [`RateLimited`](ErrorKind::RateLimited) |
+    /// | 429; the code `rate_limited`, `rate_limit_exceeded`, `slow_down` or `too_many_requests` | [`RateLimited`](ErrorKind::RateLimited) |
     /// | 401 with any code; `invalid_client`, `invalid_grant`, `access_denied` and their like; 403 with any code | [`Denied`](ErrorKind::Denied) |
     /// | another 4xx with a code | [`InvalidRequest`](ErrorKind::InvalidRequest) |
     /// | a 4xx without a code, which may come from a gateway | [`Protocol`](ErrorKind::Protocol) |
@@ -301,6 +303,35 @@ impl Error {
         self
     }
 
+    /// States that the request was not sent, such as when no connection could be established, so that the server cannot
+    /// have acted on it. With [`Needs::Replacing`](crate::Needs::Replacing), the provider then repeats the exchange as
+    /// after any other failure.
+    ///
+    /// ```
+    /// use everbearer::{Error, ErrorKind};
+    ///
+    /// let error = Error::new(ErrorKind::Unreachable, "connection refused").unsent();
+    /// ```
+    #[must_use]
+    pub fn unsent(mut self) -> Self {
+        Arc::make_mut(&mut self.inner).is_unsent = true;
+        self
+    }
+
+    /// Returns whether the server may have acted on the request although its answer did not arrive.
+    pub(crate) fn has_unknown_outcome(&self) -> bool {
+        let is_rejection = |status| matches!(status, 300..=407 | 409..=499 | 503);
+        let is_rejected = self.inner.status.is_some_and(is_rejection);
+        match self.kind() {
+            ErrorKind::Timeout
+            | ErrorKind::Unreachable
+            | ErrorKind::Server
+            | ErrorKind::Protocol
+            | ErrorKind::Issuer => !self.inner.is_unsent && !is_rejected,
+            _ => false,
+        }
+    }
+
     /// Returns the kind of the error.
     ///
     /// # Examples
@@ -394,13 +425,14 @@ impl Error {
                 status: None,
                 code: None,
                 retry_after: None,
+                is_unsent: false,
                 source: None,
             }),
         }
     }
 
-    /// Prefixes the text with the place of the error.
-    #[cfg(all(unix, feature = "file-store"))]
+    /// Prefixes the text with the place of the error, or with what has led to it.
+    #[cfg(any(all(unix, feature = "file-store"), feature = "oauth2"))]
     pub(crate) fn at(mut self, place: impl fmt::Display) -> Self {
         let inner = Arc::make_mut(&mut self.inner);
         inner.text = format!("{place}: {}", inner.text);
@@ -418,7 +450,7 @@ impl Error {
         self
     }
 
-    #[cfg(feature = "auth-api")]
+    #[cfg(any(feature = "auth-api", feature = "oauth2"))]
     pub(crate) fn with_answer(mut self, status: u16, code: Option<String>) -> Self {
         let inner = Arc::make_mut(&mut self.inner);
         inner.status = Some(status);

@@ -66,13 +66,13 @@ pub(crate) fn log_left_out(provider: &str, statement: &str, life: Option<Duratio
 }
 
 /// Logs that the auth server is on plain http.
-#[cfg(feature = "auth-api")]
+#[cfg(any(feature = "auth-api", feature = "oauth2"))]
 pub(crate) fn log_exposed_auth_server(origin: &str) {
     caught(|| {
         tracing::warn!(
             target: TARGET,
             origin,
-            "secrets go to the auth server on plain http, as AuthApiBuilder::allow_plain_http_to allows"
+            "secrets go to the auth server on plain http, as allow_plain_http_to of its builder allows"
         );
     });
 }

@@ -15,7 +15,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use tokio::sync::broadcast;
 
 pub use event::{Event, Subscription};
-#[cfg(feature = "auth-api")]
+#[cfg(any(feature = "auth-api", feature = "oauth2"))]
 pub(crate) use log::log_exposed_auth_server;
 #[cfg(feature = "reqwest-middleware")]
 pub(crate) use log::log_no_origin;

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 
-#[cfg(any(feature = "auth-api", test))]
+#[cfg(any(feature = "auth-api", feature = "oauth2", test))]
 use crate::policy::LONGEST;
 
 /// A date of a server, in milliseconds since 1970 (negative before). A date outside of the range becomes its nearest
@@ -58,10 +58,24 @@ impl From<SystemTime> for UnixMillis {
 
 /// Reads a duration in seconds, whole or not, or a string that holds them. A negative duration becomes zero. Returns
 /// `None` for anything else.
-#[cfg(any(feature = "auth-api", test))]
+#[cfg(any(feature = "auth-api", feature = "oauth2", test))]
 pub(crate) fn duration_from_json(value: &Value) -> Option<Duration> {
     let seconds = seconds(value)?.max(0.0);
     Some(Duration::try_from_secs_f64(seconds).map_or(LONGEST, |duration| duration.min(LONGEST)))
+}
+
+/// Reads a date of RFC 3339. Returns `None` for anything else.
+#[cfg(any(feature = "auth-api", feature = "oauth2"))]
+pub(crate) fn timestamp_from_json(value: &Value) -> Option<SystemTime> {
+    let time: jiff::Timestamp = value.as_str()?.parse().ok()?;
+    SystemTime::try_from(time).ok()
+}
+
+/// Reads a `NumericDate` or a date of RFC 3339. Returns `None` for anything else.
+#[cfg(feature = "oauth2")]
+pub(crate) fn date_from_json(value: &Value) -> Option<SystemTime> {
+    let date = UnixMillis::from_json(value).and_then(UnixMillis::to_system_time);
+    date.or_else(|| timestamp_from_json(value))
 }
 
 fn seconds(value: &Value) -> Option<f64> {

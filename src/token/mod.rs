@@ -16,8 +16,12 @@ pub use builder::TokenBuilder;
 #[cfg(feature = "auth-api")]
 pub(crate) use builder::{LONGEST_ID, Scopes, is_fit_to_show};
 use date::UnixMillis;
-#[cfg(feature = "auth-api")]
+#[cfg(feature = "oauth2")]
+pub(crate) use date::date_from_json;
+#[cfg(any(feature = "auth-api", feature = "oauth2"))]
 pub(crate) use date::duration_from_json;
+#[cfg(feature = "auth-api")]
+pub(crate) use date::timestamp_from_json;
 pub(crate) use lifetime::{Judgement, Lifetime, Statement};
 
 use crate::error::Error;

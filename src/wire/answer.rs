@@ -4,8 +4,11 @@ use std::time::{Duration, SystemTime};
 
 use http::header::{DATE, RETRY_AFTER};
 use http::{HeaderMap, StatusCode};
+use serde::de::IgnoredAny;
 use zeroize::Zeroizing;
 
+use super::json_object::readable;
+use super::reset_headers;
 use crate::clock::{Clock as _, SystemClock};
 use crate::error::{Error, ErrorKind};
 use crate::text::on_one_line;
@@ -46,7 +49,19 @@ impl Answer<'_> {
 
     /// Returns the error of a failed answer, with the server's error code and message, if it sent them. The error
     /// repeats no secret of the request.
+    #[cfg(feature = "auth-api")]
     pub(crate) fn refused(&self, code: Option<String>, message: Option<String>) -> Error {
+        let kind = ErrorKind::of_status(self.status.as_u16(), code.as_deref());
+        self.refused_as(kind, code, message)
+    }
+
+    /// Like [`refused`](Self::refused), with an error of this kind.
+    pub(crate) fn refused_as(
+        &self,
+        kind: ErrorKind,
+        code: Option<String>,
+        message: Option<String>,
+    ) -> Error {
         if self.status.is_redirection() {
             return redirected(self.operation, self.status);
         }
@@ -59,7 +74,6 @@ impl Answer<'_> {
                 self.status
             ),
         };
-        let kind = ErrorKind::of_status(self.status.as_u16(), code.as_deref());
         // Truncated before it is searched for secrets.
         let message = message.map(|message| on_one_line(&message, LONGEST_MESSAGE));
         let message = message.filter(|message| code.is_some() && !message.trim().is_empty());
@@ -74,16 +88,38 @@ impl Answer<'_> {
         }
     }
 
+    /// Checks that a success of a revocation is the server's own: without a body, or with JSON. A captive portal answers
+    /// with a page.
+    pub(crate) fn check_revoked(&self) -> Result<(), Error> {
+        let text = readable(&self.body);
+        if self.is_empty() || serde_json::from_str::<IgnoredAny>(&text).is_ok() {
+            return Ok(());
+        }
+        Err(self.not_revoked("a body that is not JSON"))
+    }
+
+    pub(crate) fn not_revoked(&self, with: &str) -> Error {
+        let text = format!(
+            "the answer is {} with {with}, so the token is not revoked; check that no proxy or \
+             captive portal answers for the auth server",
+            self.status
+        );
+        self.error(ErrorKind::Protocol, &text, None)
+    }
+
     /// Returns the pause of `Retry-After`: seconds, or an HTTP date (RFC 9110, section 10.2.3). A date is
     /// compared with the `Date` of the answer, or with the local clock if there is none.
     fn retry_after(&self) -> Option<Duration> {
-        let value = self.header(RETRY_AFTER.as_str())?.trim();
+        let now = || self.date().unwrap_or_else(|| SystemClock::default().wall());
+        let Some(value) = self.header(RETRY_AFTER.as_str()).map(str::trim) else {
+            let is_limited = self.status == StatusCode::TOO_MANY_REQUESTS;
+            return is_limited.then(|| reset_headers::pause(&self.headers, now()))?;
+        };
         if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
             return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
         }
         let date = httpdate::parse_http_date(value).ok()?;
-        let now = self.date().unwrap_or_else(|| SystemClock::default().wall());
-        Some(date.duration_since(now).unwrap_or_default())
+        Some(date.duration_since(now()).unwrap_or_default())
     }
 }
 
@@ -91,13 +127,14 @@ pub(super) fn redirected(operation: &str, status: StatusCode) -> Error {
     Error::own(
         ErrorKind::Protocol,
         format!(
-            "{operation}: the auth server redirects, and secrets are not sent to another URL; set the \
-             base URL to the final address"
+            "{operation}: the auth server redirects, and secrets are not sent to another URL; configure \
+             the final URL"
         ),
     )
     .with_answer(status.as_u16(), None)
 }
 
-fn is_code(code: &str) -> bool {
+/// Returns whether this is a code, and not a sentence.
+pub(crate) fn is_code(code: &str) -> bool {
     (1..=LONGEST_CODE).contains(&code.len()) && code.bytes().all(|byte| byte.is_ascii_graphic())
 }

@@ -6,17 +6,24 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
+#[cfg(feature = "auth-api")]
+use http::header::AUTHORIZATION;
 use http::header::{
-    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue,
+    ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, IntoHeaderName,
 };
 use reqwest::{Body, Method, Request, Url};
+#[cfg(feature = "auth-api")]
 use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::answer::{Answer, redirected};
 use super::connection::Connection;
+#[cfg(feature = "oauth2")]
+use super::form::Form;
 use crate::error::{Error, ErrorKind};
-use crate::secret::{BearerToken, Secret};
+#[cfg(feature = "auth-api")]
+use crate::secret::BearerToken;
+use crate::secret::Secret;
 
 /// How many bytes of an answer are read at most.
 const LONGEST_ANSWER: usize = 1024 * 1024;
@@ -25,6 +32,7 @@ const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
 
 pub(crate) struct Call<'a> {
     operation: &'static str,
+    method: Method,
     url: Url,
     headers: HeaderMap,
     body: Option<Bytes>,
@@ -35,8 +43,18 @@ pub(crate) struct Call<'a> {
 
 impl<'a> Call<'a> {
     pub(crate) fn post(operation: &'static str, url: Url) -> Self {
+        Self::new(operation, Method::POST, url)
+    }
+
+    #[cfg(feature = "oauth2")]
+    pub(crate) fn get(operation: &'static str, url: Url) -> Self {
+        Self::new(operation, Method::GET, url)
+    }
+
+    fn new(operation: &'static str, method: Method, url: Url) -> Self {
         Self {
             operation,
+            method,
             url,
             // reqwest decodes a compressed answer only if the application enables that.
             headers: HeaderMap::from_iter([(ACCEPT, JSON), (ACCEPT_ENCODING, IDENTITY)]),
@@ -46,6 +64,14 @@ impl<'a> Call<'a> {
         }
     }
 
+    #[cfg(feature = "oauth2")]
+    pub(crate) fn form(mut self, form: &'a Form) -> Self {
+        self.headers.insert(CONTENT_TYPE, Form::TYPE);
+        self.body = Some(Bytes::from_owner(form.encoded()));
+        self.hiding(form.secrets())
+    }
+
+    #[cfg(feature = "auth-api")]
     pub(crate) fn json(mut self, body: &impl Serialize) -> Result<Self, Error> {
         let json = serde_json::to_vec(body).map_err(|_| {
             Error::own(
@@ -59,13 +85,14 @@ impl<'a> Call<'a> {
     }
 
     /// Sends this token as the `Authorization` of the call.
+    #[cfg(feature = "auth-api")]
     pub(crate) fn authorized(mut self, token: &'a BearerToken) -> Self {
         self.headers.insert(AUTHORIZATION, token.header().clone());
         self.secrets.push(token.expose());
         self
     }
 
-    pub(crate) fn header(mut self, name: &'static str, value: HeaderValue) -> Self {
+    pub(crate) fn header(mut self, name: impl IntoHeaderName, value: HeaderValue) -> Self {
         self.headers.insert(name, value);
         self
     }
@@ -121,14 +148,14 @@ impl<'a> Call<'a> {
     }
 
     fn request(&self) -> Request {
-        let mut request = Request::new(Method::POST, self.url.clone());
+        let mut request = Request::new(self.method.clone(), self.url.clone());
         *request.headers_mut() = self.headers.clone();
         if let Some(json) = &self.body {
             // reqwest cannot clone this body, so it cannot send it to the target of a redirect, whatever
             // the policy of the user's client is.
             let body = http_body_util::Full::new(json.clone());
             *request.body_mut() = Some(Body::wrap(body));
-        } else {
+        } else if self.method == Method::POST {
             // hyper omits `Content-Length` without a body, and some servers then answer 411.
             let headers = request.headers_mut();
             headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
@@ -148,14 +175,16 @@ impl<'a> Call<'a> {
                 ),
             );
         }
+        let is_unsent = error.is_connect();
         let (kind, what) = if error.is_timeout() {
             (ErrorKind::Timeout, "did not answer in time")
-        } else if error.is_connect() {
+        } else if is_unsent {
             (ErrorKind::Unreachable, "cannot be reached")
         } else {
             (ErrorKind::Unreachable, "closed the connection early")
         };
-        self.error(kind, what).with_source(error)
+        let error = self.error(kind, what).with_source(error);
+        if is_unsent { error.unsent() } else { error }
     }
 
     fn timed_out(&self, limit: Duration) -> Error {

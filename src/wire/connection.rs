@@ -72,8 +72,7 @@ fn own_client(origin: &Origin, most_idle: usize) -> Result<reqwest::Client, Erro
         config(
             "reqwest panicked while it built the HTTP client; if reqwest's feature `rustls-no-provider` \
              is enabled, enable a TLS feature of reqwest, such as `rustls`, or install a process-wide \
-             rustls `CryptoProvider` before `AuthApi::new`, or pass a client with \
-             `AuthApiBuilder::http_client`",
+             rustls `CryptoProvider` first, or pass a client with `http_client` of the builder",
         )
     })?;
     built.map_err(|error| config("the HTTP client could not be built").with_source(error))

@@ -24,7 +24,37 @@ pub(crate) fn readable(body: &[u8]) -> Zeroizing<String> {
             text.push(char::REPLACEMENT_CHARACTER);
         }
     }
+    without_nan(&mut text);
     text
+}
+
+/// Overwrites `NaN` and `Infinity`, which some servers write as numbers, with values that JSON has.
+fn without_nan(text: &mut String) {
+    const SPELLINGS: [(&str, &str); 3] = [
+        ("-Infinity", "null     "),
+        ("Infinity", "null    "),
+        ("NaN", "\"\" "),
+    ];
+    if !SPELLINGS
+        .iter()
+        .any(|(spelling, _)| text.contains(spelling))
+    {
+        return;
+    }
+    let mut at = 0;
+    let (mut is_text, mut is_escaped) = (false, false);
+    while let Some(char) = text.get(at..).and_then(|rest| rest.chars().next()) {
+        let rest = text.get(at..).unwrap_or_default();
+        let mut found = SPELLINGS.iter().filter(|_| !is_text);
+        if let Some((spelling, value)) = found.find(|(spelling, _)| rest.starts_with(spelling)) {
+            text.replace_range(at..at + spelling.len(), value);
+            at += spelling.len();
+            continue;
+        }
+        is_text ^= char == '"' && !is_escaped;
+        is_escaped = is_text && char == '\\' && !is_escaped;
+        at += char.len_utf8();
+    }
 }
 
 impl<'a> JsonObject<'a> {

@@ -17,9 +17,8 @@ fn auth_api_new_returns_an_error_until_a_crypto_provider_is_installed() {
         for remedy in [
             "`rustls-no-provider`",
             "TLS feature of reqwest, such as `rustls`",
-            "install a process-wide rustls `CryptoProvider`",
-            "before `AuthApi::new`",
-            "`AuthApiBuilder::http_client`",
+            "install a process-wide rustls `CryptoProvider` first",
+            "pass a client with `http_client` of the builder",
         ] {
             assert!(error.to_string().contains(remedy), "{remedy}: {error}");
         }
