@@ -134,7 +134,8 @@ fn revoke(
     tasks: &mut Tasks,
     tokens: impl IntoIterator<Item = ShortTermToken>,
 ) {
-    if shared.settings.profile.shares_tokens {
+    let profile = &shared.settings.profile;
+    if profile.shares_tokens || profile.revocation_ends_long_term {
         return;
     }
     let unused = shared.engine().unused(tokens);

@@ -30,7 +30,7 @@ mod wait;
 
 pub(crate) use current::Published;
 pub(crate) use long_term::set_long_term_token;
-pub(crate) use rejected_token::{Replacement, deny, top_up};
+pub(crate) use rejected_token::{Replacement, deny, settles_at, top_up};
 pub(crate) use scope_set::{ScopeSet, normalized};
 pub(crate) use shared::{Settings, Shared};
 pub use shutdown::report::{RevocationOutcome, ShutdownReport, TokenKind, TokenReport};

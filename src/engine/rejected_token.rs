@@ -19,6 +19,21 @@ pub(crate) enum Replacement {
     Soon,
 }
 
+/// Returns when the token of this generation has settled, if that lies ahead and no newer one comes: until then, servers
+/// may refuse it that have not heard of it yet.
+pub(crate) fn settles_at(
+    shared: &Shared,
+    scope_set: &ScopeSet,
+    generation: Generation,
+) -> Option<Moment> {
+    let (set, now) = (scope_set.id, shared.now());
+    let machine = &shared.engine().machine;
+    let window = machine.window(set)?;
+    let settles_at = window.received + shared.settings.policies.refresh.settling_time;
+    let is_newest = window.generation == generation && !machine.replaces(set, generation);
+    (is_newest && now < settles_at).then_some(settles_at)
+}
+
 /// Notes that a resource server refused this generation. Returns whether a newer one replaces it.
 pub(crate) fn deny(shared: &Shared, scope_set: &ScopeSet, generation: Generation) -> Replacement {
     let (set, now) = (scope_set.id, shared.now());

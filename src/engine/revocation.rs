@@ -28,7 +28,8 @@ pub(crate) async fn revoke(shared: &Shared, token: TokenRef<'_>) -> Result<Revok
             engine.revocation_hints.needs_long_term,
         )
     };
-    let other = long_term.filter(|it| it.expose() != token.expose());
+    let other = long_term
+        .filter(|it| it.expose() != token.expose() && !shared.settings.profile.client_revokes);
     let authorities = Authorities {
         other: other.as_ref().map(TokenRef::LongTerm),
         is_other_first,

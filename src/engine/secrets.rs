@@ -4,6 +4,7 @@ use super::shared::Shared;
 use crate::calls::Unchecked;
 use crate::error::Error;
 use crate::issuer::Grant;
+use crate::secret::SecretSource;
 use crate::token::{LongTermToken, ShortTermToken, TokenRef};
 
 /// How many bytes of short-term tokens are searched for, the newest tokens first.
@@ -36,7 +37,7 @@ impl Shared {
             short_term.extend(engine.live.newest(most));
             (engine.long_term_tokens(), short_term)
         };
-        let secrets: Vec<&str> = (self.grants().filter_map(Grant::held_secret))
+        let secrets: Vec<&str> = (self.held_secrets())
             .chain(sent.iter().copied())
             .chain(long_term.iter().map(LongTermToken::expose))
             .chain(short_term.iter().map(ShortTermToken::expose))
@@ -51,7 +52,7 @@ impl Shared {
         let token = token.into();
         let Some(id) = token.shown_id() else { return };
         let long_term = self.engine().long_term_tokens();
-        let secrets = (self.grants().filter_map(Grant::held_secret))
+        let secrets = (self.held_secrets())
             .chain(sent.iter().copied())
             .chain(long_term.iter().map(LongTermToken::expose));
         let own = token.token().expose();
@@ -61,8 +62,12 @@ impl Shared {
         }
     }
 
-    fn grants(&self) -> impl Iterator<Item = &Grant> {
+    /// Returns the secrets that the issuer and the grants hold as values.
+    fn held_secrets(&self) -> impl Iterator<Item = &str> {
         let settings = &self.settings;
-        settings.recover_with.iter().chain(&settings.rotate_with)
+        let grants = settings.recover_with.iter().chain(&settings.rotate_with);
+        let issuers = settings.profile.secrets.iter();
+        let issuers = issuers.filter_map(SecretSource::held);
+        grants.filter_map(Grant::held_secret).chain(issuers)
     }
 }

@@ -59,6 +59,7 @@ impl Settings {
         (self.profile.needs != Needs::Nothing).then(|| Setup {
             shares_store: self.shares_store,
             replaces: self.profile.needs == Needs::Replacing,
+            reuse_grace: self.profile.reuse_grace,
             rotates: self.rotate_with.as_ref().map(rotates),
             recovers: self.recover_with.as_ref().map(recovers),
             default_lifetime: self.policies.refresh.default_lifetime,

@@ -1,6 +1,9 @@
 //! The fixed properties of an issuer.
 
+use std::time::Duration;
+
 use crate::origin::Origin;
+use crate::secret::SecretSource;
 
 /// States what an issuer needs for an exchange.
 ///
@@ -48,6 +51,10 @@ pub struct IssuerProfile {
     pub(crate) needs: Needs,
     pub(crate) shares_tokens: bool,
     pub(crate) origin: Option<Origin>,
+    pub(crate) secrets: Vec<SecretSource>,
+    pub(crate) reuse_grace: Duration,
+    pub(crate) client_revokes: bool,
+    pub(crate) revocation_ends_long_term: bool,
 }
 
 impl IssuerProfile {
@@ -63,6 +70,10 @@ impl IssuerProfile {
             needs: Needs::default(),
             shares_tokens: false,
             origin: None,
+            secrets: Vec::new(),
+            reuse_grace: Duration::ZERO,
+            client_revokes: false,
+            revocation_ends_long_term: false,
         }
     }
 
@@ -105,6 +116,66 @@ impl IssuerProfile {
     #[must_use]
     pub fn origin(mut self, origin: Origin) -> Self {
         self.origin = Some(origin);
+        self
+    }
+
+    /// Sets whether the client authorizes revocations, and no token does, as with RFC 7009. A shutdown that revokes the
+    /// long-term token then revokes it first, since it could obtain further tokens. Default: false.
+    ///
+    /// ```
+    /// let profile = everbearer::IssuerProfile::new("keycloak").client_revokes(true);
+    /// ```
+    #[must_use]
+    pub const fn client_revokes(mut self, client_revokes: bool) -> Self {
+        self.client_revokes = client_revokes;
+        self
+    }
+
+    /// Sets whether the server may revoke the long-term token when a short-term token is revoked, as RFC 7009, section
+    /// 2.1, allows it. The provider then revokes short-term tokens only in a shutdown that revokes the long-term token,
+    /// too ([`ShutdownPolicy::revoke_long_term`](crate::ShutdownPolicy::revoke_long_term)). Default: false.
+    ///
+    /// ```
+    /// let profile = everbearer::IssuerProfile::new("oidc-provider").revocation_ends_long_term(true);
+    /// ```
+    #[must_use]
+    pub const fn revocation_ends_long_term(mut self, ends_long_term: bool) -> Self {
+        self.revocation_ends_long_term = ends_long_term;
+        self
+    }
+
+    /// Sets for how long after an exchange the server accepts the replaced long-term token once more, if it needs
+    /// [`Needs::Replacing`]. Default: zero, since many servers revoke all tokens when a replaced one is used again.
+    ///
+    /// It matters if the response of an exchange is lost. Within this time, the provider repeats the exchange. Later,
+    /// it does so only when no short-term token of the provider is valid any more, and the store has no newer long-term token.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use everbearer::{IssuerProfile, Needs};
+    ///
+    /// let profile = IssuerProfile::new("okta")
+    ///     .needs(Needs::Replacing)
+    ///     .reuse_grace(Duration::from_secs(30));
+    /// ```
+    #[must_use]
+    pub const fn reuse_grace(mut self, grace: Duration) -> Self {
+        self.reuse_grace = grace;
+        self
+    }
+
+    /// Adds a secret that the issuer reads for its exchanges. After a refusal, the provider looks at the file or
+    /// variable again at once and then every 30 seconds, and tries a changed value without waiting for a caller.
+    ///
+    /// ```
+    /// use everbearer::{IssuerProfile, SecretSource};
+    ///
+    /// let secret = SecretSource::file("/run/secrets/client-secret");
+    /// let profile = IssuerProfile::new("vault").secret(secret.clone()); // the issuer reads a clone
+    /// ```
+    #[must_use]
+    pub fn secret(mut self, secret: SecretSource) -> Self {
+        self.secrets.push(secret);
         self
     }
 }

@@ -28,8 +28,10 @@ pub(crate) fn retry_delay(
     if matches!(failure, Failure::Terminal { .. }) {
         return policy.terminal_backoff.max(asked);
     }
-    if let Failure::Unclear { pause } = failure {
-        asked = pause;
+    match failure {
+        Failure::Held { pause } => return pause.max(SHORTEST_DELAY),
+        Failure::Unclear { pause } => asked = pause,
+        Failure::Transient { .. } | Failure::Terminal { .. } => {}
     }
     let mut least = policy.first_delay.mul_f64(LEAST_SHARE_OF_DELAY);
     let mut bound = doubled(policy.first_delay, policy.longest_delay, failures);
@@ -52,7 +54,7 @@ pub(super) fn pause_asked_for(policy: &RetryPolicy, failure: Failure) -> Option<
         Failure::Transient { retry_after } | Failure::Terminal { retry_after } => {
             retry_after.map(|asked| asked.min(policy.max_retry_after))
         }
-        Failure::Unclear { .. } => None,
+        Failure::Unclear { .. } | Failure::Held { .. } => None,
     }
 }
 
@@ -65,7 +67,7 @@ pub(super) fn rotation_retry_delay(
 ) -> Duration {
     let retry_after = match failure {
         Failure::Transient { retry_after } => retry_after,
-        Failure::Unclear { pause } => Some(pause),
+        Failure::Unclear { pause } | Failure::Held { pause } => Some(pause),
         Failure::Terminal { .. } => return policy.longest_delay,
     };
     let bound = doubled(policy.first_delay, policy.longest_delay, failures);

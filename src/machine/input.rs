@@ -43,8 +43,8 @@ pub(crate) enum Input {
     Interrupted,
     /// The store may hold another record, or a caller wants to know.
     StoreChanged,
-    /// The secret of a grant was replaced after a refusal.
-    GrantChanged,
+    /// The secret of the issuer or of a grant was replaced after a refusal.
+    SecretChanged,
     /// The shutdown begins, with this deadline. No exchange begins after it.
     ShutDown { deadline: Moment },
     /// The shutdown has ended.
@@ -62,6 +62,8 @@ pub(crate) enum Failure {
     Terminal { retry_after: Option<Duration> },
     /// The same attempt is likely to fail again, and is repeated after this pause.
     Unclear { pause: Duration },
+    /// The next attempt may end all tokens, and is made after this pause, when no token is valid any more.
+    Held { pause: Duration },
 }
 
 impl Failure {

@@ -33,6 +33,7 @@ use long_term::{Effect, Landing};
 pub(crate) use revocations::{Next, Revocations};
 pub(crate) use set::{Accepted, Brought, Outline, Outlook};
 
+use refusal::{failure_of, is_unclear};
 use set::SetState;
 
 /// How long a scope set must be idle before it may be evicted for another one.
@@ -54,7 +55,10 @@ pub(crate) struct Machine {
     long_term: Option<LongTerm>,
     last_generation: Generation,
     /// The failed exchanges of an issuer that needs no long-term token.
-    failures_to_tell: VecDeque<(SetId, Error)>,
+    failures_to_tell: VecDeque<(SetId, Error, Failure)>,
+    /// How many exchanges in a row were answered with a 401 without a code, if the issuer needs no long-term token.
+    unclear: u32,
+    random: fastrand::Rng,
 }
 
 /// Whether the token of an exchange may be accepted.
@@ -105,6 +109,8 @@ impl Machine {
             long_term,
             last_generation: Generation(0),
             failures_to_tell: VecDeque::new(),
+            unclear: 0,
+            random: fastrand::Rng::with_seed(seed),
         }
     }
 
@@ -122,7 +128,8 @@ impl Machine {
                 self.with_long_term(now, LongTerm::shut_down);
             }
             Input::StoreChanged => self.with_long_term(now, LongTerm::store_changed),
-            Input::GrantChanged => self.with_long_term(now, LongTerm::grant_changed),
+            Input::SecretChanged if self.long_term.is_none() => self.renew(true, now),
+            Input::SecretChanged => self.with_long_term(now, LongTerm::grant_changed),
             Input::Opened(set) => self.open(set, now),
             Input::Used(set) => self.with(set, |set, _| set.used(now)),
             Input::Needed { set, until } => self.with(set, |set, _| set.needed(until)),
@@ -337,6 +344,7 @@ impl Machine {
         now: Now,
     ) -> Arrival {
         let (Some(long_term), Some(with)) = (&mut self.long_term, with) else {
+            self.unclear = 0;
             return Arrival::Acceptable;
         };
         let landing = long_term.minted((call, set), with, life, replacement, now);
@@ -357,7 +365,13 @@ impl Machine {
     /// tried.
     pub(crate) fn exchange_failed(&mut self, (call, set): (Call, SetId), error: Error, now: Now) {
         if self.long_term.is_none() {
-            self.failures_to_tell.push_back((set, error));
+            self.unclear = if is_unclear(&error) {
+                self.unclear.saturating_add(1)
+            } else {
+                0
+            };
+            let failure = failure_of(&error, self.unclear, self.random.f64());
+            self.failures_to_tell.push_back((set, error, failure));
             return;
         }
         self.with_long_term(now.at, |rules| {

@@ -1,8 +1,9 @@
 //! What a machine does next.
 
 use super::action::{Action, SetAction};
-use super::input::{Failure, Input, SetId};
+use super::input::{Input, SetId};
 use super::long_term::{Call, Next, Step};
+use super::set::SetState;
 use super::{Machine, Phase};
 use crate::clock::{Moment, Now};
 use crate::token::LongTermToken;
@@ -10,8 +11,7 @@ use crate::token::LongTermToken;
 impl Machine {
     pub(crate) fn poll(&mut self, now: Now) -> Action {
         loop {
-            if let Some((set, error)) = self.failures_to_tell.pop_front() {
-                let failure = Failure::of(&error);
+            if let Some((set, error, failure)) = self.failures_to_tell.pop_front() {
                 self.handle(Input::Failed { set, failure }, now.at);
                 return Action::Failed { set, error };
             }
@@ -26,7 +26,9 @@ impl Machine {
                             within,
                         };
                     };
-                    long_term.begin(set, now.at);
+                    let served_until = self.sets.values().filter_map(SetState::accepted_until);
+                    let served_until = served_until.max().unwrap_or(now.at);
+                    long_term.begin(set, served_until, now.at);
                     continue;
                 }
                 SetAction::Sleep(wake) => wake,

@@ -148,6 +148,9 @@ impl RefreshPolicy {
     /// The provider uses a first token at once, and also a token that a 401 or a caller requested. It keeps a
     /// token with an `nbf` in the future back until then, for at most a minute, even without this setting.
     ///
+    /// If a resource server refuses a token within this time after its issue, the middleware resends the request with
+    /// the same token when the time has passed, without an exchange.
+    ///
     /// ```
     /// # use std::time::Duration;
     /// let policy = everbearer::RefreshPolicy::default().settling_time(Duration::from_secs(2));

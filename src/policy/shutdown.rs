@@ -61,8 +61,8 @@ impl ShutdownPolicy {
         self
     }
 
-    /// Sets whether the shutdown also revokes the long-term token, after the short-term tokens. Default:
-    /// false.
+    /// Sets whether the shutdown also revokes the long-term token, after the short-term tokens, or before them if the
+    /// [client authorizes revocations](crate::IssuerProfile::client_revokes). Default: false.
     ///
     /// If true, the next start needs another long-term token, and so do all other processes that share the
     /// store, since the stored token is then revoked.

@@ -68,7 +68,8 @@ impl TokenProvider {
     }
 
     /// Notes that a resource server refused this token, and waits for a newer one before the deadline, unless it
-    /// would come too late. For a request that is not sent again, waits for [`HOLD`] at most.
+    /// would come too late. It returns the same token after the settling time, if that
+    /// has not passed yet. For a request that is not sent again, waits for [`HOLD`] at most.
     pub(crate) async fn newer_token(
         &self,
         refused: Carried,
@@ -76,6 +77,15 @@ impl TokenProvider {
         deadline: Option<Moment>,
     ) -> Option<RequestToken> {
         let is_too_late = |at: Moment| deadline.is_some_and(|deadline| deadline < at);
+        let settles_at = engine::settles_at(&self.shared, &self.set, refused.0);
+        if let Some(at) = settles_at {
+            if !is_resent || is_too_late(at) || engine::current_runtime().is_err() {
+                return None;
+            }
+            tokio::time::sleep(at.since(self.now())).await;
+            let same = Generation(refused.0.0.saturating_sub(1));
+            return self.wait_until(deadline, same).await.ok();
+        }
         let waits = match engine::deny(&self.shared, &self.set, refused.0) {
             Replacement::None => false,
             Replacement::Later(at) => is_resent && !at.is_some_and(is_too_late),

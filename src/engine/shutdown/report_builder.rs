@@ -88,7 +88,9 @@ impl ReportBuilder {
             (newer, last, engine.stored_authority())
         };
         self.last_short_term = last;
-        let authority = authority.filter(|_| !shared.settings.shutdown.revoke_long_term);
+        let (profile, policy) = (&shared.settings.profile, &shared.settings.shutdown);
+        let authority = authority.filter(|_| !policy.revoke_long_term);
+        let may_revoke = policy.revoke_long_term || !profile.revocation_ends_long_term;
         for minted in newer {
             let is_kept = authority
                 .as_ref()
@@ -97,9 +99,7 @@ impl ReportBuilder {
             self.add(
                 Token::ShortTerm(minted.token),
                 rest.and_then(|rest| wall.checked_add(rest)),
-                shared.settings.shutdown.revoke_short_term
-                    && !shared.settings.profile.shares_tokens
-                    && !is_kept,
+                policy.revoke_short_term && may_revoke && !profile.shares_tokens && !is_kept,
             );
         }
     }

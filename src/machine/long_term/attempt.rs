@@ -5,8 +5,6 @@ use crate::clock::Moment;
 use crate::error::Error;
 use crate::token::LongTermToken;
 
-/// After so many 401s without a code in a row, the token counts as refused.
-pub(super) const UNCLEAR_ARE_A_REFUSAL: u32 = 3;
 /// How many long-term tokens an attempt tries, so that a store with bad tokens cannot keep it busy.
 const MOST_REFUSED: usize = 10;
 
@@ -15,6 +13,10 @@ const MOST_REFUSED: usize = 10;
 pub(super) struct Attempt {
     pub(super) began: Moment,
     pub(super) deadline: Moment,
+    /// Until when callers have a valid token without this attempt.
+    pub(super) served_until: Moment,
+    /// When the exchange in progress began.
+    pub(super) sent: Moment,
     pub(super) state: State,
     /// The tokens that the server refused in this attempt.
     pub(super) refused: Vec<LongTermToken>,
@@ -59,10 +61,12 @@ pub(super) enum Role {
 }
 
 impl Attempt {
-    pub(super) const fn new(began: Moment, deadline: Moment) -> Self {
+    pub(super) const fn new(began: Moment, deadline: Moment, served_until: Moment) -> Self {
         Self {
             began,
             deadline,
+            served_until,
+            sent: began,
             state: State::Waiting,
             refused: Vec::new(),
             error: None,
@@ -75,6 +79,14 @@ impl Attempt {
 
     pub(super) const fn is_waiting(&self) -> bool {
         matches!(self.state, State::Waiting)
+    }
+
+    /// Returns the exchange in progress.
+    pub(super) const fn candidate(&self) -> Option<&Candidate> {
+        match &self.state {
+            State::Exchanging(_, candidate) => Some(candidate),
+            State::Waiting | State::Storing => None,
+        }
     }
 
     /// Returns whether the server has refused this token in this attempt.

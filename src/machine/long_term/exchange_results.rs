@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use super::attempt::{Candidate, Role, State, UNCLEAR_ARE_A_REFUSAL};
+use super::attempt::{Candidate, Role, State};
 use super::lease::LeaseState;
 use super::task::{Call, Kind};
-use super::{GrantPause, LongTerm, Proof};
-use crate::clock::Now;
+use super::{GrantPause, LongTerm, Proof, Spent};
+use crate::clock::{Moment, Now};
 use crate::error::Error;
 use crate::machine::input::{IN_FLIGHT, SetId};
-use crate::machine::refusal::{is_refused, is_unclear};
+use crate::machine::refusal::{UNCLEAR_ARE_A_REFUSAL, is_refused, is_unclear};
 use crate::store::{Dated, Record, Retiring};
 use crate::token::LongTermToken;
 
@@ -47,6 +47,7 @@ impl LongTerm {
         }
         self.grant_pause.take_if(|pause| pause.until <= now.at);
         let is_with = |token: &LongTermToken| token.reads_like(&candidate.with);
+        self.spent.take_if(|spent| is_with(&spent.token));
         if self
             .unproven
             .take_if(|unproven| is_with(&unproven.token))
@@ -80,6 +81,10 @@ impl LongTerm {
         };
         if !error.is_retryable() {
             self.note_pause(&error, Some(&candidate.with), now);
+        }
+        let attempt = self.attempts.get(&set);
+        if let Some(attempt) = attempt.filter(|_| error.has_unknown_outcome()) {
+            self.note_spent(candidate.with.clone(), attempt.sent);
         }
         let is_current = |token: &LongTermToken| token.reads_like(&candidate.with);
         let is_outdated = !self.current().is_some_and(is_current);
@@ -172,6 +177,15 @@ impl LongTerm {
         }
         self.mark_unstored(false);
         self.set(record, now);
+    }
+
+    /// Notes that an exchange that began at this moment may have replaced this token.
+    pub(super) fn note_spent(&mut self, token: LongTermToken, sent: Moment) {
+        let is_noted = |spent: &Spent| spent.token.reads_like(&token);
+        if self.setup.replaces && !self.spent.as_ref().is_some_and(is_noted) {
+            let until = sent + self.setup.reuse_grace;
+            self.spent = Some(Spent { token, until });
+        }
     }
 
     /// Replaces the exchanged token.

@@ -10,10 +10,12 @@ use crate::store::{Dated, Record};
 
 impl LongTerm {
     /// Begins an attempt of a scope set. It ends with [`Step::Accept`], [`Step::Fail`] or a token that
-    /// [`minted`](Self::minted) lands at once. It also tries a store again that has failed.
-    pub(crate) fn begin(&mut self, set: SetId, now: Moment) {
+    /// [`minted`](Self::minted) lands at once. It also tries a store again that has failed. Callers have a valid token until
+    /// `served_until` without it.
+    pub(crate) fn begin(&mut self, set: SetId, served_until: Moment, now: Moment) {
         let deadline = now + self.setup.retry.exchange_timeout;
-        self.attempts.insert(set, Attempt::new(now, deadline));
+        let attempt = Attempt::new(now, deadline, served_until);
+        self.attempts.insert(set, attempt);
         self.backoffs.end(Kind::Read);
         self.backoffs.end(Kind::Write);
     }
@@ -91,6 +93,14 @@ impl LongTerm {
         if let Some(Task::Save { record, .. }) = running.map(|it| it.task) {
             self.unconfirmed = Some(record.current.token);
         }
+        let in_flight = self.attempts.values();
+        let in_flight = in_flight.filter_map(|attempt| Some((attempt.candidate()?, attempt.sent)));
+        let spent = in_flight
+            .map(|(candidate, sent)| (candidate.with.clone(), sent))
+            .next();
+        if let Some((token, sent)) = spent {
+            self.note_spent(token, sent);
+        }
         self.attempts.clear();
         self.lease = LeaseState::Free;
         if self.setup.shares_store {
@@ -109,6 +119,7 @@ impl LongTerm {
         self.used_authorities.clear();
         self.proof = None;
         self.unproven = None;
+        self.spent = None;
         self.running = None;
         self.pending.clear();
         self.grant_pause = None;

@@ -41,6 +41,8 @@ pub(crate) struct Setup {
     pub(crate) shares_store: bool,
     /// Whether each exchange replaces the long-term token.
     pub(crate) replaces: bool,
+    /// How long after such an exchange the server accepts the replaced token once more.
+    pub(crate) reuse_grace: Duration,
     pub(crate) rotates: Option<Rotates>,
     pub(crate) recovers: Option<Recovers>,
     /// How long a short-term token lives, until the first one has arrived.
@@ -111,6 +113,8 @@ pub(crate) struct LongTerm {
     pending: VecDeque<Step>,
     /// What the changes so far mean for the scope sets.
     effects: Vec<Effect>,
+    /// The token of an exchange that may have replaced it, although no answer has arrived.
+    spent: Option<Spent>,
     is_draining: bool,
     /// How many exchanges in a row were answered with a 401 without a code.
     unclear: u32,
@@ -181,6 +185,15 @@ struct Unproven {
     is_refused: bool,
 }
 
+/// A token that may have been replaced by an exchange whose answer was lost. Many servers revoke all tokens when it is
+/// used again (RFC 9700, section 4.14.2).
+#[derive(Debug)]
+struct Spent {
+    token: LongTermToken,
+    /// Until when the server accepts it once more.
+    until: Moment,
+}
+
 /// A pause that the server requested for the grants.
 #[derive(Debug)]
 struct GrantPause {
@@ -223,6 +236,7 @@ impl LongTerm {
             attempts: BTreeMap::new(),
             pending: VecDeque::new(),
             effects: Vec::new(),
+            spent: None,
             is_draining: false,
             unclear: 0,
             conflicts: 0,

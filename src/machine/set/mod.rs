@@ -43,6 +43,8 @@ pub(super) struct SetState {
     had_token: bool,
     /// The earliest next attempt after a failure.
     retry_at: Option<Moment>,
+    /// Whether that is the pause before an attempt that may end all tokens.
+    is_held: bool,
     /// The end of the pause that the server requested.
     paused_until: Option<Moment>,
     refusal: Refusal,
@@ -109,6 +111,7 @@ impl SetState {
             alike: 0,
             had_token: false,
             retry_at: None,
+            is_held: false,
             paused_until: None,
             refusal: Refusal::None,
             last_denial: None,
@@ -143,6 +146,14 @@ impl SetState {
         self.demand = self.demand.max(Some(demand));
     }
 
+    /// Returns until when callers have a valid token that no resource server has refused.
+    pub(super) fn accepted_until(&self) -> Option<Moment> {
+        let present = self.window.filter(|_| self.last_denial.is_none());
+        let upcoming = self.upcoming.map(|upcoming| upcoming.window);
+        let windows = present.into_iter().chain(upcoming);
+        windows.map(|window| window.usable_until).max()
+    }
+
     pub(super) fn denied(&mut self, policies: &Policies, generation: Generation, now: Moment) {
         let Some(window) = self.window else { return };
         if generation != window.generation {
@@ -155,6 +166,7 @@ impl SetState {
                 return;
             }
             self.last_denial = Some(now);
+            self.end_hold();
         } // else the demand publishes the held-back token, or the token of the exchange in flight, at once
         self.demanded(Demand::NewerThan(generation), now);
     }
@@ -175,7 +187,9 @@ impl SetState {
         self.failures = self.failures.saturating_add(1);
         self.refusal = match failure {
             Failure::Terminal { .. } => Refusal::Standing,
-            Failure::Transient { .. } | Failure::Unclear { .. } => Refusal::None,
+            Failure::Transient { .. } | Failure::Unclear { .. } | Failure::Held { .. } => {
+                Refusal::None
+            }
         };
         self.last_denial = None;
         let rest_of_life = self.rest_of_life(now);
@@ -193,6 +207,7 @@ impl SetState {
             self.random.f64(),
         );
         self.retry_at = Some(now + delay);
+        self.is_held = matches!(failure, Failure::Held { .. });
         self.paused_until = backoff::pause_asked_for(&policies.retry, failure).map(|it| now + it);
         // The waiting callers get the error, which ends their demand. A forced refresh of a valid token is
         // retried.
@@ -200,6 +215,13 @@ impl SetState {
         let was_forced = self.forced_at.is_some() || self.is_forced(now);
         self.forced_at = (was_forced && rest_of_life.is_some()).then(|| now + delay.max(pause));
         self.demand = None;
+    }
+
+    /// Ends the pause before an attempt that may end all tokens.
+    fn end_hold(&mut self) {
+        if std::mem::take(&mut self.is_held) {
+            self.retry_at = None;
+        }
     }
 
     /// Returns whether the last failure was terminal and nothing has changed since.
@@ -214,6 +236,7 @@ impl SetState {
     /// Forgets a refusal and the pause after it. With `keeps_pause`, a pause that the server requested stays.
     /// A forced refresh that the refusal has delayed is due when the pause ends.
     pub(super) fn renewed(&mut self, keeps_pause: bool, now: Moment) {
+        self.end_hold();
         let is_known = match self.refusal {
             Refusal::None => false,
             Refusal::Standing => true,

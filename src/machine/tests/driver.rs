@@ -59,20 +59,39 @@ impl Driver {
         Self::built_with(None, recovers, stored)
     }
 
+    /// A driver of an issuer that replaces the long-term token, and accepts the replaced one for this time.
+    pub(super) fn replacing(reuse_grace: Duration, stored: &str) -> Self {
+        let setup = Setup {
+            replaces: true,
+            reuse_grace,
+            rotates: None,
+            ..Self::setup(None)
+        };
+        Self::of(setup, None, stored)
+    }
+
     pub(super) fn built_with(
         given: Option<Dated>,
         recovers: Option<Recovers>,
         stored: &str,
     ) -> Self {
-        let setup = Setup {
+        Self::of(Self::setup(recovers), given, stored)
+    }
+
+    fn setup(recovers: Option<Recovers>) -> Setup {
+        Setup {
             shares_store: true,
             replaces: false,
+            reuse_grace: Duration::ZERO,
             rotates: Some(Rotates::WithShortTerm),
             recovers,
             default_lifetime: secs(300),
             rotation: RotationPolicy::default(),
             retry: RetryPolicy::default(),
-        };
+        }
+    }
+
+    fn of(setup: Setup, given: Option<Dated>, stored: &str) -> Self {
         let rules = LongTerm::new(setup, given, 7, now(0));
         Self {
             machine: Machine::new(Policies::default(), Some(rules), 7, at(0)),

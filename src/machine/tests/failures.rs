@@ -171,3 +171,25 @@ fn e16_a_pause_that_the_server_requested_ends_when_a_person_renews_the_long_term
     machine.renew(false, at(2));
     assert_eq!(machine.next_of_sets(at(2)), BEGIN);
 }
+
+#[test]
+fn o13_the_third_401_without_a_code_begins_long_pauses_without_a_long_term_token_too() {
+    let mut machine = machine();
+    let mut pauses = Vec::new();
+    let mut seconds = 0;
+    for _ in 0..4 {
+        let now = super::driver::now(seconds);
+        machine.handle(demanded(Generation(0)), now.at);
+        let Action::Exchange { call, set, .. } = machine.poll(now) else {
+            panic!("no exchange at {seconds} s");
+        };
+        let gateway = Error::from_status(401, None, "no");
+        machine.exchange_failed((call, set), gateway, now);
+        assert!(matches!(machine.poll(now), Action::Failed { .. }));
+        let next = machine.next_attempt_at(ROOT, now.at).unwrap();
+        pauses.push(next.since(now.at));
+        seconds += next.since(now.at).as_secs() + 1;
+    }
+    assert!(pauses[1] < secs(30), "{pauses:?}");
+    assert!(pauses[2] >= secs(30) && pauses[3] > secs(30), "{pauses:?}");
+}

@@ -3,6 +3,7 @@
 mod driver;
 mod failures;
 mod long_term;
+mod replacing;
 mod sets;
 mod sharing;
 mod windows;

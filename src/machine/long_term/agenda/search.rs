@@ -1,15 +1,16 @@
 //! Finds a token for the attempts.
 
+use std::time::Duration;
+
 use super::{Locked, Wake};
 use crate::clock::{Moment, Now};
 use crate::error::{Error, ErrorKind};
-use crate::machine::backoff;
 use crate::machine::input::{Failure, SetId};
-use crate::machine::long_term::attempt::{Candidate, Role, State, UNCLEAR_ARE_A_REFUSAL};
+use crate::machine::long_term::attempt::{Candidate, Role, State};
 use crate::machine::long_term::lease::LeaseState;
 use crate::machine::long_term::task::{Kind, Purpose, Step, Task};
-use crate::machine::long_term::{Durability, LongTerm, Reading, Rotates};
-use crate::machine::refusal::is_unclear;
+use crate::machine::long_term::{Durability, LongTerm, Reading, Rotates, Spent};
+use crate::machine::refusal::failure_of;
 use crate::store::Rotation;
 
 impl LongTerm {
@@ -140,10 +141,15 @@ impl LongTerm {
             self.mark_unstored(false);
             return self.store_step(now, wake);
         }
-        if self.is_durable() && self.reading == Reading::Current {
-            return self.exchange(set, candidate, now.at);
+        if !self.is_durable() || self.reading != Reading::Current {
+            return Some(self.fail(set, self.stored_error()));
         }
-        Some(self.fail(set, self.stored_error()))
+        let served_until = self.attempts.get(&set)?.served_until;
+        let is_spent = |it: &Spent| it.token.reads_like(&candidate.with) && it.until <= now.at;
+        if now.at < served_until && self.spent.as_ref().is_some_and(is_spent) {
+            return Some(self.hold(set, served_until.since(now.at)));
+        }
+        self.exchange(set, candidate, now.at)
     }
 
     /// Returns the token to try first in this attempt: the next one if the root scope set is to prove it, otherwise the
@@ -197,6 +203,7 @@ impl LongTerm {
         let attempt = self.attempts.get_mut(&set)?;
         let (with, within) = (candidate.with.clone(), attempt.deadline.since(now));
         attempt.state = State::Exchanging(call, candidate);
+        attempt.sent = now;
         Some(Step::Exchange {
             call,
             set,
@@ -205,15 +212,25 @@ impl LongTerm {
         })
     }
 
+    /// Ends an attempt that may cost all tokens, until callers have no valid token any more.
+    fn hold(&mut self, set: SetId, pause: Duration) -> Step {
+        self.attempts.remove(&set);
+        let error = Error::own(
+            ErrorKind::Timeout,
+            "the answer of an exchange was lost, and the server may have replaced the long-term token; the provider uses \
+             that token again when no short-term token is valid any more, since the server may then revoke all tokens; if \
+             the server accepts a replaced token for a while, set reuse_grace",
+        );
+        Step::Fail {
+            set,
+            error,
+            failure: Failure::Held { pause },
+        }
+    }
+
     pub(in crate::machine::long_term) fn fail(&mut self, set: SetId, error: Error) -> Step {
         self.attempts.remove(&set);
-        let failure = if self.unclear >= UNCLEAR_ARE_A_REFUSAL && is_unclear(&error) {
-            let pauses = self.unclear - UNCLEAR_ARE_A_REFUSAL + 1;
-            let pause = backoff::recovery_pause(pauses, self.backoffs.draw());
-            Failure::Unclear { pause }
-        } else {
-            Failure::of(&error)
-        };
+        let failure = failure_of(&error, self.unclear, self.backoffs.draw());
         Step::Fail {
             set,
             error,

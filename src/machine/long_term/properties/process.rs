@@ -66,6 +66,7 @@ impl Process {
         let setup = Setup {
             shares_store: beginning.is_shared(),
             replaces: beginning.behaviour.replaces,
+            reuse_grace: Duration::ZERO,
             rotates: beginning.rotates,
             recovers: beginning.recovers,
             default_lifetime: LIFE,
@@ -98,7 +99,7 @@ impl Process {
     pub(super) fn need(&mut self, set: SetId, now: Now) {
         if !self.is_draining && self.attempts.insert(set) {
             self.wanted.remove(&set);
-            self.rules.begin(set, now.at);
+            self.rules.begin(set, now.at, now.at);
         }
     }
 
