@@ -9,6 +9,11 @@ pub mod integration {}
 #[doc = include_str!("lifetimes.md")]
 pub mod lifetimes {}
 
+#[cfg(feature = "oauth2")]
+#[doc = include_str!("oauth2.md")]
+#[allow(clippy::doc_markdown, reason = "names of products")]
+pub mod oauth2 {}
+
 #[doc = include_str!("observation.md")]
 pub mod observation {}
 

@@ -2,6 +2,8 @@
 
 mod builder;
 mod for_middleware;
+#[cfg(feature = "oauth2")]
+mod for_oauth2;
 
 use std::fmt;
 use std::future::{self, Future};

@@ -35,6 +35,8 @@ mod grants;
 mod lifetimes;
 #[cfg(all(feature = "auth-api", feature = "reqwest-middleware"))]
 mod measuring;
+#[cfg(feature = "oauth2")]
+mod oauth2;
 #[cfg(all(feature = "auth-api", feature = "reqwest-middleware"))]
 mod observing;
 #[cfg(all(feature = "auth-api", feature = "reqwest-middleware"))]

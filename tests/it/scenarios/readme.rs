@@ -20,6 +20,7 @@ const SECTIONS: &[(&str, RangeInclusive<u32>)] = &[
     ("A", 1..=6),
     ("R", 1..=16),
     ("V", 1..=3),
+    ("O", 1..=25),
 ];
 
 /// The table in the README: every behaviour of these sections has a row with a proof, and every
