@@ -107,6 +107,13 @@ impl OpenBao {
         accessors.iter().any(|live| live == accessor)
     }
 
+    /// Returns how many tokens exist, that of the administrator included.
+    pub(super) async fn live_tokens(&self) -> usize {
+        let path = "auth/token/accessors?list=true";
+        let answer = self.admin(Method::GET, path, None).await.unwrap();
+        answer["data"]["keys"].as_array().unwrap().len()
+    }
+
     /// Revokes the token with this accessor, as an administrator does.
     pub(super) async fn revoke(&self, accessor: &str) {
         let body = json!({ "accessor": accessor });
