@@ -12,16 +12,23 @@
 use std::time::{Duration, SystemTime};
 
 use everbearer::{
-    Assertion, Credential, Error, ErrorKind, ExchangeResponse, IssuerProfile, LongTermToken, Needs,
-    Revoked, ShortTermToken, SigningKey, TokenIssuer, TokenProvider, TokenRef, async_trait,
+    Assertion, Credential, Error, ExchangeResponse, IssuerProfile, LongTermToken, Needs, Revoked,
+    Secret, ShortTermToken, SigningKey, TokenIssuer, TokenProvider, TokenRef, async_trait,
 };
-use reqwest::{Client, RequestBuilder, Response};
+use reqwest::Client;
+use serde::Deserialize;
 
 struct GitHubApp {
     client: Client,
-    url: String,
-    installation: String,
+    /// Where tokens are issued, and where a token is deleted.
+    urls: [String; 2],
     assertion: Assertion,
+}
+
+#[derive(Deserialize)]
+struct Issued {
+    token: Secret,
+    expires_at: jiff::Timestamp,
 }
 
 #[async_trait]
@@ -31,53 +38,24 @@ impl TokenIssuer for GitHubApp {
         _: Option<&LongTermToken>,
         _: &[String],
     ) -> Result<ExchangeResponse, Error> {
-        let jwt = self.assertion.sign(&self.url).await?;
-        let url = format!(
-            "{}/app/installations/{}/access_tokens",
-            self.url, self.installation
-        );
-        let response = send(self.client.post(url).bearer_auth(jwt.expose())).await?;
-        let text = response.bytes().await.map_err(Error::transient)?;
-        let invalid = || Error::new(ErrorKind::Protocol, "GitHub's response has no token");
-        let body: serde_json::Value = serde_json::from_slice(&text).map_err(|_| invalid())?;
-        let token = body["token"].as_str().ok_or_else(invalid)?;
-        let end: jiff::Timestamp = body["expires_at"]
-            .as_str()
-            .and_then(|it| it.parse().ok())
-            .ok_or_else(invalid)?;
-        let token = ShortTermToken::builder(token)
-            .expires_at(SystemTime::try_from(end).map_err(|_| invalid())?)
-            .build()?;
-        Ok(ExchangeResponse::from(token))
+        let jwt = self.assertion.sign("github").await?;
+        let request = self.client.post(&self.urls[0]).bearer_auth(jwt.expose());
+        let issued: Issued = request.send().await?.error_for_status()?.json().await?;
+        let end = SystemTime::try_from(issued.expires_at).map_err(Error::transient)?;
+        let token = ShortTermToken::builder(issued.token.expose()).expires_at(end);
+        Ok(ExchangeResponse::from(token.build()?))
     }
 
     async fn revoke(&self, token: TokenRef<'_>, _: Option<TokenRef<'_>>) -> Result<Revoked, Error> {
-        let request = self
-            .client
-            .delete(format!("{}/installation/token", self.url));
-        send(request.bearer_auth(token.expose()))
-            .await
-            .map(|_| Revoked::Gone)
+        let request = self.client.delete(&self.urls[1]);
+        let request = request.bearer_auth(token.expose());
+        request.send().await?.error_for_status()?;
+        Ok(Revoked::Gone)
     }
 
     fn profile(&self) -> IssuerProfile {
         IssuerProfile::new("GitHub App").needs(Needs::Nothing)
     }
-}
-
-async fn send(request: RequestBuilder) -> Result<Response, Error> {
-    let request = request
-        .header("user-agent", "everbearer")
-        .header("accept", "application/vnd.github+json");
-    let response = request
-        .send()
-        .await
-        .map_err(|error| Error::transient(error.without_url()))?;
-    let status = response.status();
-    // GitHub states no error code.
-    let code = status.is_client_error().then_some("refused");
-    let failed = || Error::from_status(status.as_u16(), code, format!("GitHub answers {status}"));
-    status.is_success().then_some(response).ok_or_else(failed)
 }
 
 #[tokio::main]
@@ -92,9 +70,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .backdate(Duration::from_secs(60))
         .lifetime(Duration::from_secs(600));
     let issuer = GitHubApp {
-        client: Client::new(),
-        url: url.clone(),
-        installation: installation.clone(),
+        client: Client::builder().user_agent("everbearer").build()?,
+        urls: [
+            format!("{url}/app/installations/{installation}/access_tokens"),
+            format!("{url}/installation/token"),
+        ],
         assertion,
     };
     let provider = TokenProvider::builder(issuer, Credential::None)

@@ -2,6 +2,8 @@
 //! same error.
 
 mod kind;
+#[cfg(feature = "reqwest")]
+mod of_reqwest;
 mod withhold;
 
 use std::error::Error as StdError;

@@ -287,6 +287,7 @@ fn only_the_current_token_touches_arc_swap() {
 fn only_the_adapters_and_the_wire_name_reqwest() {
     let files = files_with(&["reqwest::", "reqwest_middleware::"]);
     let adapters = [
+        "error/of_reqwest.rs",
         "middleware/bearer_middleware.rs",
         "middleware/buffered_response.rs",
         "middleware/request_builder.rs",

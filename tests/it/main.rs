@@ -46,6 +46,8 @@ mod panicking;
 #[cfg(all(feature = "auth-api", feature = "reqwest-middleware"))]
 mod plain_http;
 mod repeated;
+#[cfg(feature = "reqwest")]
+mod reqwest_errors;
 #[cfg(all(feature = "auth-api", feature = "reqwest-middleware"))]
 mod resending;
 #[cfg(all(feature = "auth-api", feature = "reqwest-middleware"))]
