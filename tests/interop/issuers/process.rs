@@ -86,7 +86,7 @@ impl Drop for Process {
 }
 
 /// The directory in which tests/interop/issuers/run installs the servers, below the target directory.
-fn installed() -> PathBuf {
+pub(super) fn installed() -> PathBuf {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
     target.join("issuers")
 }
