@@ -4,6 +4,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use everbearer::{Assertion, SigningKey, TokenRef};
 use ring::hmac;
+use ring::rsa::KeyPair as RsaKeyPair;
+use ring::signature::{RSA_PSS_2048_8192_SHA256, UnparsedPublicKey};
 
 use super::*;
 
@@ -171,6 +173,25 @@ async fn a_client_secret_signs_by_hs256() {
     let key = hmac::Key::new(hmac::HMAC_SHA256, b"a-secret-of-32-bytes-or-more-.....");
     let signature = BASE64.decode(signature).unwrap();
     hmac::verify(&key, input.as_bytes(), &signature).unwrap();
+}
+
+#[tokio::test]
+async fn o7_an_rsa_key_signs_by_ps256_if_it_is_told_to() {
+    let pem = include_str!("../grants/rsa_for_tests.pem");
+    let key = SigningKey::from_pem(pem).unwrap().with_pss().unwrap();
+    let jwt = Assertion::new("client-1", key)
+        .sign("https://auth.example.com")
+        .await
+        .unwrap();
+    let (input, signature) = jwt.expose().rsplit_once('.').unwrap();
+    assert_eq!(part(input, 0)["alg"], "PS256");
+    let body = pem.lines().skip_while(|line| !line.starts_with('-'));
+    let der: String = body.filter(|line| !line.starts_with('-')).collect();
+    let der = base64::prelude::BASE64_STANDARD.decode(der).unwrap();
+    let pair = RsaKeyPair::from_pkcs8(&der).unwrap();
+    let public = UnparsedPublicKey::new(&RSA_PSS_2048_8192_SHA256, pair.public().as_ref());
+    let signature = BASE64.decode(signature).unwrap();
+    public.verify(input.as_bytes(), &signature).unwrap();
 }
 
 #[tokio::test]
