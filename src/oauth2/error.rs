@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::error::{Error, ErrorKind};
+use crate::text::echoes;
 use crate::wire::{Answer, JsonObject, is_code};
 
 /// Returns whether the members are those of an error, whatever the status is.
@@ -38,7 +39,17 @@ pub(super) fn refusal(answer: &Answer<'_>, body: &str, transient: &[String]) -> 
         code if answer.status.is_success() => ErrorKind::of_status(400, code),
         code => ErrorKind::of_status(status, code),
     };
+    let message = message.filter(|message| !repeats_encoded(message, answer));
     answer.refused_as(kind, code, message)
+}
+
+/// Returns whether a server repeats the request's body, with its secrets in whatever form of the percent-encoding.
+fn repeats_encoded(message: &str, answer: &Answer<'_>) -> bool {
+    let pairs = form_urlencoded::parse(message.as_bytes());
+    let decoded: String = pairs
+        .map(|(name, value)| format!("{name}={value}\n"))
+        .collect();
+    echoes(&decoded, answer.secrets.iter().copied())
 }
 
 /// What the body of an error states.

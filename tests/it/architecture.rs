@@ -52,6 +52,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "observe",
             "origin",
             "secret",
+            "text",
             "token",
             "wire",
         ],

@@ -162,13 +162,16 @@ async fn an_error_has_the_description_and_no_secret() {
 /// A server that echoes the body of the request in its error.
 #[tokio::test]
 async fn a_secret_in_the_body_is_not_repeated_however_it_is_encoded() {
-    let encoded: String = form_urlencoded::byte_serialize(SECRET.as_bytes()).collect();
-    let description = format!("invalid body: client_secret={encoded}");
-    let body = json!({"error": "invalid_client", "error_description": description});
-    let server = Server::answering([json(401, &body)]).await;
-    let client = ClientAuth::post("id", SECRET);
-    let issuer = server.client().client_auth(client).build().unwrap();
-    let error = issuer.exchange(None, &[]).await.unwrap_err();
-    let shown = format!("{error} {error:?}");
-    assert!(!shown.contains("horse"), "{shown}");
+    let secret = "p/q/r/s/t/u/v/w/x";
+    let encoded: String = form_urlencoded::byte_serialize(secret.as_bytes()).collect();
+    for echoed in [encoded.clone(), encoded.to_lowercase(), secret.to_owned()] {
+        let description = format!("invalid body: grant_type=x&client_secret={echoed}&scope=y");
+        let body = json!({"error": "invalid_client", "error_description": description});
+        let server = Server::answering([json(401, &body)]).await;
+        let client = ClientAuth::post("id", secret);
+        let issuer = server.client().client_auth(client).build().unwrap();
+        let error = issuer.exchange(None, &[]).await.unwrap_err();
+        let shown = format!("{error} {error:?}");
+        assert!(!shown.contains(&echoed), "{shown}");
+    }
 }
