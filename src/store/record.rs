@@ -135,12 +135,19 @@ impl Record {
 }
 
 impl Retiring {
-    /// Returns a token that is revoked after this time.
+    /// Returns a token that is revoked after this time: without a pause, at once, whenever it is stored.
     pub(crate) fn after(token: LongTermToken, pause: Duration, wall: SystemTime) -> Self {
-        Self {
-            token,
-            revoke_at: wall.checked_add(pause).unwrap_or(wall),
-        }
+        let revoke_at = if pause.is_zero() {
+            SystemTime::UNIX_EPOCH
+        } else {
+            wall.checked_add(pause).unwrap_or(wall)
+        };
+        Self { token, revoke_at }
+    }
+
+    /// Returns whether no process uses what was minted from the token.
+    pub(crate) fn is_unused(&self) -> bool {
+        self.revoke_at == SystemTime::UNIX_EPOCH
     }
 }
 

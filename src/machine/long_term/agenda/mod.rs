@@ -97,19 +97,18 @@ impl LongTerm {
     }
 
     /// Counts the grace of the tokens that the store does not know to be superseded from now on: other processes use them
-    /// until they read the record, except those that only this process has known.
+    /// until they read the record.
     fn delay_retirements(&mut self, now: Now) {
         let grace = self.grace_of_others();
         let earliest = now.wall.checked_add(grace).unwrap_or(now.wall);
         let stored = self.stored.as_ref();
-        let is_unused = |token: &LongTermToken| {
+        let is_known = |token: &LongTermToken| {
             let mut retiring = stored.into_iter().flat_map(|stored| &stored.retiring);
             retiring.any(|retiring| retiring.token.reads_like(token))
-                || token.reads_like_any(&self.unwritten)
         };
         if let Some(record) = &mut self.record {
-            let new = record.retiring.iter_mut();
-            for retiring in new.filter(|it| !is_unused(&it.token)) {
+            let used = record.retiring.iter_mut().filter(|it| !it.is_unused());
+            for retiring in used.filter(|it| !is_known(&it.token)) {
                 retiring.revoke_at = retiring.revoke_at.max(earliest);
             }
         }
