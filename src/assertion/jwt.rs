@@ -128,7 +128,7 @@ impl Assertion {
         self.header("kid", key_id.into())
     }
 
-    /// Sets how long after `iat` the JWT expires. Default: 60 s. Some servers refuse a longer lifetime than
+    /// Sets how long after `iat` the JWT expires: longer than the [backdate](Self::backdate). Default: 60 s. Some servers refuse a longer lifetime than
     /// they allow.
     ///
     /// ```
@@ -146,7 +146,9 @@ impl Assertion {
     ///
     /// ```
     /// # fn example(assertion: everbearer::Assertion) {
-    /// let assertion = assertion.backdate(std::time::Duration::from_secs(60));
+    /// use std::time::Duration;
+    ///
+    /// let assertion = assertion.backdate(Duration::from_secs(60)).lifetime(Duration::from_secs(120));
     /// # }
     /// ```
     #[must_use]
@@ -185,8 +187,9 @@ impl Assertion {
     ///
     /// # Errors
     ///
-    /// Returns the error of the signer; [`ErrorKind::Config`] if the signer names no algorithm, or if this
-    /// machine's clock is before 1970; [`ErrorKind::Issuer`] if the signature is empty.
+    /// Returns the error of the signer; [`ErrorKind::Config`] if the assertion has no issuer, an empty audience or key ID,
+    /// an `alg` of its own, or a lifetime that is not longer than the backdate, if the signer names no algorithm, or if
+    /// this machine's clock is before 1970; [`ErrorKind::Issuer`] if the signature is empty.
     ///
     /// # Cancel safety
     ///
@@ -201,6 +204,7 @@ impl Assertion {
     /// # }
     /// ```
     pub async fn sign(&self, audience: &str) -> Result<Secret, Error> {
+        self.validate()?;
         self.sign_at(audience, SystemClock.wall(), &[]).await
     }
 
@@ -264,8 +268,8 @@ impl Assertion {
             "key ID is empty"
         } else if self.header.contains_key("alg") {
             "`alg` is the signer's; do not set it"
-        } else if self.lifetime < Duration::from_secs(1) {
-            "lifetime is less than a second"
+        } else if self.lifetime < self.backdate + Duration::from_secs(1) {
+            "lifetime, which counts from `iat`, must be longer than the backdate"
         } else {
             let secret = self.secret.as_ref();
             return secret.map_or(Ok(()), |it| it.validate("the client secret"));

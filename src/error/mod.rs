@@ -322,8 +322,14 @@ impl Error {
 
     /// Returns whether the server may have acted on the request although its answer did not arrive.
     pub(crate) fn has_unknown_outcome(&self) -> bool {
-        let is_rejection = |status| matches!(status, 300..=407 | 409..=499 | 503);
-        let is_rejected = self.inner.status.is_some_and(is_rejection);
+        let is_rejected = match self.inner.status {
+            // The answer cannot be used, and may have replaced the token.
+            Some(200..=299) => return true,
+            Some(300..=407 | 409..=499) => true,
+            // A proxy answers 503, too, if the connection breaks behind it.
+            Some(503) => self.code().is_some() || self.retry_after().is_some(),
+            _ => false,
+        };
         match self.kind() {
             ErrorKind::Timeout
             | ErrorKind::Unreachable
@@ -515,6 +521,20 @@ mod tests {
         assert_eq!(clone.retry_after(), Some(Duration::from_secs(3)));
         assert!(clone.is_retryable());
         assert!(!Error::terminal("no such role").is_retryable());
+    }
+
+    #[test]
+    fn o21_an_answer_that_cannot_be_used_may_have_replaced_the_token() {
+        let of = |status| Error::own(ErrorKind::Config, "DPoP").with_status(status);
+        assert!(of(200).has_unknown_outcome());
+        assert!(!of(400).has_unknown_outcome());
+        let busy = Error::own(ErrorKind::Server, "busy").with_status(503);
+        assert!(
+            busy.has_unknown_outcome(),
+            "the connection behind a proxy broke"
+        );
+        let refused = busy.with_retry_after(Duration::from_secs(1));
+        assert!(!refused.has_unknown_outcome());
     }
 
     #[test]

@@ -7,6 +7,10 @@ use super::{Error, ErrorKind};
 /// [`ErrorKind::Protocol`]. The error has neither the URL nor the text of a response that cannot be read, which may
 /// contain secrets. If no connection could be established, it is [`unsent`](Error::unsent).
 ///
+/// The code of the response and its `Retry-After` are lost, so a refusal counts as the response of a gateway, and the
+/// provider retries. If your server refuses credentials with 401 or 403, or sends `Retry-After`, read the status yourself
+/// and use [`Error::from_status`].
+///
 /// # Examples
 ///
 /// ```
@@ -41,6 +45,9 @@ impl From<reqwest::Error> for Error {
             )
         } else if error.is_connect() {
             (ErrorKind::Unreachable, "the server cannot be reached")
+        } else if error.is_redirect() {
+            let text = "the server redirects too often; configure the final URL";
+            (ErrorKind::Protocol, text)
         } else if error.is_decode() {
             // Its source quotes the response.
             return Self::own(ErrorKind::Protocol, "the server's response cannot be read");

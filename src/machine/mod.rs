@@ -140,6 +140,7 @@ impl Machine {
                 self.with(set, |set, policies| {
                     set.denied(policies, generation, now);
                 });
+                self.end_holds();
             }
             Input::Outlasted { set, generation } => {
                 self.with(set, |set, _| set.outlasted(generation, now));
@@ -208,6 +209,7 @@ impl Machine {
         let idle = sets.filter_map(|(id, set)| Some((set.idle_for(EVICTABLE_AFTER)?, *id)));
         let (_, longest) = idle.filter(|(at, _)| *at <= now).min()?;
         self.sets.remove(&longest);
+        self.end_holds();
         self.evicted.entry(longest).or_insert(now + EVICTION_GRACE);
         Some(longest)
     }
@@ -227,9 +229,9 @@ impl Machine {
         self.sets.get(&set).is_some_and(SetState::is_refused)
     }
 
-    /// Returns whether the last failure of any scope set was terminal.
+    /// Returns whether any scope set waits for another secret: its last failure was terminal, or began a long pause.
     pub(crate) fn is_any_refused(&self) -> bool {
-        self.sets.values().any(SetState::is_refused)
+        self.sets.values().any(SetState::waits_for_change)
     }
 
     /// Returns whether an exchange of any scope set is in flight.
@@ -440,6 +442,11 @@ impl Machine {
     fn renew(&mut self, keeps_pauses: bool, now: Moment) {
         let sets = self.sets.values_mut();
         sets.for_each(|set| set.renewed(keeps_pauses, now));
+    }
+
+    /// Lets the scope sets judge again whether any token is valid.
+    pub(super) fn end_holds(&mut self) {
+        self.sets.values_mut().for_each(SetState::end_hold);
     }
 
     fn open(&mut self, id: SetId, now: Moment) {

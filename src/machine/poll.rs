@@ -136,6 +136,7 @@ impl Machine {
         match idle {
             Some(id) => {
                 self.sets.remove(&id);
+                self.end_holds();
                 SetAction::Retire(id)
             }
             None => SetAction::Sleep(wake),

@@ -24,7 +24,7 @@ const TOKEN_URL: (&str, &str) = ("token URL", "https://auth.example.com/token");
 const REVOCATION_URL: (&str, &str) = ("revocation URL", "https://auth.example.com/revoke");
 const ISSUER: (&str, &str) = ("issuer", "https://auth.example.com");
 /// A request takes half of the grace at most.
-const SHORTEST_GRACE: Duration = Duration::from_secs(2);
+const SHORTEST_GRACE: Duration = Duration::from_secs(4);
 
 /// Configures an [`OAuth2`]. Every setting has a default.
 ///
@@ -114,8 +114,8 @@ impl OAuth2Builder {
         self.param("resource", resource)
     }
 
-    /// Adds a parameter to each token request. A name can be repeated. The parameters that the grant and the
-    /// client authentication set are refused by [`build`](Self::build); scopes are set by
+    /// Adds a parameter to each token request. A name can be repeated. [`build`](Self::build)
+    /// returns an error for a parameter that the grant or the client authentication sets, and for `scope`: use
     /// [`TokenProviderBuilder::scopes`](crate::TokenProviderBuilder::scopes).
     ///
     /// ```
@@ -215,8 +215,8 @@ impl OAuth2Builder {
         self
     }
 
-    /// Sets error codes and statuses after which the provider retries with backoff, although it would take them for
-    /// a refusal: an `error`, a member of Entra ID's `error_codes`, or a status such as `404`.
+    /// Sets error codes and statuses after which the provider retries with backoff, and which it would otherwise treat
+    /// as a refusal: an `error`, a member of Entra ID's `error_codes`, or a status such as `404`.
     ///
     /// ```
     /// # fn example(builder: everbearer::OAuth2Builder) {
@@ -228,7 +228,7 @@ impl OAuth2Builder {
         self
     }
 
-    /// Sets whether the `aud` of an assertion is the URL of the endpoint that is called, as Okta demands it, also at the
+    /// Sets whether the `aud` of the client's assertion is the URL of the endpoint that is called, as Okta demands it, also at the
     /// revocation endpoint. Default: false; see [`ClientAuth::jwt`].
     ///
     /// ```
@@ -309,7 +309,12 @@ impl OAuth2Builder {
     /// - an endpoint is not a URL, holds a user name, a password or a fragment, or is neither https nor http to a
     ///   loopback address or to a host that [`allow_plain_http_to`](Self::allow_plain_http_to) names;
     /// - the client ID, a secret or a parameter's name is empty, or the grant sets the parameter itself;
-    /// - the timeout is zero, or the HTTP client cannot be built.
+    /// - the issuer has a query, or [`mtls_aliases`](Self::mtls_aliases) is set for a token URL;
+    /// - [`reuse_grace`](Self::reuse_grace) is shorter than 4 s, or the grant is not `refresh_token`;
+    /// - the type of the subject token is empty, or the assertion is invalid, as [`Assertion::sign`] lists it;
+    /// - the timeout is zero, or the HTTP client cannot be built, as without a rustls `CryptoProvider`.
+    ///
+    /// [`Assertion::sign`]: crate::Assertion::sign
     ///
     /// # Examples
     ///
@@ -348,7 +353,7 @@ impl OAuth2Builder {
             }
             if self.reuse_grace < SHORTEST_GRACE {
                 return Err(config(
-                    "OAuth2Builder::reuse_grace is shorter than 2 s; set 2 s or more, or none",
+                    "OAuth2Builder::reuse_grace is shorter than 4 s; set 4 s or more, or none",
                 ));
             }
         }

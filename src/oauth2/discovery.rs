@@ -71,6 +71,7 @@ impl Discovery {
         let inserted = format!("{RFC_8414}{path}");
         let appended = format!("{path}{OPENID_CONNECT}");
         let mut failed: Vec<Answer<'_>> = Vec::new();
+        let mut invalid = None;
         for path in [inserted, appended] {
             let mut url = self.issuer.clone();
             url.set_path(&path);
@@ -78,10 +79,15 @@ impl Discovery {
             let answer = call.send(connection).await?;
             let body = readable(&answer.body);
             let members = JsonObject::of(&body).filter(|_| answer.status.is_success());
-            if let Some(members) = members {
-                return self.read(&answer, &members);
+            match members.map(|members| self.read(&answer, &members)) {
+                Some(Ok(metadata)) => return Ok(metadata),
+                // The metadata may be that of a gateway, or of another issuer of this host.
+                Some(Err(error)) => invalid = invalid.or(Some(error)),
+                None => failed.push(answer),
             }
-            failed.push(answer);
+        }
+        if let Some(error) = invalid {
+            return Err(error);
         }
         let statuses: Vec<String> = failed
             .iter()

@@ -46,9 +46,12 @@ pub(super) fn refusal(answer: &Answer<'_>, body: &str, transient: &[String]) -> 
 /// Returns whether a server repeats the request's body, with its secrets in whatever form of the percent-encoding.
 fn repeats_encoded(message: &str, answer: &Answer<'_>) -> bool {
     let pairs = form_urlencoded::parse(message.as_bytes());
-    let decoded: String = pairs
-        .map(|(name, value)| format!("{name}={value}\n"))
-        .collect();
+    let mut decoded = pairs.flat_map(|(name, value)| [name, value]);
+    let decoded: Vec<_> = decoded.by_ref().collect();
+    let decoded = decoded.join(
+        "
+",
+    );
     echoes(&decoded, answer.secrets.iter().copied())
 }
 

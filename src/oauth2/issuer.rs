@@ -89,7 +89,7 @@ impl TokenIssuer for OAuth2 {
             return Ok(Revoked::Unsupported);
         }
         let error = error::refusal(&answer, &body, &inner.transient);
-        match error.code() {
+        match error.code().filter(|_| !answer.status.is_server_error()) {
             Some("unsupported_token_type") => Ok(Revoked::Unsupported),
             Some("invalid_token") => Ok(Revoked::Gone),
             _ => Err(error),

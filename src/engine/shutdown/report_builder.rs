@@ -9,7 +9,7 @@ use crate::engine::revocation;
 use crate::engine::shared::Shared;
 use crate::engine::state::Engine;
 use crate::error::{Error, ErrorKind};
-use crate::issuer::Revoked;
+use crate::issuer::{Needs, Revoked};
 use crate::machine::{Failure, Next, Revocations};
 use crate::observe::Event;
 use crate::token::{LongTermToken, ShortTermToken, TokenRef};
@@ -90,7 +90,8 @@ impl ReportBuilder {
         self.last_short_term = last;
         let (profile, policy) = (&shared.settings.profile, &shared.settings.shutdown);
         let authority = authority.filter(|_| !policy.revoke_long_term);
-        let may_revoke = policy.revoke_long_term || !profile.revocation_ends_long_term;
+        let ends_both = policy.revoke_long_term && profile.needs != Needs::Nothing;
+        let may_revoke = ends_both || !profile.revocation_ends_long_term;
         for minted in newer {
             let is_kept = authority
                 .as_ref()

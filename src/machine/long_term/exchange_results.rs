@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::attempt::{Candidate, Role, State};
 use super::lease::LeaseState;
-use super::task::{Call, Kind};
+use super::task::{Call, Effect, Kind};
 use super::{GrantPause, LongTerm, Proof, Spent};
 use crate::clock::{Moment, Now};
 use crate::error::Error;
@@ -47,7 +47,10 @@ impl LongTerm {
         }
         self.grant_pause.take_if(|pause| pause.until <= now.at);
         let is_with = |token: &LongTermToken| token.reads_like(&candidate.with);
-        self.spent.take_if(|spent| is_with(&spent.token));
+        if self.spent.take_if(|spent| is_with(&spent.token)).is_some() {
+            let keeps_pauses = true;
+            self.effects.push(Effect::ForgetRefusals { keeps_pauses });
+        }
         if self
             .unproven
             .take_if(|unproven| is_with(&unproven.token))

@@ -43,8 +43,8 @@ pub(super) struct SetState {
     had_token: bool,
     /// The earliest next attempt after a failure.
     retry_at: Option<Moment>,
-    /// Whether that is the pause before an attempt that may end all tokens.
-    is_held: bool,
+    /// The failure that began a long pause, which a change ends.
+    long_pause: Option<Failure>,
     /// The end of the pause that the server requested.
     paused_until: Option<Moment>,
     refusal: Refusal,
@@ -111,7 +111,7 @@ impl SetState {
             alike: 0,
             had_token: false,
             retry_at: None,
-            is_held: false,
+            long_pause: None,
             paused_until: None,
             refusal: Refusal::None,
             last_denial: None,
@@ -148,7 +148,8 @@ impl SetState {
 
     /// Returns until when callers have a valid token that no resource server has refused.
     pub(super) fn accepted_until(&self) -> Option<Moment> {
-        let present = self.window.filter(|_| self.last_denial.is_none());
+        let is_accepted = |window: &Window| self.last_denial.is_none_or(|at| at < window.received);
+        let present = self.window.filter(is_accepted);
         let upcoming = self.upcoming.map(|upcoming| upcoming.window);
         let windows = present.into_iter().chain(upcoming);
         windows.map(|window| window.usable_until).max()
@@ -166,7 +167,6 @@ impl SetState {
                 return;
             }
             self.last_denial = Some(now);
-            self.end_hold();
         } // else the demand publishes the held-back token, or the token of the exchange in flight, at once
         self.demanded(Demand::NewerThan(generation), now);
     }
@@ -207,7 +207,8 @@ impl SetState {
             self.random.f64(),
         );
         self.retry_at = Some(now + delay);
-        self.is_held = matches!(failure, Failure::Held { .. });
+        let is_long = matches!(failure, Failure::Held { .. } | Failure::Unclear { .. });
+        self.long_pause = is_long.then_some(failure);
         self.paused_until = backoff::pause_asked_for(&policies.retry, failure).map(|it| now + it);
         // The waiting callers get the error, which ends their demand. A forced refresh of a valid token is
         // retried.
@@ -217,11 +218,22 @@ impl SetState {
         self.demand = None;
     }
 
-    /// Ends the pause before an attempt that may end all tokens.
-    fn end_hold(&mut self) {
-        if std::mem::take(&mut self.is_held) {
+    /// Ends the pause before an attempt that may end all tokens: which ones are valid has changed.
+    pub(super) fn end_hold(&mut self) {
+        if let Some(Failure::Held { .. }) = self.long_pause {
+            self.end_long_pause();
+        }
+    }
+
+    fn end_long_pause(&mut self) {
+        if self.long_pause.take().is_some() {
             self.retry_at = None;
         }
+    }
+
+    /// Returns whether a changed secret may end a refusal.
+    pub(super) const fn waits_for_change(&self) -> bool {
+        self.is_refused() || self.long_pause.is_some()
     }
 
     /// Returns whether the last failure was terminal and nothing has changed since.
@@ -236,7 +248,7 @@ impl SetState {
     /// Forgets a refusal and the pause after it. With `keeps_pause`, a pause that the server requested stays.
     /// A forced refresh that the refusal has delayed is due when the pause ends.
     pub(super) fn renewed(&mut self, keeps_pause: bool, now: Moment) {
-        self.end_hold();
+        self.end_long_pause();
         let is_known = match self.refusal {
             Refusal::None => false,
             Refusal::Standing => true,

@@ -3,7 +3,7 @@
 use super::driver::{Driver, dated};
 use super::{ROOT, SetId, at, secs};
 use crate::error::{Error, ErrorKind};
-use crate::machine::{Action, Call, Generation, Input};
+use crate::machine::{Action, Call, Generation, Input, SetAction};
 use crate::store::Record;
 use crate::token::LongTermToken;
 
@@ -41,7 +41,7 @@ fn next_exchange(driver: &mut Driver) -> (u64, LongTermToken) {
         match driver.next() {
             Action::Exchange { with, .. } => return (driver.seconds, with.unwrap()),
             Action::Sleep(_) => driver.seconds += 1,
-            Action::Failed { .. } => {}
+            Action::Failed { .. } | Action::ForSet(SetAction::Retire(_)) => {}
             other => panic!("{other:?}"),
         }
     }
@@ -184,4 +184,47 @@ fn o21_an_exchange_that_was_dropped_may_have_replaced_the_token_too() {
     driver.machine.handle(Input::Interrupted, at(100));
     let (seconds, _) = next_exchange(&mut driver);
     assert_eq!(seconds, 3_595);
+}
+
+#[test]
+fn o21_the_pause_ends_when_no_other_token_is_valid_any_more() {
+    let mut driver = Driver::replacing(secs(0), "one");
+    let (call, with) = driver.exchange();
+    driver.succeeds(call, &with);
+    // Another scope set has a token that lives longer, and is closed after a while without callers.
+    driver.seconds = 2_000;
+    let other = SetId(3);
+    driver.machine.handle(Input::Opened(other), at(2_000));
+    let Action::Exchange { call, with, .. } = driver.next() else {
+        panic!("no exchange");
+    };
+    let (now, life) = (driver.now(), secs(3_600));
+    (driver.machine).minted((call, other), with.as_ref(), life, None, now);
+    (driver.machine).exchanged(other, super::brought(now.at, life), now.at);
+    wants_newer(&mut driver);
+    let (call, _) = driver.exchange();
+    loses(&mut driver, call);
+    let (at, _) = next_exchange(&mut driver);
+    assert!(
+        at < 6_000,
+        "the other set's token is usable until 6,595 s: {at}"
+    );
+}
+
+#[test]
+fn o21_a_token_that_follows_a_refused_one_is_valid() {
+    let mut driver = Driver::replacing(secs(0), "one");
+    let (call, with) = driver.exchange();
+    driver.succeeds(call, &with);
+    driver.seconds = 50;
+    driver.machine.handle(super::denied(Generation(1)), at(50));
+    let (call, with) = driver.exchange();
+    driver.seconds = 51;
+    driver.succeeds(call, &with);
+    driver.seconds = 100;
+    wants_newer(&mut driver);
+    driver.exchange();
+    driver.machine.handle(Input::Interrupted, at(100));
+    let (at, _) = next_exchange(&mut driver);
+    assert!(at > 3_000, "{at}");
 }

@@ -120,3 +120,21 @@ async fn o2_a_secret_goes_into_the_body_where_the_server_takes_it_there_only() {
     assert_eq!(received.authorization, None);
     assert_eq!(received.get("client_secret"), Some("secret"));
 }
+
+/// A gateway answers all unknown paths, or the host has another issuer at its root.
+#[tokio::test]
+async fn o25_metadata_of_something_else_does_not_hide_that_of_openid_connect() {
+    for other in [json!({}), json!({"issuer": "https://other.example.com"})] {
+        let server = MockServer::start().await;
+        serving(OPENID, metadata(&server), &server).await;
+        let elsewhere = Mock::given(method("GET")).and(path(RFC_8414));
+        let elsewhere = elsewhere.respond_with(json(200, &other));
+        elsewhere.mount(&server).await;
+        client(&server)
+            .build()
+            .unwrap()
+            .exchange(None, &[])
+            .await
+            .unwrap();
+    }
+}

@@ -64,6 +64,10 @@ async fn o20_what_is_gone_counts_as_revoked_and_a_page_does_not() {
             ErrorKind::Denied,
         ),
         (ResponseTemplate::new(503), ErrorKind::Server),
+        (
+            json(503, &json!({"error": "invalid_token"})),
+            ErrorKind::Server,
+        ),
     ] {
         assert_eq!(revoke(answer).await.unwrap_err().kind(), kind);
     }
