@@ -28,8 +28,10 @@ pub enum Needs {
     /// exchange at a time, across all scope sets and all processes that share the store.
     ///
     /// If the response to such an exchange is lost, the new token is lost too, unless the server answers the
-    /// same request once more. Configure [`recover_with`](crate::TokenProviderBuilder::recover_with) for that
-    /// case.
+    /// same request once more. State
+    /// [`reuse_grace`](IssuerProfile::reuse_grace) for that case. Otherwise configure
+    /// [`recover_with`](crate::TokenProviderBuilder::recover_with), or supply another token with
+    /// [`set_long_term_token`](crate::TokenProvider::set_long_term_token).
     Replacing,
 }
 

@@ -322,8 +322,8 @@ impl RequestRules {
     /// Reports that the server refused this token, and returns a newer token for sending the request once
     /// more. `limit` is what is left of the request's own timeout, and limits the wait.
     ///
-    /// It returns the same token after [`RefreshPolicy::settling_time`](crate::RefreshPolicy::settling_time), if that has
-    /// not passed yet since the token was issued, and `None` if no newer token is available. In that case, return the refusal to the caller,
+    /// If the refused token arrived less than [`RefreshPolicy::settling_time`](crate::RefreshPolicy::settling_time) ago,
+    /// it waits for the rest of that time and returns the same token. It returns `None` if no newer token is available. In that case, return the refusal to the caller,
     /// since it has more information than the provider's error.
     ///
     /// # Cancel safety

@@ -9,8 +9,8 @@ use crate::assertion::Assertion;
 use crate::secret::SecretSource;
 
 impl OAuth2 {
-    /// Returns a builder for the grant `client_credentials` (RFC 6749, section 4.4), with a client secret that is
-    /// sent by `client_secret_basic`. [`OAuth2Builder::client_auth`] selects another way to authenticate.
+    /// Returns a builder for the grant `client_credentials` (RFC 6749, section 4.4), with a client secret. The
+    /// issuer sends it by `client_secret_basic`, or by `client_secret_post` if the discovered metadata names only that. [`OAuth2Builder::client_auth`] selects another way to authenticate.
     ///
     /// `endpoint` is the URL of the token endpoint, or [`TokenEndpoint::discover`].
     ///
@@ -77,7 +77,7 @@ impl OAuth2 {
     /// Returns a builder for the JWT bearer grant (RFC 7523, section 2.1): each exchange signs a new assertion. By
     /// default, the client does not authenticate otherwise; see [`OAuth2Builder::client_auth`].
     ///
-    /// The assertion has the scopes as the claim `scope`, too, where Google looks for them.
+    /// The issuer sends the scopes as the parameter `scope` and as the claim `scope`, which Google reads.
     ///
     /// ```no_run
     /// # #[cfg(feature = "assertion")] {

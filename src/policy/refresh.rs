@@ -148,8 +148,8 @@ impl RefreshPolicy {
     /// The provider uses a first token at once, and also a token that a 401 or a caller requested. It keeps a
     /// token with an `nbf` in the future back until then, for at most a minute, even without this setting.
     ///
-    /// If a resource server refuses a token within this time after its issue, the middleware resends the request with
-    /// the same token when the time has passed, without an exchange.
+    /// If a resource server refuses a token within this time after the provider received it, the middleware waits until
+    /// the time has passed, and resends the request once with the same token. The refusal causes no exchange.
     ///
     /// ```
     /// # use std::time::Duration;
