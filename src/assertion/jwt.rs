@@ -34,12 +34,12 @@ use crate::secret::{Secret, SecretSource};
 /// #     fn algorithm(&self) -> &str { "RS256" }
 /// #     async fn sign(&self, _: &[u8]) -> Result<Vec<u8>, Error> { Ok(vec![1]) }
 /// # }
-/// # let key = Key;
 /// use std::time::Duration;
 /// use everbearer::Assertion;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Error> {
+/// # let key = Key;
 /// // The JWT of a GitHub App.
 /// let assertion = Assertion::new("1234567", key)
 ///     .backdate(Duration::from_secs(60))
