@@ -15,7 +15,7 @@ pub(crate) fn look_at_secrets(shared: &Shared) {
         let long_term = machine.long_term();
         let rotation_error = long_term.and_then(|it| it.rotation_failures().1);
         (
-            machine.is_any_refused(),
+            machine.is_any_waiting_for_change(),
             rotation_error.is_some_and(|error| !error.is_retryable()),
             machine.is_any_exchanging() || long_term.is_some_and(|it| it.is_paused(now)),
         )

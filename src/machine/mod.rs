@@ -230,7 +230,7 @@ impl Machine {
     }
 
     /// Returns whether any scope set waits for another secret: its last failure was terminal, or began a long pause.
-    pub(crate) fn is_any_refused(&self) -> bool {
+    pub(crate) fn is_any_waiting_for_change(&self) -> bool {
         self.sets.values().any(SetState::waits_for_change)
     }
 

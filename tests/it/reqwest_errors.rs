@@ -1,4 +1,4 @@
-//! The errors of reqwest, as an issuer of one's own gets them by `?`.
+//! The errors of reqwest, as an issuer outside of the crate gets them by `?`.
 
 use std::time::Duration;
 

@@ -193,7 +193,7 @@ fn o13_the_third_401_without_a_code_begins_long_pauses_without_a_long_term_token
     assert!(pauses[1] < secs(30), "{pauses:?}");
     assert!(pauses[2] >= secs(30) && pauses[3] > secs(30), "{pauses:?}");
     // A changed secret ends the pause.
-    assert!(machine.is_any_refused());
+    assert!(machine.is_any_waiting_for_change());
     let now = super::driver::now(seconds - 20);
     assert!(matches!(machine.poll(now), Action::Sleep(_)));
     machine.handle(Input::SecretChanged, now.at);

@@ -1,4 +1,4 @@
-//! `OAuth2` and the example issuers against servers that nobody here wrote. See README.md.
+//! `OAuth2` and the example issuers against other OAuth servers. See README.md.
 
 #![allow(
     clippy::unwrap_used,
