@@ -8,7 +8,7 @@ use serde::de::IgnoredAny;
 use zeroize::Zeroizing;
 
 use super::json_object::readable;
-use super::reset_headers;
+use super::{http_date, reset_headers};
 use crate::clock::{Clock as _, SystemClock};
 use crate::error::{Error, ErrorKind};
 use crate::text::on_one_line;
@@ -39,7 +39,7 @@ impl Answer<'_> {
     }
 
     pub(crate) fn date(&self) -> Option<SystemTime> {
-        httpdate::parse_http_date(self.header(DATE.as_str())?).ok()
+        http_date::parse(self.header(DATE.as_str())?)
     }
 
     pub(crate) fn error(&self, kind: ErrorKind, text: &str, code: Option<String>) -> Error {
@@ -118,7 +118,7 @@ impl Answer<'_> {
         if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
             return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
         }
-        let date = httpdate::parse_http_date(value).ok()?;
+        let date = http_date::parse(value)?;
         Some(date.duration_since(now()).unwrap_or_default())
     }
 }

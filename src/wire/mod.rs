@@ -7,6 +7,7 @@ mod connection;
 mod endpoint;
 #[cfg(feature = "oauth2")]
 mod form;
+mod http_date;
 mod json_object;
 mod reset_headers;
 

@@ -3,6 +3,9 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use jiff::Timestamp;
+use jiff::fmt::rfc2822;
+
 use crate::clock::{Clock as _, SystemClock};
 
 /// The end of the year 9998: the last that every format of a timestamp can still write.
@@ -71,14 +74,18 @@ impl UnixTime {
     }
 
     pub(super) fn to_rfc3339(self) -> String {
-        let millis = i64::try_from(self.millis).unwrap_or(i64::MAX);
-        jiff::Timestamp::from_millisecond(millis)
-            .unwrap_or(jiff::Timestamp::MAX)
-            .to_string()
+        self.to_timestamp().to_string()
     }
 
     pub(super) fn to_http_date(self) -> String {
-        httpdate::fmt_http_date(self.to_system_time())
+        let date =
+            rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&self.to_timestamp());
+        date.unwrap_or_default()
+    }
+
+    fn to_timestamp(self) -> Timestamp {
+        let millis = i64::try_from(self.millis).unwrap_or(i64::MAX);
+        Timestamp::from_millisecond(millis).unwrap_or(Timestamp::MAX)
     }
 
     /// Seconds since 1970, as the claims of a JWT count.
