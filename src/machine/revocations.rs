@@ -13,6 +13,8 @@ pub(crate) const MOST_IN_FLIGHT: usize = 16;
 /// The tokens to revoke, each by a number of the caller's.
 #[derive(Debug, Default)]
 pub(crate) struct Revocations {
+    /// Revoked before all others, which wait for the outcome of its first call.
+    first: Option<usize>,
     /// The last one is the next, since the newest tokens live longest.
     due: Vec<usize>,
     in_flight: BTreeSet<usize>,
@@ -39,9 +41,15 @@ impl Revocations {
         self.due.push(number);
     }
 
+    /// Revokes the token that was added last before all others.
+    pub(crate) fn put_first(&mut self) {
+        self.first = self.due.pop();
+    }
+
     /// Returns how many wait for their first or next call.
     pub(crate) fn waiting(&self) -> usize {
-        self.due.len() + self.retries.len()
+        let first = self.first.filter(|it| !self.in_flight.contains(it));
+        usize::from(first.is_some()) + self.due.len() + self.retries.len()
     }
 
     pub(crate) fn next(&mut self, now: Moment) -> Next {
@@ -51,9 +59,14 @@ impl Revocations {
             self.retries.pop_first();
             self.due.push(number);
         }
+        let number = match self.first {
+            Some(first) => (!self.in_flight.contains(&first)).then_some(first),
+            None => self.due.last().copied(),
+        };
         if self.in_flight.len() < MOST_IN_FLIGHT
-            && let Some(number) = self.due.pop()
+            && let Some(number) = number
         {
+            self.due.pop_if(|due| *due == number);
             self.in_flight.insert(number);
             return Next::Revoke(number);
         }
@@ -65,7 +78,7 @@ impl Revocations {
 
     /// Notes that the revocation has ended for good.
     pub(crate) fn ended(&mut self, number: usize) {
-        self.in_flight.remove(&number);
+        self.land(number);
         self.failures.remove(&number);
     }
 
@@ -79,7 +92,7 @@ impl Revocations {
         draw: f64,
         (now, deadline): (Moment, Moment),
     ) -> bool {
-        self.in_flight.remove(&number);
+        self.land(number);
         let failures = self.failures.entry(number).or_default();
         *failures += 1;
         let at = now + retry_delay(policy, failure, *failures, None, draw);
@@ -92,14 +105,22 @@ impl Revocations {
         is_retried
     }
 
+    /// Notes that the call has ended, with any outcome.
+    fn land(&mut self, number: usize) {
+        self.in_flight.remove(&number);
+        self.first = self.first.filter(|first| *first != number);
+    }
+
     /// Notes that the calls in flight were dropped.
     pub(crate) fn drop_in_flight(&mut self) {
+        self.first = self.first.filter(|first| !self.in_flight.contains(first));
         self.dropped.append(&mut self.in_flight);
     }
 
     /// Gives up all that have not ended: the authority for them is about to be revoked.
     pub(crate) fn drop_all(&mut self) {
         self.dropped = self.unfinished();
+        self.first = None;
         self.in_flight.clear();
         self.due.clear();
         self.retries.clear();
@@ -108,8 +129,8 @@ impl Revocations {
     /// Returns the numbers whose revocation has not ended, in order.
     pub(crate) fn unfinished(&self) -> BTreeSet<usize> {
         let retries = self.retries.iter().map(|(_, number)| number);
-        let all = self.due.iter().chain(&self.in_flight).chain(retries);
-        all.chain(&self.dropped).copied().collect()
+        let all = self.first.iter().chain(&self.due).chain(&self.in_flight);
+        all.chain(retries).chain(&self.dropped).copied().collect()
     }
 }
 
@@ -138,6 +159,29 @@ mod tests {
         assert_eq!(revocations.next(at(0)), Next::Wait(None));
     }
 
+    /// It is tried again like the others if its first call has failed.
+    #[test]
+    fn o19_the_others_wait_for_the_first_call_of_the_first_token() {
+        for is_revoked in [true, false] {
+            let mut revocations = Revocations::default();
+            revocations.add(0);
+            revocations.add(1);
+            revocations.put_first();
+            assert_eq!(revocations.waiting(), 2);
+            assert_eq!(revocations.next(at(0)), Next::Revoke(1));
+            revocations.add(2);
+            assert_eq!(revocations.next(at(0)), Next::Wait(None));
+            if is_revoked {
+                revocations.ended(1);
+            } else {
+                let times = (at(0), at(60_000));
+                assert!(revocations.failed(1, TRANSIENT, &RetryPolicy::default(), 0.5, times));
+            }
+            assert_eq!(revocations.next(at(0)), Next::Revoke(2));
+            assert_eq!(revocations.next(at(0)), Next::Revoke(0));
+        }
+    }
+
     #[test]
     fn d3_a_refused_revocation_is_not_tried_again() {
         let mut revocations = Revocations::default();
@@ -152,6 +196,7 @@ mod tests {
     #[derive(Clone, Copy, Debug)]
     enum Step {
         Add,
+        PutFirst,
         Act,
         Succeed,
         Fail(bool),
@@ -162,6 +207,7 @@ mod tests {
     fn steps() -> impl Strategy<Value = Step> {
         prop_oneof![
             3 => Just(Step::Add),
+            1 => Just(Step::PutFirst),
             5 => Just(Step::Act),
             3 => Just(Step::Succeed),
             3 => any::<bool>().prop_map(Step::Fail),
@@ -192,6 +238,9 @@ mod tests {
                         revocations.add(added);
                         added += 1;
                     }
+                    Step::PutFirst => if revocations.first.is_none() {
+                        revocations.put_first();
+                    },
                     Step::Act => match revocations.next(at(now)) {
                         Next::Revoke(number) => {
                             prop_assert!(!in_flight.contains(&number) && !ended.contains(&number));

@@ -28,11 +28,6 @@ type InFlight = FuturesUnordered<BoxFuture<'static, (usize, Result<Revoked, Erro
 /// is done or the deadline has come.
 pub(crate) async fn drain(shared: &Arc<Shared>, tasks: &mut Tasks, deadline: Moment) {
     let mut book = ReportBuilder::of(shared);
-    let settings = &shared.settings;
-    if settings.profile.client_revokes && settings.shutdown.revoke_long_term {
-        // Its revocation begins first: it could obtain further tokens.
-        book.add_in_use(shared);
-    }
     shared.observers.tell(Event::ShutdownBegan {
         tokens: book.waiting(),
     });

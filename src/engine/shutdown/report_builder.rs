@@ -46,9 +46,15 @@ impl Token {
 }
 
 impl ReportBuilder {
-    /// With the short-term tokens that are there.
+    /// With the short-term tokens that are there, and the long-term token if it is revoked before them.
     pub(crate) fn of(shared: &Shared) -> Self {
         let mut book = Self::default();
+        let settings = &shared.settings;
+        if settings.profile.client_revokes && settings.shutdown.revoke_long_term {
+            // First, since the auth server could exchange it for further tokens. It authorizes no other revocation.
+            book.add_in_use(shared);
+            book.revocations.put_first();
+        }
         book.add_short_term(shared);
         book
     }

@@ -1,7 +1,7 @@
 //! What a provider makes of an OAuth server.
 
 use everbearer::testkit::{Reply, ScriptedIssuer};
-use everbearer::{Credential, Grant, RevocationOutcome, SecretSource, TokenProvider};
+use everbearer::{Credential, Grant, SecretSource, TokenProvider};
 
 use super::*;
 use crate::support::{provider, secs};
@@ -24,33 +24,7 @@ async fn o4_a_grant_without_a_long_term_token_needs_none() {
     assert_eq!(refused.unwrap_err().kind(), ErrorKind::Config);
 }
 
-#[tokio::test]
-async fn o20_a_token_that_cannot_be_revoked_is_reported_with_its_end() {
-    let server = Server::answering([token()]).await;
-    let provider = server.client().provider().unwrap().build().unwrap();
-    provider.token().await.unwrap();
-    let report = provider.shutdown().await;
-    assert!(matches!(
-        report.tokens[0].outcome,
-        RevocationOutcome::Unsupported
-    ));
-    assert!(report.tokens[0].ends_at.is_some());
-    assert_eq!(server.received().await.len(), 1);
-}
-
-#[tokio::test]
-async fn o18_a_token_that_is_shared_is_not_revoked() {
-    let server = Server::answering([token()]).await;
-    let builder = server.client().shares_tokens(true);
-    let builder = builder.revocation_url(server.url("/revoke"));
-    let provider = builder.provider().unwrap().build().unwrap();
-    provider.token().await.unwrap();
-    let report = provider.shutdown().await;
-    assert!(matches!(report.tokens[0].outcome, RevocationOutcome::Kept));
-    assert_eq!(server.received().await.len(), 1);
-}
-
-/// The provider looks at the file again right after the refusal, and then every 30 seconds.
+/// The provider reads the file again every 30 seconds.
 #[tokio::test]
 async fn o5_a_secret_that_is_replaced_is_used_without_a_caller() {
     let refused = json(401, &json!({"error": "invalid_client"}));
@@ -243,73 +217,4 @@ async fn o21_an_empty_refresh_token_replaces_none() {
     provider.token().await.unwrap();
     provider.refresh().await.unwrap();
     assert_eq!(server.last().await.get("refresh_token"), Some("rt-1"));
-}
-
-/// A server may revoke the refresh token together with an access token.
-#[tokio::test]
-async fn o19_by_default_neither_the_refresh_token_nor_its_access_tokens_are_revoked() {
-    let body = json!({"access_token": "at-1", "refresh_token": "rt-2", "expires_in": 900});
-    let server = Server::answering([json(200, &body), ResponseTemplate::new(200)]).await;
-    let builder = OAuth2::refresh_token(server.url("/token"), ClientAuth::public("id"));
-    let issuer = builder
-        .revocation_url(server.url("/revoke"))
-        .build()
-        .unwrap();
-    let first = everbearer::LongTermToken::new("rt-1").unwrap();
-    let provider = TokenProvider::builder(issuer, first)
-        .store(everbearer::MemoryStore::new())
-        .build()
-        .unwrap();
-    provider.token().await.unwrap();
-    let report = provider.shutdown().await;
-    assert!(matches!(report.tokens[0].outcome, RevocationOutcome::Kept));
-    assert_eq!(server.received().await.len(), 1);
-}
-
-#[tokio::test]
-async fn o15_the_token_in_use_again_is_no_new_generation() {
-    let server = Server::answering([token()]).await;
-    let provider = server.client().provider().unwrap().build().unwrap();
-    provider.token().await.unwrap();
-    provider.refresh().await.unwrap();
-    assert_eq!(provider.status().generation, 1);
-    assert_eq!(server.received().await.len(), 2);
-}
-
-#[tokio::test]
-async fn o17_a_token_that_two_scope_sets_hold_is_revoked_once() {
-    let revoked = ResponseTemplate::new(200);
-    let server = Server::answering([token(), token(), revoked]).await;
-    let builder = server.client().revocation_url(server.url("/revoke"));
-    let provider = builder.provider().unwrap().build().unwrap();
-    provider.token().await.unwrap();
-    provider.scoped(["jobs:read"]).token().await.unwrap();
-    let report = provider.shutdown().await;
-    assert!(report.all_revoked(), "{report}");
-    let received = server.received().await;
-    let revocations = received.iter().filter(|it| it.path == "/revoke");
-    assert_eq!(revocations.count(), 1);
-}
-
-#[tokio::test]
-async fn o19_the_refresh_token_is_revoked_first() {
-    let body = json!({"access_token": "at-1", "refresh_token": "rt-2", "expires_in": 900});
-    let server = Server::answering([json(200, &body), ResponseTemplate::new(200)]).await;
-    let client = ClientAuth::post("id", "secret");
-    let builder = OAuth2::refresh_token(server.url("/token"), client);
-    let issuer = builder
-        .revocation_url(server.url("/revoke"))
-        .build()
-        .unwrap();
-    let first = everbearer::LongTermToken::new("rt-1").unwrap();
-    let policy = everbearer::ShutdownPolicy::default().revoke_long_term(true);
-    let provider = TokenProvider::builder(issuer, first).shutdown_policy(policy);
-    let provider = provider.build().unwrap();
-    provider.token().await.unwrap();
-    let report = provider.shutdown().await;
-    assert!(report.all_revoked(), "{report}");
-    let received = server.received().await;
-    let revoked = received.iter().filter(|it| it.path == "/revoke");
-    let revoked: Vec<&str> = revoked.map(|it| it.get("token").unwrap()).collect();
-    assert_eq!(revoked, ["rt-2", "at-1"]);
 }
