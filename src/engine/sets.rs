@@ -112,6 +112,13 @@ impl ScopeSets {
         }
     }
 
+    /// Notes an error for the status, with which no exchange has ended for callers.
+    pub(crate) fn note_error(&mut self, set: SetId, error: Error) {
+        if let Some(open) = self.open.get_mut(&set) {
+            open.last_error = Some(error);
+        }
+    }
+
     pub(crate) fn last_error(&self, set: SetId) -> Option<&Error> {
         self.open.get(&set)?.last_error.as_ref()
     }

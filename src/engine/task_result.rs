@@ -20,6 +20,10 @@ use crate::machine::{Accepted, Arrival, Brought, Call, SetId};
 use crate::observe::Event;
 use crate::token::{LongTermToken, ShortTermToken};
 
+/// A server that states lifetimes in whole seconds returns a token in its last second with a lifetime of zero. Callers
+/// wait for the next exchange, which returns another token.
+const LAST_SECOND: Duration = Duration::from_secs(1);
+
 pub(crate) fn land(shared: &Shared, ended: Ended) {
     match ended {
         Ended::Exchange | Ended::Task => {}
@@ -110,6 +114,7 @@ fn accept(shared: &Shared, set: &ScopeSet, minted: Minted, now: Moment) {
     let event = {
         let mut engine = shared.engine();
         let brought = brought(shared, set, &minted);
+        let is_repeated = brought.is_repeated;
         let Some(accepted) = engine.machine.exchanged(set.id, brought, now) else {
             return; // the shutdown revokes it
         };
@@ -142,7 +147,9 @@ fn accept(shared: &Shared, set: &ScopeSet, minted: Minted, now: Moment) {
             Accepted::Expired => {
                 let text = "the auth server returned a token that has already expired";
                 let error = Error::own(ErrorKind::Protocol, text);
-                Some(failed(&mut engine, set, error, now))
+                let present = engine.machine.window(set.id).filter(|_| is_repeated);
+                let is_ending = present.is_some_and(|it| now < it.ends_at + LAST_SECOND);
+                Some(failed(&mut engine, set, error, now, is_ending))
             }
         }
     };
@@ -197,20 +204,30 @@ pub(crate) fn fail(shared: &Shared, set: SetId, error: Error, now: Moment) {
         let Some(set) = open else {
             return;
         };
-        let event = failed(&mut engine, &set, error, now);
+        let event = failed(&mut engine, &set, error, now, false);
         (set, event)
     };
     set.wake_callers();
     shared.observers.tell(event);
 }
 
-/// Notes a failure after the input to the machine.
-fn failed(engine: &mut Engine, set: &ScopeSet, error: Error, now: Moment) -> Event {
+/// Notes a failure after the input to the machine. If `callers_wait`, the callers wait for the next exchange.
+fn failed(
+    engine: &mut Engine,
+    set: &ScopeSet,
+    error: Error,
+    now: Moment,
+    callers_wait: bool,
+) -> Event {
     let repeats = engine
         .sets
         .last_error(set.id)
         .is_some_and(|last| last.kind() == error.kind() && last.code() == error.code());
-    engine.sets.note_attempt(set.id, Some(error.clone()));
+    if callers_wait {
+        engine.sets.note_error(set.id, error.clone());
+    } else {
+        engine.sets.note_attempt(set.id, Some(error.clone()));
+    }
     let next = engine.machine.next_attempt_at(set.id, now);
     Event::ExchangeFailed {
         scopes: Arc::clone(&set.scopes),

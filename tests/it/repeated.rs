@@ -259,3 +259,29 @@ async fn f14_a_token_that_can_ask_again_is_not_revoked_with_a_set() {
     tokio::time::sleep(secs(10)).await;
     assert_eq!(issuer.revoked(), [""; 0]);
 }
+
+/// The server states lifetimes in whole seconds, rounded down: zero in the last second.
+#[tokio::test(start_paused = true)]
+async fn o16_no_caller_gets_an_error_in_the_last_second_of_a_repeated_token() {
+    for seed in 0..100 {
+        let issuer = ScriptedIssuer::new();
+        let began = tokio::time::Instant::now();
+        issuer.default_reply(Reply::from_fn(move |_| {
+            let passed = began.elapsed().as_millis();
+            let token = ShortTermToken::builder(&format!("shared-{}", passed / 12_000));
+            let left = Duration::from_millis(12_000 - u64::try_from(passed % 12_000).unwrap());
+            token.expires_in(secs(left.as_secs())).build()
+        }));
+        let provider = builder(&issuer).jitter_seed(seed).build().unwrap();
+        while began.elapsed() < secs(30) {
+            let token = provider.token().await;
+            assert!(
+                token.is_ok(),
+                "{seed}: {token:?} after {:?}",
+                began.elapsed()
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        provider.shutdown().await;
+    }
+}

@@ -7,6 +7,7 @@ mod refusals;
 mod requests;
 mod responses;
 mod revoking;
+mod same_token;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
