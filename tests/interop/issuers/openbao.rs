@@ -140,7 +140,7 @@ impl OpenBao {
     }
 
     /// Calls the API with the root token. The error is an answer that is not a success, and the log.
-    async fn admin(
+    pub(super) async fn admin(
         &self,
         method: Method,
         path: &str,

@@ -10,6 +10,7 @@
 mod authlib;
 mod examples;
 mod glewlwyd;
+mod limits;
 mod oidc_provider;
 #[path = "../issuers/openbao.rs"]
 #[allow(dead_code, reason = "the other tests use the rest")]
