@@ -137,7 +137,7 @@ impl Shared {
         self.user_code.time.now().ok_or_else(|| {
             Error::own(
                 ErrorKind::Issuer,
-                "the provider's clock panicked, or reads more than 400 years after its origin; check \
+                "the provider's clock panicked, or reads 400 years or more after its origin; check \
                  the Clock of TokenProviderBuilder::clock",
             )
         })

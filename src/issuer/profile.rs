@@ -166,8 +166,8 @@ impl IssuerProfile {
         self
     }
 
-    /// Adds a secret that the issuer reads for its exchanges. After a refusal, the provider looks at the file or
-    /// variable again at once and then every 30 seconds, and tries a changed value without waiting for a caller.
+    /// Adds a secret that the issuer reads for its exchanges. After a refusal, the provider reads the file or
+    /// variable again every 30 seconds, and tries a changed value without waiting for a caller.
     ///
     /// ```
     /// use everbearer::{IssuerProfile, SecretSource};

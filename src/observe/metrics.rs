@@ -294,7 +294,7 @@ fn describe() {
     describe_gauge!(
         GENERATION,
         count,
-        "Counts the tokens of the provider; 0 if the set had none yet"
+        "Number of the token in use among all tokens of the provider; 0 if the set had none yet"
     );
     describe_gauge!(FAILURES, count, "Exchanges that have failed in a row");
     describe_gauge!(

@@ -108,7 +108,7 @@ impl RotationPolicy {
 
     /// Sets the minimum time before the provider revokes the replaced token, so that exchanges in flight can finish and
     /// other processes that share the store can load the new token. Default: 5 minutes. The provider also waits until
-    /// it serves no token that was minted from the replaced one and, with a configured store, for a minute more than the
+    /// it serves no token that was issued for the replaced one and, with a configured store, for a minute more than the
     /// longest lifetime of a short-term token.
     ///
     /// ```

@@ -24,8 +24,8 @@ const LONGEST_FILE: usize = 64 * 1024;
 /// secret from the next time on. The text is zeroized after its use. A byte order mark at the start and line
 /// breaks at the end are removed.
 ///
-/// After the auth server has refused a secret, the provider reads the file or variable again at once, and
-/// then every 30 seconds. It tries a changed value without waiting for a caller. It does not retry the same
+/// After the auth server has refused a secret, the provider reads the file or variable again every 30
+/// seconds. It tries a changed value without waiting for a caller. It does not retry the same
 /// value by itself, so that retries lock no account. It does not call a callback again for this.
 ///
 /// Functions that take an `impl Into<SecretSource>` also accept a `&str`, a `String` or a [`Secret`].
@@ -217,7 +217,13 @@ impl SecretSource {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Secret`] if the variable or the file cannot be used; the error of the callback.
+    /// Returns
+    ///
+    /// - [`ErrorKind::Config`] if the value is empty, if the variable is missing, empty or not UTF-8, or if the file
+    ///   is longer than 64 KiB, not UTF-8 or not a regular file;
+    /// - [`ErrorKind::Secret`] if the file is missing, empty or unreadable, if it changes while it is read, or if
+    ///   another user can replace it;
+    /// - the error of the callback, or [`ErrorKind::Issuer`] if the callback returns an empty secret.
     ///
     /// # Cancel safety
     ///
