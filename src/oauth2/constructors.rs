@@ -10,7 +10,8 @@ use crate::secret::SecretSource;
 
 impl OAuth2 {
     /// Returns a builder for the grant `client_credentials` (RFC 6749, section 4.4), with a client secret. The
-    /// issuer sends it by `client_secret_basic`, or by `client_secret_post` if the discovered metadata names only that. [`OAuth2Builder::client_auth`] selects another way to authenticate.
+    /// issuer sends it by `client_secret_basic`, or by `client_secret_post` if the discovered metadata names that
+    /// method and not `client_secret_basic`. [`OAuth2Builder::client_auth`] selects another way to authenticate.
     ///
     /// `endpoint` is the URL of the token endpoint, or [`TokenEndpoint::discover`].
     ///

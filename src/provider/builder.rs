@@ -181,7 +181,8 @@ impl TokenProviderBuilder {
     /// [`MemoryStore`](crate::MemoryStore) of this provider.
     ///
     /// A stored token takes precedence over the token or the grant that the provider is built with. The
-    /// provider uses those if the store is empty, or if the server refuses the stored token.
+    /// provider uses those if the store is empty, or if the server refuses the stored token. With
+    /// [`Needs::Replacing`], the provider does not use the token of the builder after a refusal.
     ///
     /// Providers that share a store share the token: one of them rotates it, and the others load what it has
     /// written.
