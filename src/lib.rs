@@ -55,6 +55,8 @@ pub use issuer::{
 };
 #[cfg(feature = "reqwest-middleware")]
 pub use middleware::BearerMiddleware;
+#[cfg(feature = "tower")]
+pub use middleware::tower::{self, BearerLayer};
 #[cfg(feature = "reqwest")]
 pub use middleware::{RequestBuilderExt, SendError};
 pub use middleware::{RequestRules, Wants};
@@ -63,7 +65,7 @@ pub use oauth2::{ClientAuth, OAuth2, OAuth2Builder, TokenEndpoint};
 pub use observe::{Event, LongTermStatus, State, Status, Subscription};
 pub use origin::Origin;
 pub use policy::{RefreshPolicy, RetryPolicy, RotationPolicy, ScopePolicy, ShutdownPolicy};
-pub use provider::{RequestToken, TokenProvider, TokenProviderBuilder};
+pub use provider::{BlockingTokenProvider, RequestToken, TokenProvider, TokenProviderBuilder};
 pub use secret::{Secret, SecretSource};
 #[cfg(all(unix, feature = "file-store"))]
 pub use store::FileStore;

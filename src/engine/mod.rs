@@ -9,6 +9,7 @@ mod grants;
 mod header_copies;
 mod live;
 mod long_term;
+mod next_token;
 mod outage;
 mod rejected_token;
 mod revocation;
@@ -30,6 +31,7 @@ mod wait;
 
 pub(crate) use current::Published;
 pub(crate) use long_term::set_long_term_token;
+pub(crate) use next_token::other_than;
 pub(crate) use rejected_token::{Replacement, deny, settles_at, top_up};
 pub(crate) use scope_set::{ScopeSet, normalized};
 pub(crate) use shared::{Settings, Shared};

@@ -11,6 +11,8 @@ mod request_builder;
 mod request_rules;
 #[cfg(feature = "reqwest")]
 mod send;
+#[cfg(feature = "tower")]
+pub mod tower;
 
 #[cfg(feature = "reqwest-middleware")]
 pub use bearer_middleware::BearerMiddleware;

@@ -7,7 +7,11 @@
 use http::header::WWW_AUTHENTICATE;
 use http::{HeaderMap, StatusCode};
 
-/// Returns whether a response refuses the token: if its status is `listed`, or a 401 or 403 names `invalid_token`. A
+/// The status code of gRPC for a request without valid credentials.
+const UNAUTHENTICATED: &str = "16";
+
+/// Returns whether a response refuses the token: if its status is `listed`, a 401 or 403 names `invalid_token`, or the
+/// headers of a gRPC response, which has no messages then, name the status `UNAUTHENTICATED`. A
 /// new token does not help where the old one grants too little (RFC 6750, section 3.1).
 #[inline]
 pub(super) fn refuses_token(
@@ -16,7 +20,8 @@ pub(super) fn refuses_token(
     headers: &HeaderMap,
 ) -> bool {
     if !status.is_client_error() {
-        return false;
+        let grpc_status = headers.get("grpc-status");
+        return grpc_status.is_some_and(|it| it == UNAUTHENTICATED) && status == StatusCode::OK;
     }
     let challenges = headers.get_all(WWW_AUTHENTICATE);
     let names = |code| {

@@ -275,7 +275,8 @@ impl RequestRules {
     /// token, do not call this method.
     ///
     /// A status that [`refusal_statuses`](crate::TokenProviderBuilder::refusal_statuses) lists is a refusal,
-    /// and so is a 401 or 403 with `error="invalid_token"`. A response with `error="insufficient_scope"` is
+    /// and so is a 401 or 403 with `error="invalid_token"`, and a 200 whose header `grpc-status` is 16
+    /// (`UNAUTHENTICATED`). A response with `error="insufficient_scope"` is
     /// not a refusal (RFC 6750, section 3.1).
     ///
     /// For a URI that no origin covers, it returns false.

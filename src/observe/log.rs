@@ -90,7 +90,7 @@ pub(crate) fn log_exposed_origin(provider: &str, origin: &str) {
 }
 
 /// Logs that a middleware has no origins.
-#[cfg(feature = "reqwest-middleware")]
+#[cfg(any(feature = "reqwest-middleware", feature = "tower"))]
 pub(crate) fn log_no_origin(provider: &str) {
     caught(|| {
         tracing::warn!(

@@ -17,7 +17,7 @@ use tokio::sync::broadcast;
 pub use event::{Event, Subscription};
 #[cfg(any(feature = "auth-api", feature = "oauth2"))]
 pub(crate) use log::log_exposed_auth_server;
-#[cfg(feature = "reqwest-middleware")]
+#[cfg(any(feature = "reqwest-middleware", feature = "tower"))]
 pub(crate) use log::log_no_origin;
 #[cfg(all(unix, feature = "file-store"))]
 pub(crate) use log::log_unwatched;

@@ -188,7 +188,7 @@ impl RequestToken {
         &self.header
     }
 
-    #[cfg(feature = "reqwest")]
+    #[cfg(any(feature = "reqwest", feature = "tower"))]
     #[inline]
     pub(crate) fn into_header(self) -> HeaderValue {
         self.header

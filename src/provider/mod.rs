@@ -1,6 +1,8 @@
 //! [`TokenProvider`] and its builder.
 
+mod blocking;
 mod builder;
+mod for_connections;
 mod for_middleware;
 #[cfg(feature = "oauth2")]
 mod for_oauth2;
@@ -14,8 +16,9 @@ use std::time::Duration;
 
 use http::HeaderValue;
 
+pub use blocking::BlockingTokenProvider;
 pub use builder::TokenProviderBuilder;
-#[cfg(feature = "reqwest")]
+#[cfg(any(feature = "reqwest", feature = "tower"))]
 pub(crate) use for_middleware::Carried;
 pub use for_middleware::RequestToken;
 

@@ -16,6 +16,8 @@ mod support;
 mod answers;
 #[cfg(all(feature = "auth-api", feature = "reqwest-middleware"))]
 mod auth_server;
+mod blocking;
+mod changing;
 #[cfg(all(feature = "auth-api", feature = "reqwest-middleware"))]
 mod contract;
 #[cfg(all(unix, feature = "auth-api", feature = "reqwest-middleware"))]
@@ -73,6 +75,8 @@ mod shutting_down;
     feature = "reqwest-middleware"
 ))]
 mod suspended;
+#[cfg(feature = "tower")]
+mod tower_layer;
 mod unknown_tokens;
 mod windows;
 #[cfg(all(feature = "auth-api", feature = "reqwest-middleware"))]

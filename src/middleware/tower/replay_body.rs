@@ -1,0 +1,151 @@
+//! A body that is recorded while it is sent, so that it can be sent again.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+
+/// The longest body that is sent again, in bytes.
+const LONGEST: usize = 1024 * 1024;
+
+pin_project! {
+    /// Wraps the body of a request for [`BearerLayer::replay`](super::BearerLayer::replay): it records the body while
+    /// the inner service reads it, or plays the recording.
+    pub struct ReplayBody<B> {
+        #[pin]
+        source: Source<B>,
+    }
+}
+
+pin_project! {
+    #[project = SourceProjection]
+    enum Source<B> {
+        Recorded { #[pin] body: B, tape: Tape },
+        Played { frames: Frames },
+    }
+}
+
+/// Holds what a [`ReplayBody`] has recorded, for [`Replay`](super::Replay).
+#[derive(Clone)]
+pub struct Tape(Arc<Mutex<Recording>>);
+
+#[derive(Default)]
+struct Recording {
+    frames: Frames,
+    length: usize,
+    is_complete: bool,
+}
+
+#[derive(Default)]
+struct Frames {
+    data: VecDeque<Bytes>,
+    trailers: Option<HeaderMap>,
+}
+
+impl<B: Body<Data = Bytes>> ReplayBody<B> {
+    pub(super) fn recording(body: B) -> (Self, Tape) {
+        let tape = Tape(Arc::default());
+        tape.lock().is_complete = body.is_end_stream();
+        let source = Source::Recorded {
+            body,
+            tape: tape.clone(),
+        };
+        (Self { source }, tape)
+    }
+}
+
+impl Tape {
+    fn lock(&self) -> MutexGuard<'_, Recording> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the body once more, if it was read to its end and is not too long.
+    pub(super) fn play<B>(self) -> Option<ReplayBody<B>> {
+        let recording = std::mem::take(&mut *self.lock());
+        let is_whole = recording.is_complete && recording.length <= LONGEST;
+        is_whole.then(|| ReplayBody {
+            source: Source::Played {
+                frames: recording.frames,
+            },
+        })
+    }
+
+    /// Notes a frame, and whether the body ends with it.
+    fn record(&self, frame: Option<&Frame<Bytes>>, is_end: bool) {
+        let mut recording = self.lock();
+        recording.is_complete = is_end;
+        let Some(frame) = frame else { return };
+        if let Some(data) = frame.data_ref() {
+            recording.length = recording.length.saturating_add(data.len());
+            if recording.length > LONGEST {
+                recording.frames = Frames::default();
+            } else {
+                recording.frames.data.push_back(data.clone());
+            }
+        } else {
+            recording.frames.trailers = frame.trailers_ref().cloned();
+        }
+    }
+}
+
+impl<B: Body<Data = Bytes>> Body for ReplayBody<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        match self.project().source.project() {
+            SourceProjection::Recorded { mut body, tape } => {
+                let frame = ready!(body.as_mut().poll_frame(context));
+                match &frame {
+                    Some(Ok(frame)) => tape.record(Some(frame), body.is_end_stream()),
+                    Some(Err(_)) => tape.record(None, false),
+                    None => tape.record(None, true),
+                }
+                Poll::Ready(frame)
+            }
+            SourceProjection::Played { frames } => {
+                let data = frames.data.pop_front().map(Frame::data);
+                let frame = data.or_else(|| frames.trailers.take().map(Frame::trailers));
+                Poll::Ready(frame.map(Ok))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.source {
+            Source::Recorded { body, .. } => body.is_end_stream(),
+            Source::Played { frames } => frames.data.is_empty() && frames.trailers.is_none(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.source {
+            Source::Recorded { body, .. } => body.size_hint(),
+            Source::Played { frames } => {
+                let length: usize = frames.data.iter().map(Bytes::len).sum();
+                SizeHint::with_exact(length as u64)
+            }
+        }
+    }
+}
+
+impl<B> fmt::Debug for ReplayBody<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReplayBody").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Tape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tape").finish_non_exhaustive()
+    }
+}
