@@ -40,7 +40,7 @@ use crate::store::{MemoryStore, TokenStore};
 /// ```
 #[must_use]
 pub struct TokenProviderBuilder {
-    name: String,
+    pub(super) name: String,
     issuer: Arc<dyn TokenIssuer>,
     credential: Credential,
     scopes: Vec<String>,

@@ -272,7 +272,7 @@ fn the_auth_server_of_the_testkit_uses_nothing_of_the_client() {
 fn only_the_driver_and_its_tasks_spawn() {
     assert_eq!(
         files_with(&["spawn(", "spawn_local("]),
-        ["engine/start.rs", "engine/tasks.rs"]
+        ["engine/start.rs", "engine/tasks.rs", "provider/blocking.rs"]
     );
     // Work that blocks and ends by itself; whoever asked waits for it.
     assert_eq!(files_with(&["spawn_blocking("]), ["store/file/mod.rs"]);
