@@ -30,6 +30,7 @@ mod observe;
 mod origin;
 mod policy;
 mod provider;
+mod providers;
 mod secret;
 mod store;
 #[cfg(feature = "testkit")]
@@ -66,6 +67,7 @@ pub use observe::{Event, LongTermStatus, State, Status, Subscription};
 pub use origin::Origin;
 pub use policy::{RefreshPolicy, RetryPolicy, RotationPolicy, ScopePolicy, ShutdownPolicy};
 pub use provider::{BlockingTokenProvider, RequestToken, TokenProvider, TokenProviderBuilder};
+pub use providers::{ShutdownReports, TokenProviders};
 pub use secret::{Secret, SecretSource};
 #[cfg(all(unix, feature = "file-store"))]
 pub use store::FileStore;

@@ -23,6 +23,8 @@ use crate::token::LongTermToken;
 /// Settings that do not change after `build`.
 pub(crate) struct Settings {
     pub(crate) name: String,
+    /// The name under which metrics count the provider together with others.
+    pub(crate) counted_as: Option<Arc<str>>,
     pub(crate) profile: IssuerProfile,
     /// The grant that obtains a long-term token if there is none, or if the server refuses it.
     pub(crate) recover_with: Option<Grant>,
@@ -103,7 +105,10 @@ impl Shared {
         let engine = Engine::new(settings.policies.clone(), root, long_term, seed, now.at);
         let (report, _) = watch::channel(None);
         let (rotated, _) = watch::channel(());
-        let metrics = Metrics::new(&settings.name, settings.policies.scopes.max_sets);
+        let metrics = match &settings.counted_as {
+            Some(name) => Metrics::without_gauges(name),
+            None => Metrics::new(&settings.name, settings.policies.scopes.max_sets),
+        };
         let observers = Observers::new(&settings.name, metrics);
         Self {
             settings,

@@ -54,6 +54,8 @@ pub enum ErrorKind {
     Conflict,
     /// As many scope sets have tokens as [`ScopePolicy::max_sets`](crate::ScopePolicy::max_sets) allows.
     TooManyScopeSets,
+    /// As many providers are in use as [`TokenProviders::max_providers`](crate::TokenProviders::max_providers) allows.
+    TooManyProviders,
     /// The auth server issues no token that is valid for as long as the caller needs.
     LifetimeTooShort,
     /// The auth server returned the token in use again instead of a newer one.
@@ -91,6 +93,7 @@ impl ErrorKind {
             Self::Store => "store",
             Self::Conflict => "conflict",
             Self::TooManyScopeSets => "too_many_scope_sets",
+            Self::TooManyProviders => "too_many_providers",
             Self::LifetimeTooShort => "lifetime_too_short",
             Self::Unchanged => "unchanged",
             Self::ShutDown => "shut_down",
@@ -111,6 +114,7 @@ impl ErrorKind {
             | Self::Store
             | Self::Conflict
             | Self::TooManyScopeSets
+            | Self::TooManyProviders
             | Self::Unchanged => true,
             Self::Config
             | Self::InvalidToken

@@ -75,6 +75,15 @@ impl Metrics {
         }
     }
 
+    /// The metrics of one of many providers, which are counted together: all scope sets share a label, and gauges
+    /// would overwrite each other.
+    pub(crate) fn without_gauges(provider: &str) -> Self {
+        Self {
+            most: 0,
+            ..Self::new(provider, 0)
+        }
+    }
+
     pub(super) fn note(&self, event: &Event) {
         caught(|| self.count(event));
     }
@@ -169,7 +178,9 @@ impl Metrics {
 
         let long_term = status.long_term.as_ref().and_then(|it| it.expires_at);
         let long_term = long_term.map_or(f64::NAN, timestamp);
-        gauge!(LONG_TERM_EXPIRY, of_provider).set(long_term);
+        if self.most > 0 {
+            gauge!(LONG_TERM_EXPIRY, of_provider).set(long_term);
+        }
         if self.label(scopes).is_none() {
             return; // sets that share a label would overwrite each other
         }

@@ -41,6 +41,7 @@ use crate::store::{MemoryStore, TokenStore};
 #[must_use]
 pub struct TokenProviderBuilder {
     pub(super) name: String,
+    pub(super) counted_as: Option<Arc<str>>,
     issuer: Arc<dyn TokenIssuer>,
     credential: Credential,
     scopes: Vec<String>,
@@ -84,6 +85,7 @@ impl TokenProviderBuilder {
     pub(super) fn new(issuer: Arc<dyn TokenIssuer>, credential: Credential) -> Self {
         Self {
             name: "default".to_owned(),
+            counted_as: None,
             issuer,
             credential,
             scopes: Vec::new(),
@@ -505,6 +507,7 @@ impl TokenProviderBuilder {
         let refusals = refusals.collect::<Result<_, Error>>()?;
         let settings = Settings {
             name: self.name,
+            counted_as: self.counted_as,
             profile,
             // Each grant of each provider records the secret that it last used.
             recover_with: recover_with.map(Grant::unused),

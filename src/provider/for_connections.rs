@@ -7,7 +7,7 @@ use crate::token::ShortTermToken;
 
 impl TokenProvider {
     /// Waits until the provider uses another token than this one, and returns it: at once if it does already. For
-    /// WebSockets, event streams and database connections, which present the token once and must reconnect before it
+    /// WebSocket connections, event streams and database connections, which present the token once, and must reconnect before it
     /// expires.
     ///
     /// The provider replaces a token before it expires, so there is time for the new connection; for how long the

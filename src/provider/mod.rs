@@ -6,6 +6,7 @@ mod for_connections;
 mod for_middleware;
 #[cfg(feature = "oauth2")]
 mod for_oauth2;
+mod for_providers;
 
 use std::fmt;
 use std::future::{self, Future};

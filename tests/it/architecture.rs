@@ -77,6 +77,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "origin", "policy", "store", "token",
         ],
     ),
+    ("providers", &["engine", "error", "observe", "provider"]),
     (
         "middleware",
         &["clock", "error", "observe", "origin", "provider"],
@@ -272,7 +273,12 @@ fn the_auth_server_of_the_testkit_uses_nothing_of_the_client() {
 fn only_the_driver_and_its_tasks_spawn() {
     assert_eq!(
         files_with(&["spawn(", "spawn_local("]),
-        ["engine/start.rs", "engine/tasks.rs", "provider/blocking.rs"]
+        [
+            "engine/start.rs",
+            "engine/tasks.rs",
+            "provider/blocking.rs",
+            "providers/eviction.rs"
+        ]
     );
     // Work that blocks and ends by itself; whoever asked waits for it.
     assert_eq!(files_with(&["spawn_blocking("]), ["store/file/mod.rs"]);

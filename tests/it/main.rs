@@ -75,6 +75,7 @@ mod shutting_down;
     feature = "reqwest-middleware"
 ))]
 mod suspended;
+mod tenants;
 #[cfg(feature = "tower")]
 mod tower_layer;
 mod unknown_tokens;

@@ -314,3 +314,43 @@ fn a_set_of_scopes_is_measured_when_something_happens_to_it_and_as_time_goes_by(
         });
     });
 }
+
+#[test]
+fn the_metrics_of_many_tenants_share_their_labels() {
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    metrics::with_local_recorder(&recorder, || {
+        runtime(true).block_on(async {
+            let tenants = everbearer::TokenProviders::new(|key: u32| async move {
+                let issuer = ScriptedIssuer::new();
+                issuer.default_reply(Reply::token(secs(900)));
+                let builder = TokenProvider::builder(issuer, LongTermToken::new("long-term")?);
+                Ok(builder.name(key.to_string()))
+            });
+            let tenants = tenants.name("customers");
+            for key in 0..50 {
+                let provider = tenants.get(&key).await.unwrap();
+                provider.token().await.unwrap();
+                let scoped = provider.scoped([format!("jobs-of-{key}")]);
+                scoped.token().await.unwrap();
+            }
+            tokio::time::sleep(secs(60)).await;
+            tenants.shutdown().await;
+        });
+    });
+    let snapshot = snapshotter.snapshot().into_vec();
+    assert!((5..20).contains(&snapshot.len()), "{}", snapshot.len());
+    for (key, _, _, value) in snapshot {
+        let labels: Vec<String> = key.key().labels().map(|it| it.value().to_owned()).collect();
+        assert_eq!(labels[0], "customers");
+        if let Some(scopes) = labels.get(1) {
+            assert!(!scopes.contains("jobs"), "{labels:?}");
+        }
+        // The number of waiting callers is a sum; other gauges would overwrite each other.
+        let is_sum = key.key().name() == "everbearer_waiting_callers";
+        assert!(key.kind() != MetricKind::Gauge || is_sum, "{key:?}");
+        if key.key().name() == "everbearer_exchanges_total" {
+            assert_eq!(value, DebugValue::Counter(100));
+        }
+    }
+}

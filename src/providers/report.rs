@@ -1,0 +1,54 @@
+//! The report of a shutdown of many providers.
+
+use std::fmt;
+
+use crate::engine::ShutdownReport;
+
+/// Lists the reports of the providers of a [`TokenProviders`](super::TokenProviders), by key.
+///
+/// # Examples
+///
+/// ```
+/// # fn example(reports: everbearer::ShutdownReports<String>) {
+/// if !reports.all_revoked() {
+///     eprintln!("{reports}");
+/// }
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ShutdownReports<K> {
+    /// The key and the report of each provider.
+    pub reports: Vec<(K, ShutdownReport)>,
+}
+
+impl<K> ShutdownReports<K> {
+    /// Returns whether all tokens of all providers were revoked, as [`ShutdownReport::all_revoked`].
+    ///
+    /// ```
+    /// # fn example(reports: everbearer::ShutdownReports<String>) {
+    /// assert!(reports.all_revoked());
+    /// # }
+    /// ```
+    pub fn all_revoked(&self) -> bool {
+        self.reports.iter().all(|(_, report)| report.all_revoked())
+    }
+}
+
+/// A line for the total, and the reports that are not empty and not all revoked.
+impl<K: fmt::Display> fmt::Display for ShutdownReports<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tokens: usize = self.reports.iter().map(|(_, it)| it.tokens.len()).sum();
+        let providers = self.reports.len();
+        write!(
+            f,
+            "{providers} providers, {tokens} tokens, all tokens revoked: {}",
+            self.all_revoked()
+        )?;
+        let incomplete = self.reports.iter().filter(|(_, it)| !it.all_revoked());
+        for (key, report) in incomplete {
+            write!(f, "\n{key}: {report}")?;
+        }
+        Ok(())
+    }
+}
