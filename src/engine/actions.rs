@@ -62,7 +62,7 @@ pub(super) fn act_for_long_term(shared: &Arc<Shared>, tasks: &mut Tasks, action:
         Action::RevokeAuthority(token) => revoke(shared, tasks, [token]),
         Action::Tell(event) => {
             shared.observers.tell(event);
-            shared.rotated.send_modify(|()| {});
+            shared.changed.notify_waiters();
         }
         _ => {}
     }

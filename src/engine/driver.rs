@@ -50,8 +50,7 @@ impl Drop for DriverGuard {
         for set in sets {
             set.wake_callers();
         }
-        self.0.rotated.send_modify(|()| {});
-        self.0.report.send_modify(|_| {});
+        self.0.changed.notify_waiters();
     }
 }
 
@@ -78,7 +77,8 @@ pub(crate) async fn run(driving: DriverGuard) {
         };
         match action {
             Action::ForSet(SetAction::Drain { deadline }) => {
-                drain::drain(shared, &mut tasks, deadline).await;
+                // Boxed, to keep the future of each driver small.
+                Box::pin(drain::drain(shared, &mut tasks, deadline)).await;
             }
             Action::ForSet(SetAction::Stop) => return status::measure_all(shared),
             Action::Sleep(until) => {

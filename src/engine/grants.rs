@@ -23,7 +23,7 @@ pub(crate) fn look_at_secrets(shared: &Shared) {
     if !(is_refused || is_rotation_refused) || is_busy {
         return;
     }
-    let is_new = |grant: &Option<Grant>| grant.as_ref().is_some_and(Grant::is_new);
+    let is_new = |grant: &Option<Box<Grant>>| grant.as_ref().is_some_and(|it| it.is_new());
     let settings = &shared.settings;
     let recovers = is_refused && is_new(&settings.recover_with);
     let rotates = is_rotation_refused && is_new(&settings.rotate_with);

@@ -32,7 +32,8 @@ pub(crate) struct Unknown {
 /// The tokens in the order in which they arrived, each under a number.
 #[derive(Debug, Default)]
 pub(crate) struct LiveTokens {
-    tokens: BTreeMap<u64, LiveToken>,
+    /// Boxed, since a map allocates room for eleven of them at once.
+    tokens: BTreeMap<u64, Box<LiveToken>>,
     last: u64,
     /// The number of each token, by the hash of its ID, or of its text if it has no ID.
     numbers: HashMap<u64, u64>,
@@ -57,7 +58,7 @@ impl LiveTokens {
             Some(ends_at) => self.by_end.insert((ends_at, number)),
             None => self.without_end.insert(number),
         };
-        self.tokens.insert(number, minted);
+        self.tokens.insert(number, Box::new(minted));
         if self.without_end.len() > MOST_WITHOUT_END
             && let Some(&oldest) = self.without_end.first()
         {
@@ -104,14 +105,15 @@ impl LiveTokens {
 
     /// Returns the tokens of this scope set.
     pub(crate) fn of_set(&self, set: SetId) -> Vec<LiveToken> {
-        let is_of_set = |minted: &&LiveToken| minted.set == set;
-        self.tokens.values().filter(is_of_set).cloned().collect()
+        let tokens = self.tokens.values().filter(|minted| minted.set == set);
+        tokens.map(|minted| LiveToken::clone(minted)).collect()
     }
 
     /// Returns the tokens with a number greater than this, and the greatest number.
     pub(crate) fn after(&self, number: u64) -> (Vec<LiveToken>, u64) {
         let newer = self.tokens.range(number.saturating_add(1)..);
-        (newer.map(|(_, minted)| minted.clone()).collect(), self.last)
+        let newer = newer.map(|(_, minted)| LiveToken::clone(minted));
+        (newer.collect(), self.last)
     }
 
     fn remove(&mut self, number: u64) {

@@ -3,7 +3,6 @@
 use super::shared::Shared;
 use crate::calls::Unchecked;
 use crate::error::Error;
-use crate::issuer::Grant;
 use crate::secret::SecretSource;
 use crate::token::{LongTermToken, ShortTermToken, TokenRef};
 
@@ -68,6 +67,6 @@ impl Shared {
         let grants = settings.recover_with.iter().chain(&settings.rotate_with);
         let issuers = settings.profile.secrets.iter();
         let issuers = issuers.filter_map(SecretSource::held);
-        grants.filter_map(Grant::held_secret).chain(issuers)
+        grants.filter_map(|it| it.held_secret()).chain(issuers)
     }
 }

@@ -13,7 +13,8 @@ use crate::token::ShortTermToken;
 #[derive(Debug)]
 pub(crate) struct ScopeSets {
     root: Arc<ScopeSet>,
-    open: BTreeMap<SetId, Open>,
+    /// Boxed, since a map allocates room for eleven of them at once.
+    open: BTreeMap<SetId, Box<Open>>,
     /// Every scope set that a handle holds, open or not. The same scopes never have a second one.
     known: HashMap<Arc<[String]>, Weak<ScopeSet>>,
     /// How many scope sets were created besides the root.
@@ -25,9 +26,9 @@ pub(crate) struct ScopeSets {
 struct Open {
     set: Arc<ScopeSet>,
     /// The token that has arrived, and that is accepted once the long-term token is stored that came with it.
-    arrived: Option<Minted>,
+    arrived: Option<Box<Minted>>,
     /// The token that will replace the one in use.
-    upcoming: Option<Swap>,
+    upcoming: Option<Box<Swap>>,
     /// How many exchanges have ended.
     attempts: u64,
     /// Why the last one failed, if it did.
@@ -80,7 +81,7 @@ impl ScopeSets {
             last_error: None,
             measured: None,
         };
-        self.open.insert(set.id, open);
+        self.open.insert(set.id, Box::new(open));
     }
 
     /// Closes a scope set. Returns it with the token in use and the one that would have replaced it.
@@ -136,24 +137,24 @@ impl ScopeSets {
 
     pub(crate) fn note_arrived(&mut self, set: SetId, minted: Minted) {
         if let Some(open) = self.open.get_mut(&set) {
-            open.arrived = Some(minted);
+            open.arrived = Some(Box::new(minted));
         }
     }
 
     pub(crate) fn take_arrived(&mut self, set: SetId) -> Option<(Arc<ScopeSet>, Minted)> {
         let open = self.open.get_mut(&set)?;
-        Some((Arc::clone(&open.set), open.arrived.take()?))
+        Some((Arc::clone(&open.set), *open.arrived.take()?))
     }
 
     pub(crate) fn note_upcoming(&mut self, set: SetId, swap: Swap) {
         if let Some(open) = self.open.get_mut(&set) {
-            open.upcoming = Some(swap);
+            open.upcoming = Some(Box::new(swap));
         }
     }
 
     pub(crate) fn take_upcoming(&mut self, set: SetId) -> Option<(Arc<ScopeSet>, Swap)> {
         let open = self.open.get_mut(&set)?;
-        Some((Arc::clone(&open.set), open.upcoming.take()?))
+        Some((Arc::clone(&open.set), *open.upcoming.take()?))
     }
 
     pub(crate) fn forget_upcoming(&mut self) {
@@ -169,13 +170,14 @@ impl ScopeSets {
 
     /// Returns the short-term tokens that open scope sets use, or will use next.
     pub(crate) fn tokens_in_use(&self) -> impl Iterator<Item = ShortTermToken> {
-        self.open.values().flat_map(Open::tokens)
+        self.open.values().flat_map(|open| open.tokens())
     }
 
     /// Returns the open scope set that uses this token, or will use it next.
     pub(crate) fn user_of(&self, token: &ShortTermToken) -> Option<SetId> {
-        let uses = |open: &&Open| open.tokens().any(|used| used.is_same(token));
-        self.open.values().find(uses).map(|open| open.set.id)
+        let mut open = self.open.values();
+        let uses = open.find(|open| open.tokens().any(|used| used.is_same(token)));
+        uses.map(|open| open.set.id)
     }
 }
 

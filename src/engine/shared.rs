@@ -1,10 +1,10 @@
 //! State shared by handles, waiting callers and the driver.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::SystemTime;
 
 use http::StatusCode;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 
 use super::long_term::handed_in;
 use super::scope_set::ScopeSet;
@@ -27,9 +27,9 @@ pub(crate) struct Settings {
     pub(crate) counted_as: Option<Arc<str>>,
     pub(crate) profile: IssuerProfile,
     /// The grant that obtains a long-term token if there is none, or if the server refuses it.
-    pub(crate) recover_with: Option<Grant>,
+    pub(crate) recover_with: Option<Box<Grant>>,
     /// The grant that obtains the next long-term token.
-    pub(crate) rotate_with: Option<Grant>,
+    pub(crate) rotate_with: Option<Box<Grant>>,
     /// Whether other providers may use the store, too.
     pub(crate) shares_store: bool,
     pub(crate) origins: Arc<[Origin]>,
@@ -37,7 +37,7 @@ pub(crate) struct Settings {
     pub(crate) plain_http: PlainHttp,
     /// The statuses that refuse a token.
     pub(crate) refusals: Arc<[StatusCode]>,
-    pub(crate) policies: Policies,
+    pub(crate) policies: Arc<Policies>,
     pub(crate) shutdown: ShutdownPolicy,
 }
 
@@ -62,8 +62,8 @@ impl Settings {
             shares_store: self.shares_store,
             replaces: self.profile.needs == Needs::Replacing,
             reuse_grace: self.profile.reuse_grace,
-            rotates: self.rotate_with.as_ref().map(rotates),
-            recovers: self.recover_with.as_ref().map(recovers),
+            rotates: self.rotate_with.as_deref().map(rotates),
+            recovers: self.recover_with.as_deref().map(recovers),
             default_lifetime: self.policies.refresh.default_lifetime,
             rotation: self.policies.rotation.clone(),
             retry: self.policies.retry.clone(),
@@ -79,12 +79,12 @@ pub(crate) struct Shared {
     pub(super) one_task: tokio::sync::Mutex<()>,
     /// See `in_order`.
     order: Mutex<()>,
-    /// Wakes the callers that wait for a rotation.
-    pub(crate) rotated: watch::Sender<()>,
     /// Wakes the driver after an input to the machine.
     pub(crate) wake: Notify,
     /// Set when the shutdown has ended.
-    pub(crate) report: watch::Sender<Option<ShutdownReport>>,
+    pub(crate) report: OnceLock<ShutdownReport>,
+    /// Wakes the callers that wait for a rotation, a reload or the report.
+    pub(crate) changed: Notify,
     engine: Mutex<Engine>,
 }
 
@@ -103,8 +103,6 @@ impl Shared {
         let given = long_term.map(|token| handed_in(&settings.name, token, now.wall));
         let long_term = (settings.setup()).map(|setup| LongTerm::new(setup, given, seed, now));
         let engine = Engine::new(settings.policies.clone(), root, long_term, seed, now.at);
-        let (report, _) = watch::channel(None);
-        let (rotated, _) = watch::channel(());
         let metrics = match &settings.counted_as {
             Some(name) => Metrics::without_gauges(name),
             None => Metrics::new(&settings.name, settings.policies.scopes.max_sets),
@@ -116,9 +114,9 @@ impl Shared {
             observers,
             one_task: tokio::sync::Mutex::new(()),
             order: Mutex::new(()),
-            rotated,
             wake: Notify::new(),
-            report,
+            report: OnceLock::new(),
+            changed: Notify::new(),
             engine: Mutex::new(engine),
         }
     }

@@ -44,7 +44,7 @@ pub(crate) struct Retired {
 
 impl Engine {
     pub(crate) fn new(
-        policies: Policies,
+        policies: Arc<Policies>,
         root: &Arc<ScopeSet>,
         long_term: Option<LongTerm>,
         seed: u64,

@@ -47,7 +47,7 @@ pub(crate) fn task_ended(shared: &Shared, call: Call, TaskResult { outcome, leas
         unused
     };
     give_back(unused);
-    shared.rotated.send_modify(|()| {});
+    shared.changed.notify_waiters();
 }
 
 /// Returns whether the call may have obtained a token although it failed.

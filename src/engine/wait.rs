@@ -114,7 +114,6 @@ pub(crate) async fn for_reload(shared: &Arc<Shared>) -> Result<(), Error> {
 }
 
 async fn reloaded(shared: &Arc<Shared>) -> Result<(), Error> {
-    let mut changes = shared.rotated.subscribe();
     let failures = |shared: &Shared| {
         let engine = shared.engine();
         let long_term = engine.machine.long_term();
@@ -125,7 +124,8 @@ async fn reloaded(shared: &Arc<Shared>) -> Result<(), Error> {
     shared.signal(Input::StoreChanged);
     let mut starts = 0;
     loop {
-        changes.borrow_and_update();
+        // Registers before it checks, so that no wake-up is lost.
+        let changed = shared.changed.notified();
         starts += u32::from(ensure(shared)?);
         let (is_current, failed, error) = failures(shared);
         match error {
@@ -133,7 +133,7 @@ async fn reloaded(shared: &Arc<Shared>) -> Result<(), Error> {
             Some(error) if failed > before => return Err(error),
             _ if !shared.engine().machine.is_running() => return Err(shut_down()),
             _ if starts > STARTS => return Err(runtime_is_going()),
-            _ => changes.changed().await.map_err(|_| shut_down())?,
+            _ => changed.await,
         }
     }
 }
@@ -160,17 +160,16 @@ async fn rotated(shared: &Arc<Shared>) -> Result<(), Error> {
     if shared.engine().long_term().is_none() {
         for_token(shared, &root, Generation(0), |_| ()).await?;
     }
-    let mut rotations = shared.rotated.subscribe();
-    let (changes, failures, _) = rotations_so_far(shared);
+    let (before, failures, _) = rotations_so_far(shared);
     let now = shared.both_clocks();
     shared.engine().machine.demand_rotation(now);
     shared.wake.notify_one();
     let mut starts = 0;
     loop {
-        rotations.borrow_and_update();
+        let changed = shared.changed.notified();
         starts += u32::from(ensure(shared)?);
         let (present, failed, error) = rotations_so_far(shared);
-        if present > changes {
+        if present > before {
             return Ok(());
         }
         if !shared.engine().machine.is_running() {
@@ -182,7 +181,7 @@ async fn rotated(shared: &Arc<Shared>) -> Result<(), Error> {
         if starts > STARTS {
             return Err(runtime_is_going());
         }
-        rotations.changed().await.map_err(|_| shut_down())?;
+        changed.await;
     }
 }
 

@@ -16,6 +16,7 @@ mod set;
 mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::{Moment, Now};
@@ -45,14 +46,15 @@ const EVICTION_GRACE: Duration = Duration::from_secs(30);
 /// Decides what a provider does next, for all its scope sets.
 #[derive(Debug)]
 pub(crate) struct Machine {
-    policies: Policies,
+    policies: Arc<Policies>,
     seed: u64,
     phase: Phase,
-    sets: BTreeMap<SetId, SetState>,
+    /// Boxed, since a map allocates room for eleven of them at once.
+    sets: BTreeMap<SetId, Box<SetState>>,
     /// The scope sets that were evicted, and when their tokens are revoked.
     evicted: BTreeMap<SetId, Moment>,
     /// The rules for the long-term token, if the issuer needs one.
-    long_term: Option<LongTerm>,
+    long_term: Option<Box<LongTerm>>,
     last_generation: Generation,
     /// The failed exchanges of an issuer that needs no long-term token.
     failures_to_tell: VecDeque<(SetId, Error, Failure)>,
@@ -95,7 +97,7 @@ enum Phase {
 impl Machine {
     /// Returns a machine whose root scope set is open.
     pub(crate) fn new(
-        policies: Policies,
+        policies: Arc<Policies>,
         long_term: Option<LongTerm>,
         seed: u64,
         now: Moment,
@@ -104,9 +106,9 @@ impl Machine {
             policies,
             seed,
             phase: Phase::Running,
-            sets: BTreeMap::from([(SetId::ROOT, SetState::new(seed, now))]),
+            sets: BTreeMap::from([(SetId::ROOT, Box::new(SetState::new(seed, now)))]),
             evicted: BTreeMap::new(),
-            long_term,
+            long_term: long_term.map(Box::new),
             last_generation: Generation(0),
             failures_to_tell: VecDeque::new(),
             unclear: 0,
@@ -226,12 +228,12 @@ impl Machine {
 
     /// Returns whether the scope set's last failure was terminal and nothing has changed since.
     pub(crate) fn is_refused(&self, set: SetId) -> bool {
-        self.sets.get(&set).is_some_and(SetState::is_refused)
+        self.sets.get(&set).is_some_and(|set| set.is_refused())
     }
 
     /// Returns whether any scope set waits for another secret: its last failure was terminal, or began a long pause.
     pub(crate) fn is_any_waiting_for_change(&self) -> bool {
-        self.sets.values().any(SetState::waits_for_change)
+        self.sets.values().any(|set| set.waits_for_change())
     }
 
     /// Returns whether an exchange of any scope set is in flight.
@@ -259,7 +261,7 @@ impl Machine {
     }
 
     pub(crate) fn outline(&self, set: SetId) -> Option<Outline> {
-        self.sets.get(&set).map(SetState::outline)
+        self.sets.get(&set).map(|set| set.outline())
     }
 
     /// Returns when the scope set's next exchange begins, unless another input comes first; `None` while one is in
@@ -275,8 +277,8 @@ impl Machine {
     }
 
     /// Returns the rules for the long-term token, if the issuer needs one.
-    pub(crate) const fn long_term(&self) -> Option<&LongTerm> {
-        self.long_term.as_ref()
+    pub(crate) fn long_term(&self) -> Option<&LongTerm> {
+        self.long_term.as_deref()
     }
 
     /// A caller hands in this long-term token.
@@ -408,7 +410,7 @@ impl Machine {
 
     /// Returns whether the next exchange of this scope set is to prove the next long-term token.
     fn is_proving(&self, set: SetId) -> bool {
-        set == SetId::ROOT && self.long_term.as_ref().is_some_and(LongTerm::is_proving)
+        set == SetId::ROOT && self.long_term().is_some_and(LongTerm::is_proving)
     }
 
     fn with_long_term(&mut self, now: Moment, change: impl FnOnce(&mut LongTerm)) {
@@ -420,7 +422,7 @@ impl Machine {
 
     /// Does for the scope sets what the changes of the long-term token mean for them.
     fn take_effects(&mut self, now: Moment) {
-        let effects = self.long_term.as_mut().map(LongTerm::take_effects);
+        let effects = self.long_term.as_mut().map(|rules| rules.take_effects());
         for effect in effects.into_iter().flatten() {
             match effect {
                 Effect::ForgetRefusals { keeps_pauses } => self.renew(keeps_pauses, now),
@@ -446,14 +448,14 @@ impl Machine {
 
     /// Lets the scope sets judge again whether any token is valid.
     pub(super) fn end_holds(&mut self) {
-        self.sets.values_mut().for_each(SetState::end_hold);
+        self.sets.values_mut().for_each(|set| set.end_hold());
     }
 
     fn open(&mut self, id: SetId, now: Moment) {
         let seed = self.seed.wrapping_add(id.0);
         self.sets
             .entry(id)
-            .or_insert_with(|| SetState::new(seed, now));
+            .or_insert_with(|| Box::new(SetState::new(seed, now)));
     }
 
     fn with(&mut self, id: SetId, change: impl FnOnce(&mut SetState, &Policies)) {

@@ -3,7 +3,6 @@
 use super::action::{Action, SetAction};
 use super::input::{Input, SetId};
 use super::long_term::{Call, Next, Step};
-use super::set::SetState;
 use super::{Machine, Phase};
 use crate::clock::{Moment, Now};
 use crate::token::LongTermToken;
@@ -26,7 +25,7 @@ impl Machine {
                             within,
                         };
                     };
-                    let served_until = self.sets.values().filter_map(SetState::accepted_until);
+                    let served_until = self.sets.values().filter_map(|set| set.accepted_until());
                     let served_until = served_until.max().unwrap_or(now.at);
                     long_term.begin(set, served_until, now.at);
                     continue;

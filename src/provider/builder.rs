@@ -510,13 +510,13 @@ impl TokenProviderBuilder {
             counted_as: self.counted_as,
             profile,
             // Each grant of each provider records the secret that it last used.
-            recover_with: recover_with.map(Grant::unused),
-            rotate_with: rotate_with.map(Grant::unused),
+            recover_with: recover_with.map(|grant| Box::new(grant.unused())),
+            rotate_with: rotate_with.map(|grant| Box::new(grant.unused())),
             shares_store: self.store.is_some(),
             origins,
             plain_http: self.plain_http,
             refusals,
-            policies: self.policies,
+            policies: Arc::new(self.policies),
             shutdown: self.shutdown,
         };
         let user_code = UserCode::new(

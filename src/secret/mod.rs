@@ -96,16 +96,16 @@ impl BearerToken {
         let mut line = Zeroizing::new(Vec::with_capacity(SCHEME.len() + token.len()));
         line.extend_from_slice(SCHEME.as_bytes());
         line.extend_from_slice(token.as_bytes());
-        header(line)
+        header(Bytes::from_owner(line))
             .map(Self)
             .ok_or_else(|| malformed("cannot be sent in a header"))
     }
 
-    /// Returns the header in a buffer of its own.
+    /// Returns the header in a buffer of its own, for one thread.
     pub(crate) fn copied_header(&self) -> HeaderValue {
         let line = Zeroizing::new(self.0.as_bytes().to_vec());
         // The bytes are those of a valid header.
-        header(line).unwrap_or_else(|| self.0.clone())
+        header(Bytes::from_owner(Apart(line))).unwrap_or_else(|| self.0.clone())
     }
 
     /// Returns `Bearer <token>`, marked sensitive.
@@ -120,8 +120,7 @@ impl BearerToken {
 }
 
 /// Returns a sensitive header in this buffer.
-fn header(line: Zeroizing<Vec<u8>>) -> Option<HeaderValue> {
-    let line = Bytes::from_owner(Apart(line));
+fn header(line: Bytes) -> Option<HeaderValue> {
     let mut header = HeaderValue::from_maybe_shared(line).ok()?;
     header.set_sensitive(true);
     Some(header)

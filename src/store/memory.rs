@@ -1,10 +1,11 @@
 //! A store in memory.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 use super::{Lease, Record, Stored, TokenStore, Version};
 use crate::error::Error;
@@ -29,16 +30,22 @@ use crate::error::Error;
 /// ```
 #[derive(Debug)]
 pub struct MemoryStore {
-    kept: Arc<Mutex<Kept>>,
-    /// The number of writes, and how many of them this handle has seen.
-    writes: Mutex<watch::Receiver<u64>>,
+    shared: Arc<Shared>,
+    /// How many writes this handle has seen.
+    seen: AtomicU64,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
+struct Shared {
+    kept: Mutex<Kept>,
+    written: Notify,
+}
+
+#[derive(Debug, Default)]
 struct Kept {
     record: Option<Record>,
     is_leased: bool,
-    writes: watch::Sender<u64>,
+    writes: u64,
 }
 
 impl MemoryStore {
@@ -56,22 +63,15 @@ impl MemoryStore {
     /// # }
     /// ```
     pub fn new() -> Self {
-        let (sender, receiver) = watch::channel(0);
         Self {
-            kept: Arc::new(Mutex::new(Kept {
-                record: None,
-                is_leased: false,
-                writes: sender,
-            })),
-            writes: Mutex::new(receiver),
+            shared: Arc::default(),
+            seen: AtomicU64::new(0),
         }
     }
 
-    /// Returns the content, and notes that this handle has seen it.
-    fn look(&self) -> MutexGuard<'_, Kept> {
-        let kept = lock(&self.kept);
-        drop(lock(&self.writes).borrow_and_update());
-        kept
+    /// Notes that this handle has seen the content. Returns whether there is a write that it had not seen.
+    fn see(&self, kept: &Kept) -> bool {
+        self.seen.swap(kept.writes, Ordering::SeqCst) != kept.writes
     }
 }
 
@@ -84,64 +84,70 @@ impl Default for MemoryStore {
 impl Clone for MemoryStore {
     fn clone(&self) -> Self {
         Self {
-            kept: Arc::clone(&self.kept),
-            writes: Mutex::new(lock(&self.writes).clone()),
+            shared: Arc::clone(&self.shared),
+            seen: AtomicU64::new(self.seen.load(Ordering::SeqCst)),
         }
     }
 }
 
 impl Kept {
     fn version(&self) -> Option<Version> {
-        let writes = *self.writes.borrow();
-        self.record
-            .as_ref()
-            .map(|_| Version::new(writes.to_string()))
+        let record = self.record.as_ref();
+        record.map(|_| Version::new(self.writes.to_string()))
     }
 }
 
 #[async_trait]
 impl TokenStore for MemoryStore {
     async fn load(&self) -> Result<Option<Stored>, Error> {
-        let kept = self.look();
+        let kept = self.shared.lock();
+        self.see(&kept);
         let stored = kept.record.clone().zip(kept.version());
         Ok(stored.map(|(record, version)| Stored::new(record, version)))
     }
 
     async fn store(&self, record: &Record, expected: Option<&Version>) -> Result<Version, Error> {
-        let mut kept = lock(&self.kept);
+        let mut kept = self.shared.lock();
         if kept.version().as_ref() != expected {
             return Err(Error::conflict());
         }
         kept.record = Some(record.clone());
-        kept.writes.send_modify(|writes| *writes += 1);
-        drop(lock(&self.writes).borrow_and_update());
-        Ok(Version::new(kept.writes.borrow().to_string()))
+        kept.writes += 1;
+        self.see(&kept);
+        self.shared.written.notify_waiters();
+        Ok(Version::new(kept.writes.to_string()))
     }
 
     async fn changed(&self) {
-        let mut writes = lock(&self.writes).clone();
-        if writes.changed().await.is_ok() {
-            drop(lock(&self.writes).borrow_and_update());
+        loop {
+            // Registers before it looks, so that no write is missed.
+            let written = self.shared.written.notified();
+            if self.see(&self.shared.lock()) {
+                return;
+            }
+            written.await;
         }
     }
 
     async fn lease(&self, _: Duration) -> Result<Option<Lease>, Error> {
-        let mut kept = lock(&self.kept);
+        let mut kept = self.shared.lock();
         if std::mem::replace(&mut kept.is_leased, true) {
             return Ok(None);
         }
-        Ok(Some(Lease::new(Leased(Arc::clone(&self.kept)))))
+        Ok(Some(Lease::new(Leased(Arc::clone(&self.shared)))))
     }
 }
 
-struct Leased(Arc<Mutex<Kept>>);
+struct Leased(Arc<Shared>);
 
 impl Drop for Leased {
     fn drop(&mut self) {
-        lock(&self.0).is_leased = false;
+        self.0.lock().is_leased = false;
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }

@@ -119,8 +119,8 @@ async fn ask(
 
 async fn obtain(shared: &Shared, purpose: Purpose) -> Result<Outcome, Error> {
     let grant: Option<&Grant> = match purpose {
-        Purpose::Rotate => shared.settings.rotate_with.as_ref(),
-        Purpose::Recover => shared.settings.recover_with.as_ref(),
+        Purpose::Rotate => shared.settings.rotate_with.as_deref(),
+        Purpose::Recover => shared.settings.recover_with.as_deref(),
     };
     let grant = grant.ok_or_else(no_grant)?;
     let asked_at = shared.wall();

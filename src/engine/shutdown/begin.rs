@@ -19,8 +19,8 @@ pub(crate) async fn shut_down(shared: &Arc<Shared>) -> ShutdownReport {
     let now = shared.now();
     let budget = shared.settings.shutdown.deadline;
     begin(shared, now, now + budget);
-    if let Some(report) = shared.report.borrow().clone() {
-        return report;
+    if let Some(report) = shared.report.get() {
+        return report.clone();
     }
     // The deadline of the first call counts.
     let began = shared.engine().shutdown_began.unwrap_or(now);
@@ -52,22 +52,23 @@ pub(crate) fn begin(shared: &Shared, now: Moment, deadline: Moment) {
     for set in sets {
         set.wake_callers();
     }
-    shared.rotated.send_modify(|()| {});
+    shared.changed.notify_waiters();
     shared.wake.notify_one();
 }
 
 async fn wait_for_report(shared: &Arc<Shared>) -> Result<ShutdownReport, Error> {
-    let mut reports = shared.report.subscribe();
     for _ in 0..=STARTS {
         ensure(shared)?;
         loop {
-            if let Some(report) = reports.borrow_and_update().clone() {
-                return Ok(report);
+            // Registers before it checks, so that no wake-up is lost.
+            let changed = shared.changed.notified();
+            if let Some(report) = shared.report.get() {
+                return Ok(report.clone());
             }
             if !shared.engine().driven {
                 break;
             }
-            reports.changed().await.map_err(|_| unfinished())?;
+            changed.await;
         }
     }
     Err(runtime_is_going())

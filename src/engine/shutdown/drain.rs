@@ -85,7 +85,9 @@ pub(crate) async fn drain(shared: &Arc<Shared>, tasks: &mut Tasks, deadline: Mom
         engine.machine.handle(Input::Drained, now);
         engine.forget_tokens(now);
     }
-    shared.report.send_modify(|slot| *slot = Some(report));
+    // Only the first report counts; there is one driver.
+    let _ = shared.report.set(report);
+    shared.changed.notify_waiters();
 }
 
 /// Revokes the tokens of the report while waiting for the exchanges in flight, for half of the time at most: the

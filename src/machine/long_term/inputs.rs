@@ -15,7 +15,7 @@ impl LongTerm {
     pub(crate) fn begin(&mut self, set: SetId, served_until: Moment, now: Moment) {
         let deadline = now + self.setup.retry.exchange_timeout;
         let attempt = Attempt::new(now, deadline, served_until);
-        self.attempts.insert(set, attempt);
+        self.attempts.insert(set, Box::new(attempt));
         self.backoffs.end(Kind::Read);
         self.backoffs.end(Kind::Write);
     }

@@ -77,7 +77,7 @@ pub(crate) struct LongTerm {
     durability: Durability,
     reading: Reading,
     lease: LeaseState,
-    running: Option<Running>,
+    running: Option<Box<Running>>,
     last_call: Call,
     /// The token that the provider was built with, and those that a recovery has replaced and that this process has not
     /// obtained. One of them is written if the store is empty, or once an exchange has proven it.
@@ -108,7 +108,7 @@ pub(crate) struct LongTerm {
     due: Due,
     backoffs: Backoffs,
     grant_pause: Option<GrantPause>,
-    attempts: BTreeMap<SetId, Attempt>,
+    attempts: BTreeMap<SetId, Box<Attempt>>,
     /// Steps that come first: events, releases and failures.
     pending: VecDeque<Step>,
     /// What the changes so far mean for the scope sets.

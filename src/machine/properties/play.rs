@@ -33,7 +33,7 @@ impl Play {
     pub(super) fn new(policies: Policies, seed: u64) -> Self {
         let now = Moment::from_origin(Duration::from_secs(1_000));
         Self {
-            machine: Machine::new(policies, None, seed, now),
+            machine: Machine::new(policies.into(), None, seed, now),
             now,
             in_flight: BTreeSet::new(),
             generations: BTreeMap::new(),

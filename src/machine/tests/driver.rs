@@ -94,7 +94,7 @@ impl Driver {
     fn of(setup: Setup, given: Option<Dated>, stored: &str) -> Self {
         let rules = LongTerm::new(setup, given, 7, now(0));
         Self {
-            machine: Machine::new(Policies::default(), Some(rules), 7, at(0)),
+            machine: Machine::new(Policies::default().into(), Some(rules), 7, at(0)),
             seconds: 0,
             version: 1,
             stored: Some(Record::new(dated(stored))),

@@ -30,7 +30,7 @@ fn at(seconds: u64) -> Moment {
 }
 
 fn machine() -> Machine {
-    Machine::new(Policies::default(), None, 7, at(0))
+    Machine::new(Policies::default().into(), None, 7, at(0))
 }
 
 fn failed(failure: Failure) -> Input {

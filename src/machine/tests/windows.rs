@@ -116,7 +116,7 @@ fn a_demand_for_a_newer_token_is_met_at_once_and_only_once() {
 fn w6_a_lazy_machine_exchanges_only_on_demand() {
     let mut policies = Policies::default();
     policies.refresh.lazy = true;
-    let mut machine = Machine::new(policies, None, 7, at(0));
+    let mut machine = Machine::new(policies.into(), None, 7, at(0));
     assert!(machine.is_lazy() && !with_token(secs(900)).is_lazy());
     assert_eq!(machine.next_of_sets(at(1_000_000)), SetAction::Sleep(None));
     machine.handle(demanded(Generation(0)), at(0));

@@ -201,13 +201,13 @@ impl LongTerm {
 
     fn start(&mut self, task: Task) -> Step {
         let call = self.next_call();
-        self.running = Some(Running {
+        self.running = Some(Box::new(Running {
             call,
             task: task.clone(),
             revision: self.revision,
             makes_next_current: false,
             has_store_changed: false,
-        });
+        }));
         Step::Begin(call, task)
     }
 

@@ -50,7 +50,7 @@ impl LongTerm {
                 if let Some(kind) = kind {
                     self.backoffs.succeeded(kind);
                 }
-                self.succeeded(running, outcome, now);
+                self.succeeded(*running, outcome, now);
             }
             Err(error) => {
                 if let Task::Save { record, .. } = &running.task

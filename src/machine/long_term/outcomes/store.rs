@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use crate::clock::Now;
 use crate::error::Error;
-use crate::machine::long_term::attempt::Attempt;
 use crate::machine::long_term::lease::LeaseState;
 use crate::machine::long_term::merge::{self, Ours};
 use crate::machine::long_term::task::{Kind, Step};
@@ -123,7 +122,7 @@ impl LongTerm {
             }
             return;
         }
-        let is_urgent = self.attempts.values().any(Attempt::is_waiting);
+        let is_urgent = self.attempts.values().any(|it| it.is_waiting());
         self.lease.tried(is_granted, is_urgent, times, now.at);
         if !is_granted {
             self.mark_outdated();
@@ -148,7 +147,7 @@ impl LongTerm {
 
     /// Goes on without the lease for the attempts that need a token, and otherwise tries again later.
     pub(super) fn give_up_lease(&mut self) {
-        let is_urgent = self.attempts.values().any(Attempt::is_waiting);
+        let is_urgent = self.attempts.values().any(|it| it.is_waiting());
         self.lease = if is_urgent {
             LeaseState::GivenUp
         } else {
