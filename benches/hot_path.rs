@@ -167,3 +167,101 @@ mod others {
         repeat(bencher, async || holder.provider.invalidate(&old).await);
     }
 }
+
+/// A request with three headers through a service that answers at once, with a shared header and with the layer.
+mod tower_layer {
+    use std::convert::Infallible;
+    use std::future::{Ready, ready};
+    use std::task::{Context, Poll};
+
+    use tower::{Layer as _, Service};
+
+    use super::{AUTHORIZATION, Bencher, Builder, HeaderValue, Holder, black_box, line};
+
+    type Request = http::Request<String>;
+    type Response = http::Response<String>;
+
+    #[derive(Clone)]
+    struct Answering;
+
+    impl Service<Request> for Answering {
+        type Response = Response;
+        type Error = Infallible;
+        type Future = Ready<Result<Response, Infallible>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, request: Request) -> Self::Future {
+            black_box(&request);
+            ready(Ok(Response::default()))
+        }
+    }
+
+    #[derive(Clone)]
+    struct Inserting<S>(S, HeaderValue);
+
+    impl<S: Service<Request>> Service<Request> for Inserting<S> {
+        type Response = S::Response;
+        type Error = S::Error;
+        type Future = S::Future;
+
+        fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+            self.0.poll_ready(context)
+        }
+
+        fn call(&mut self, mut request: Request) -> S::Future {
+            request.headers_mut().insert(AUTHORIZATION, self.1.clone());
+            self.0.call(request)
+        }
+    }
+
+    fn request() -> Request {
+        http::Request::get("https://api.example.com/v1/jobs")
+            .header("accept", "application/json")
+            .header("user-agent", "bench")
+            .header("x-request-id", "4711")
+            .body(String::new())
+            .unwrap()
+    }
+
+    fn send<S: Service<Request>>(bencher: Bencher, mut service: S) {
+        let runtime = Builder::new_current_thread().build().unwrap();
+        let request = request();
+        bencher.bench_local(|| {
+            runtime.block_on(async {
+                for _ in 0..1_000 {
+                    let _ = black_box(service.call(request.clone()).await.is_ok());
+                }
+            });
+        });
+    }
+
+    fn layer(holder: &Holder) -> everbearer::BearerLayer {
+        let layer = holder.provider.layer();
+        layer.origins(["https://api.example.com"]).unwrap()
+    }
+
+    #[divan::bench]
+    fn no_layer(bencher: Bencher) {
+        send(bencher, Answering);
+    }
+
+    #[divan::bench]
+    fn a_layer_that_inserts_a_shared_header(bencher: Bencher) {
+        send(bencher, Inserting(Answering, line()));
+    }
+
+    #[divan::bench]
+    fn bearer_layer_without_resend(bencher: Bencher) {
+        let holder = Holder::new();
+        send(bencher, layer(&holder).without_resend().layer(Answering));
+    }
+
+    #[divan::bench]
+    fn bearer_layer(bencher: Bencher) {
+        let holder = Holder::new();
+        send(bencher, layer(&holder).layer(Answering));
+    }
+}

@@ -196,6 +196,20 @@ impl Origin {
             && port.unwrap_or(self.scheme.default_port()) == self.port
     }
 
+    /// Returns whether it covers this authority, as far as that shows without parsing it: the host is spelled as here.
+    #[inline]
+    pub(crate) fn covers_text(&self, scheme: &str, authority: &str) -> bool {
+        let Some(rest) = authority.strip_prefix(self.host.as_str()) else {
+            return false;
+        };
+        let port = match rest.strip_prefix(':') {
+            _ if rest.is_empty() => Some(self.scheme.default_port()),
+            Some(port) if port.bytes().all(|byte| byte.is_ascii_digit()) => port.parse().ok(),
+            _ => None,
+        };
+        port == Some(self.port) && self.scheme.is_of(scheme)
+    }
+
     /// Returns whether a host in another spelling is this one. Apart, since most requests have the same spelling.
     #[cold]
     fn has_host(&self, host: &str) -> bool {
@@ -345,10 +359,42 @@ fn is_loopback(host: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn origin(text: &str) -> Result<Origin, Error> {
         text.parse()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig {
+            failure_persistence: None,
+            ..ProptestConfig::default()
+        })]
+
+        /// What is covered by its text is covered when it is parsed.
+        #[test]
+        fn s1_the_text_covers_no_more_than_the_parts(
+            scheme in "https?",
+            authority in prop_oneof![
+                "(user(:secret)?@)?(api\\.example\\.com|\\[::1\\])(:(443|80|8443|0443|\\+443|65979)?)?",
+                "api\\.example\\.com[:.@a-z0-9]{0,8}",
+            ],
+        ) {
+            let Ok(uri) = format!("{scheme}://{authority}/").parse::<http::Uri>() else {
+                return Ok(());
+            };
+            let authority = uri.authority().unwrap();
+            for text in ["https://api.example.com", "https://api.example.com:8443", "http://[::1]:80"] {
+                let origin = origin(text).unwrap();
+                let parsed = port_of(authority).is_ok_and(|port| {
+                    origin.covers_parts(&scheme, uri.host().unwrap(), port)
+                });
+                let by_text = origin.covers_text(&scheme, authority.as_str());
+                prop_assert!(parsed || !by_text, "{text} {uri}");
+            }
+        }
     }
 
     #[test]

@@ -139,3 +139,43 @@ fn the_middleware_allocates_nothing_but_its_future_and_the_copy_for_a_resend() {
     let copy = measure(|| drop(request.try_clone().unwrap())).count_total;
     assert_eq!(twice, floor + copy);
 }
+
+#[test]
+fn the_tower_layer_allocates_nothing_but_the_copy_for_a_resend() {
+    use tower::{Layer as _, Service};
+
+    type Tower = http::Request<&'static str>;
+
+    fn allocations<S>(mut service: S, request: &Tower) -> u64
+    where
+        S: Service<Tower, Response = http::Response<String>>,
+    {
+        let (first, second) = (request.clone(), request.clone());
+        let mut send = |request: Tower| {
+            let response = service.call(request).now_or_never().unwrap();
+            assert!(response.is_ok_and(|it| it.status() == 200));
+        };
+        send(first);
+        measure(|| send(second)).count_total
+    }
+
+    let (_runtime, provider) = provider();
+    let request = http::Request::get("https://api.example.com/v1/jobs");
+    let request = request.header("accept", "*/*").body("").unwrap();
+    let answering = tower::service_fn(|request: Tower| {
+        std::future::ready(if request.headers().contains_key(AUTHORIZATION) {
+            Ok(http::Response::new(String::new()))
+        } else {
+            Err(std::io::Error::other("no token"))
+        })
+    });
+    let header = http::HeaderValue::from_static("Bearer a.b.c");
+    let mut filled = request.clone();
+    let floor = measure(|| drop(filled.headers_mut().insert(AUTHORIZATION, header.clone())));
+    let once = provider.layer().without_resend().layer(answering);
+    assert_eq!(allocations(once, &request), floor.count_total);
+    let twice = provider.layer().layer(answering);
+    let copy = measure(|| drop(request.clone())).count_total;
+    assert!(copy > 0, "nothing is counted");
+    assert_eq!(allocations(twice, &request), floor.count_total + copy);
+}

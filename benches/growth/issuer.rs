@@ -6,24 +6,43 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use everbearer::{
-    Error, ExchangeResponse, LongTermToken, Revoked, ShortTermToken, TokenIssuer, TokenRef,
+    Error, ExchangeResponse, IssuerProfile, LongTermToken, Needs, Revoked, ShortTermToken,
+    TokenIssuer, TokenRef,
 };
 use tokio::sync::Semaphore;
 
 use crate::common::jwt;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Numbering {
     minted: AtomicU64,
     /// Each exchange takes one permit away.
     gate: Option<Arc<Semaphore>>,
+    needs: Needs,
+}
+
+impl Default for Numbering {
+    fn default() -> Self {
+        Self {
+            minted: AtomicU64::new(0),
+            gate: None,
+            needs: Needs::LongTerm,
+        }
+    }
 }
 
 impl Numbering {
     pub(crate) fn behind(gate: Arc<Semaphore>) -> Self {
         Self {
-            minted: AtomicU64::new(0),
             gate: Some(gate),
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn without_long_term() -> Self {
+        Self {
+            needs: Needs::Nothing,
+            ..Self::default()
         }
     }
 }
@@ -49,5 +68,9 @@ impl TokenIssuer for Numbering {
 
     async fn revoke(&self, _: TokenRef<'_>, _: Option<TokenRef<'_>>) -> Result<Revoked, Error> {
         Ok(Revoked::Gone)
+    }
+
+    fn profile(&self) -> IssuerProfile {
+        IssuerProfile::new("numbering").needs(self.needs)
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use everbearer::{LongTermToken, ScopePolicy, TokenProvider};
+use everbearer::{Credential, LongTermToken, ScopePolicy, TokenProvider, TokenProviders};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -19,16 +19,23 @@ const IDLE: Duration = Duration::from_secs(35);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Providers,
+    Tenants,
     ScopeSets,
     Waiters,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 3] = [Self::Providers, Self::ScopeSets, Self::Waiters];
+    pub(crate) const ALL: [Self; 4] = [
+        Self::Providers,
+        Self::Tenants,
+        Self::ScopeSets,
+        Self::Waiters,
+    ];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Providers => "providers",
+            Self::Tenants => "tenants",
             Self::ScopeSets => "scope-sets",
             Self::Waiters => "waiters",
         }
@@ -40,7 +47,7 @@ impl Kind {
 
     pub(crate) const fn counts(self) -> &'static [usize] {
         match self {
-            Self::Providers => &[1, 10, 100, 1_000, 10_000],
+            Self::Providers | Self::Tenants => &[1, 10, 100, 1_000, 10_000],
             Self::ScopeSets => &[1, 10, 100, 1_000],
             Self::Waiters => &[1, 100, 1_000, 10_000],
         }
@@ -56,6 +63,7 @@ impl Kind {
         warm_up(&runtime);
         match self {
             Self::Providers => idle(&runtime, count, || providers(&runtime, count)),
+            Self::Tenants => idle(&runtime, count, || tenants(&runtime, count)),
             Self::ScopeSets => {
                 let issuer = Numbering::default();
                 let most = ScopePolicy::default().max_sets(count);
@@ -91,6 +99,21 @@ fn providers(runtime: &Runtime, count: usize) -> Vec<TokenProvider> {
         }
         providers
     })
+}
+
+/// Providers of a `TokenProviders`, each without a long-term token.
+fn tenants(runtime: &Runtime, count: usize) -> TokenProviders<usize> {
+    let tenants = TokenProviders::new(|_| async {
+        let issuer = Numbering::without_long_term();
+        Ok(TokenProvider::builder(issuer, Credential::None))
+    });
+    let tenants = tenants.max_providers(count);
+    runtime.block_on(async {
+        for tenant in 0..count {
+            tenants.get(&tenant).await.unwrap().ready().await.unwrap();
+        }
+    });
+    tenants
 }
 
 fn scope_sets(runtime: &Runtime, provider: &TokenProvider, count: usize) -> Vec<TokenProvider> {

@@ -4,9 +4,10 @@
 //! Servers break the grammar of challenges: they send `:` in an unquoted value, `;` between parameters, or bytes that
 //! are not ASCII. A parser that enforces the grammar would reject such a header.
 
-use http::header::WWW_AUTHENTICATE;
+use http::header::{HeaderName, WWW_AUTHENTICATE};
 use http::{HeaderMap, StatusCode};
 
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 /// The status code of gRPC for a request without valid credentials.
 const UNAUTHENTICATED: &str = "16";
 
@@ -20,7 +21,7 @@ pub(super) fn refuses_token(
     headers: &HeaderMap,
 ) -> bool {
     if !status.is_client_error() {
-        let grpc_status = headers.get("grpc-status");
+        let grpc_status = headers.get(GRPC_STATUS);
         return grpc_status.is_some_and(|it| it == UNAUTHENTICATED) && status == StatusCode::OK;
     }
     let challenges = headers.get_all(WWW_AUTHENTICATE);

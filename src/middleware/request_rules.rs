@@ -223,6 +223,12 @@ impl RequestRules {
     /// # }
     /// ```
     pub fn wants(&self, uri: &Uri, headers: &HeaderMap) -> Wants {
+        if let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) {
+            let covers = |origin: &Origin| origin.covers_text(scheme, authority.as_str());
+            if self.origins.iter().any(covers) {
+                return self.covered(headers);
+            }
+        }
         match Target::of(uri).map(|target| self.origin_of(target, headers)) {
             Some(Ok(_)) => Wants::Token,
             Some(Err(wants)) => wants,
@@ -411,10 +417,20 @@ impl RequestRules {
             self.provider.note_uncovered(&target.to_string());
             return Err(Wants::Uncovered);
         };
-        if has_own && !self.overwrite || self.provider.is_exchanging_here() {
-            return Err(Wants::Nothing);
+        match self.covered(headers) {
+            Wants::Token => Ok(origin),
+            other => Err(other),
         }
-        Ok(origin)
+    }
+
+    /// Returns what a request gets that an origin covers.
+    #[inline]
+    fn covered(&self, headers: &HeaderMap) -> Wants {
+        let is_kept = headers.contains_key(AUTHORIZATION) && !self.overwrite;
+        if is_kept || self.provider.is_exchanging_here() {
+            return Wants::Nothing;
+        }
+        Wants::Token
     }
 
     #[inline]

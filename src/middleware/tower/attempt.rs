@@ -7,7 +7,6 @@ use std::sync::Arc;
 use bytes::Buf;
 use futures_util::future::poll_immediate;
 use http::header::AUTHORIZATION;
-use http::request::Parts;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::Body;
 use tower_service::Service;
@@ -26,8 +25,8 @@ pub(super) struct Attempt<R, C> {
     rules: Arc<RequestRules>,
     resend: R,
     carried: Carried,
-    /// The request without the token, if it may be sent again.
-    again: Option<(Parts, C)>,
+    /// What is kept of the request without the token, if it may be sent again.
+    copy: Option<C>,
 }
 
 impl<R, C> Attempt<R, C> {
@@ -41,18 +40,17 @@ impl<R, C> Attempt<R, C> {
     where
         R: Resend<B, Copy = C>,
     {
-        let (mut parts, body) = request.into_parts();
-        let (body, copy) = resend.keep(body);
-        let again = copy.map(|copy| (parts.clone(), copy));
+        let (mut request, copy) = resend.keep(request);
         let carried = token.carried;
-        parts.headers.insert(AUTHORIZATION, token.into_header());
+        let headers = request.headers_mut();
+        headers.insert(AUTHORIZATION, token.into_header());
         let attempt = Self {
             rules,
             resend,
             carried,
-            again,
+            copy,
         };
-        (attempt, Request::from_parts(parts, body))
+        (attempt, request)
     }
 
     pub(super) fn is_refused(&self, status: StatusCode, headers: &HeaderMap) -> bool {
@@ -72,10 +70,7 @@ impl<R, C> Attempt<R, C> {
         D: Body,
     {
         let provider = &self.rules.provider;
-        let again = self.again.and_then(|(parts, copy)| {
-            let body = self.resend.again(copy)?;
-            Some(Request::from_parts(parts, body))
-        });
+        let again = self.copy.and_then(|copy| self.resend.again(copy));
         let newer = provider.newer_token(self.carried, again.is_some(), None);
         let Some((newer, mut request)) = newer.await.zip(again) else {
             return Ok(refusal);

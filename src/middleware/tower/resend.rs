@@ -1,23 +1,27 @@
-//! How the body of a request is sent twice.
+//! How a request is sent twice.
 
+use std::convert::Infallible;
 use std::fmt;
 
 use bytes::Bytes;
+use http::Request;
+use http::request::Parts;
 use http_body::Body;
 
 use super::replay_body::{ReplayBody, Tape};
 
-/// Defines how [`BearerLayer`](super::BearerLayer) sends the body `B` of a request again. [`CloneBody`], [`Replay`] and
+/// Defines how [`BearerLayer`](super::BearerLayer) sends a request with a body `B` again. [`CloneBody`], [`Replay`] and
 /// [`NoResend`] implement it; the methods of the layer select one of them.
 pub trait Resend<B> {
-    /// What the layer keeps of the body until the response arrives.
+    /// What the layer keeps of the request until the response arrives.
     type Copy;
 
-    /// Returns the body to send, and what to keep of it, or `None` if the request is not sent again.
-    fn keep(&self, body: B) -> (B, Option<Self::Copy>);
+    /// Returns the request to send, and what to keep of it, or `None` if the request is not sent again. The request has no
+    /// token yet.
+    fn keep(&self, request: Request<B>) -> (Request<B>, Option<Self::Copy>);
 
-    /// Returns the body once more, after a refusal, or `None` if it cannot be sent again.
-    fn again(&self, copy: Self::Copy) -> Option<B>;
+    /// Returns the request once more, after a refusal, or `None` if it cannot be sent again.
+    fn again(&self, copy: Self::Copy) -> Option<Request<B>>;
 }
 
 /// Clones the body. The default.
@@ -35,26 +39,27 @@ pub struct NoResend;
 pub struct Replay<F>(pub(super) F);
 
 impl<B: Clone> Resend<B> for CloneBody {
-    type Copy = B;
+    type Copy = Request<B>;
 
-    fn keep(&self, body: B) -> (B, Option<B>) {
-        (body.clone(), Some(body))
+    fn keep(&self, request: Request<B>) -> (Request<B>, Option<Request<B>>) {
+        let copy = request.clone();
+        (request, Some(copy))
     }
 
-    fn again(&self, copy: B) -> Option<B> {
+    fn again(&self, copy: Request<B>) -> Option<Request<B>> {
         Some(copy)
     }
 }
 
 impl<B> Resend<B> for NoResend {
-    type Copy = ();
+    type Copy = Infallible;
 
-    fn keep(&self, body: B) -> (B, Option<()>) {
-        (body, None)
+    fn keep(&self, request: Request<B>) -> (Request<B>, Option<Infallible>) {
+        (request, None)
     }
 
-    fn again(&self, (): ()) -> Option<B> {
-        None
+    fn again(&self, copy: Infallible) -> Option<Request<B>> {
+        match copy {}
     }
 }
 
@@ -63,15 +68,18 @@ where
     B: Body<Data = Bytes>,
     F: Fn(ReplayBody<B>) -> B,
 {
-    type Copy = Tape;
+    type Copy = (Parts, Tape);
 
-    fn keep(&self, body: B) -> (B, Option<Tape>) {
+    fn keep(&self, request: Request<B>) -> (Request<B>, Option<(Parts, Tape)>) {
+        let (parts, body) = request.into_parts();
         let (body, tape) = ReplayBody::recording(body);
-        ((self.0)(body), Some(tape))
+        let copy = (parts.clone(), tape);
+        (Request::from_parts(parts, (self.0)(body)), Some(copy))
     }
 
-    fn again(&self, copy: Tape) -> Option<B> {
-        copy.play().map(&self.0)
+    fn again(&self, (parts, tape): (Parts, Tape)) -> Option<Request<B>> {
+        let body = tape.play().map(&self.0)?;
+        Some(Request::from_parts(parts, body))
     }
 }
 
