@@ -23,6 +23,9 @@ pub mod performance {}
 #[doc = include_str!("platforms.md")]
 pub mod platforms {}
 
+#[doc = include_str!("recipes.md")]
+pub mod recipes {}
+
 #[doc = include_str!("rotation.md")]
 pub mod rotation {}
 

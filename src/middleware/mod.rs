@@ -11,6 +11,8 @@ mod request_builder;
 mod request_rules;
 #[cfg(feature = "reqwest")]
 mod send;
+#[cfg(feature = "google-cloud-token")]
+mod token_source;
 #[cfg(feature = "tower")]
 pub mod tower;
 

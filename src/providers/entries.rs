@@ -1,7 +1,6 @@
 //! The providers by key: which are there, which were used last, and which are shutting down.
 
-use std::collections::HashMap;
-use std::hash::Hash;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::OnceCell;
@@ -18,7 +17,7 @@ pub(super) const TICKS: u64 = 8;
 pub(super) struct Entries<K>(Mutex<State<K>>);
 
 struct State<K> {
-    open: HashMap<K, Entry>,
+    open: BTreeMap<K, Entry>,
     /// Those that shut down.
     leaving: Vec<(K, TokenProvider)>,
     tick: u64,
@@ -44,7 +43,7 @@ pub(super) enum Found {
 impl<K> Default for Entries<K> {
     fn default() -> Self {
         Self(Mutex::new(State {
-            open: HashMap::new(),
+            open: BTreeMap::new(),
             leaving: Vec::new(),
             tick: 0,
             uses: 0,
@@ -54,7 +53,7 @@ impl<K> Default for Entries<K> {
     }
 }
 
-impl<K: Clone + Eq + Hash> Entries<K> {
+impl<K: Clone + Ord> Entries<K> {
     fn lock(&self) -> MutexGuard<'_, State<K>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -108,16 +107,15 @@ impl<K: Clone + Eq + Hash> Entries<K> {
             .leaving
             .retain(|(_, provider)| !provider.has_stopped());
         let tick = state.tick;
-        let is_idle = |entry: &mut Entry| entry.last_use.0 + TICKS <= tick && entry.is_unused();
-        let idle = state.open.extract_if(|_, entry| is_idle(entry));
-        let idle: Vec<(K, Entry)> = idle.collect();
         let mut removed = Vec::new();
-        for (key, entry) in idle {
-            if let Some(provider) = entry.cell.get() {
-                state.leaving.push((key, provider.clone()));
+        state.open.retain(|key, entry| {
+            let is_idle = entry.last_use.0 + TICKS <= tick && entry.is_unused();
+            if let Some(provider) = entry.cell.get().filter(|_| is_idle) {
+                state.leaving.push((key.clone(), provider.clone()));
                 removed.push(provider.clone());
             }
-        }
+            !is_idle
+        });
         removed
     }
 
@@ -162,7 +160,7 @@ impl<K: Clone + Eq + Hash> Entries<K> {
     }
 }
 
-impl<K: Clone + Eq + Hash> State<K> {
+impl<K: Clone + Ord> State<K> {
     /// Removes the provider that was used least recently and is not in use.
     fn evict(&mut self) -> Option<TokenProvider> {
         let unused = self.open.iter().filter(|(_, entry)| entry.is_unused());

@@ -1,6 +1,5 @@
 //! The task that shuts down idle providers.
 
-use std::hash::Hash;
 use std::sync::{Arc, Weak};
 
 use futures_util::future::join_all;
@@ -13,7 +12,7 @@ use crate::provider::TokenProvider;
 /// Starts the task on this runtime, unless it runs.
 pub(super) fn ensure<K>(shared: &Arc<Shared<K>>, settings: &Settings, runtime: &Handle)
 where
-    K: Clone + Eq + Hash + Send + Sync + 'static,
+    K: Clone + Ord + Send + Sync + 'static,
 {
     if shared.entries.begin_sweeping() {
         let running = Running(Arc::downgrade(shared));
@@ -32,9 +31,9 @@ where
 }
 
 /// The task, which a runtime may drop.
-struct Running<K: Clone + Eq + Hash>(Weak<Shared<K>>);
+struct Running<K: Clone + Ord>(Weak<Shared<K>>);
 
-impl<K: Clone + Eq + Hash> Drop for Running<K> {
+impl<K: Clone + Ord> Drop for Running<K> {
     fn drop(&mut self) {
         if let Some(shared) = self.0.upgrade() {
             shared.entries.end_sweeping();

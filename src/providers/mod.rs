@@ -9,7 +9,6 @@ pub use report::ShutdownReports;
 
 use std::fmt;
 use std::future::Future;
-use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -62,7 +61,7 @@ pub struct TokenProviders<K> {
     settings: Settings,
 }
 
-impl<K: Clone + Eq + Hash + Send + Sync + 'static> TokenProviders<K> {
+impl<K: Clone + Ord + Send + Sync + 'static> TokenProviders<K> {
     /// Creates a set of providers without a provider. `build` returns the builder of the provider for a key. It may
     /// look the key up in a database; for each key, one call is in flight at most.
     ///
@@ -206,7 +205,7 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> TokenProviders<K> {
     /// ```
     /// # fn example(tenants: everbearer::TokenProviders<u64>) {
     /// for (tenant, status) in tenants.statuses() {
-    ///     println!("{tenant}: {}", status.state);
+    ///     println!("{tenant}: {:?}", status.state);
     /// }
     /// # }
     /// ```

@@ -32,3 +32,48 @@ pub fn end() {
 pub async fn all_ended() {
     task::all_ended().await;
 }
+
+/// For a provider that has a thread of its own, which no test of the model uses.
+#[derive(Debug)]
+pub struct Builder;
+
+impl Builder {
+    pub const fn new_current_thread() -> Self {
+        Self
+    }
+
+    #[must_use]
+    pub const fn enable_all(&mut self) -> &mut Self {
+        self
+    }
+
+    /// # Errors
+    ///
+    /// Always.
+    pub fn build(&mut self) -> std::io::Result<Runtime> {
+        Err(std::io::ErrorKind::Unsupported.into())
+    }
+}
+
+/// Never exists.
+#[derive(Debug)]
+pub struct Runtime(std::convert::Infallible);
+
+impl Runtime {
+    pub fn handle(&self) -> &Handle {
+        match self.0 {}
+    }
+
+    pub fn block_on<T>(&self, _: impl Future<Output = T>) -> T {
+        match self.0 {}
+    }
+}
+
+impl Handle {
+    /// # Panics
+    ///
+    /// Always.
+    pub fn block_on<T>(&self, _: impl Future<Output = T>) -> T {
+        unimplemented!("no test of the model has a blocking provider")
+    }
+}
