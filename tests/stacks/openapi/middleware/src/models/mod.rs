@@ -1,0 +1,2 @@
+pub mod job_list;
+pub use self::job_list::JobList;
