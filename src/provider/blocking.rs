@@ -93,7 +93,11 @@ impl TokenProviderBuilder {
     /// ```
     pub fn build_blocking(self) -> Result<BlockingTokenProvider, Error> {
         let runtime = Arc::new(RuntimeThread::start(&self.name)?);
-        let provider = self.build()?;
+        // Otherwise the driver would start on the runtime of the caller, if there is one.
+        let entered = Handle::enter(&runtime.handle);
+        let provider = self.build();
+        drop(entered);
+        let provider = provider?;
         Ok(BlockingTokenProvider { provider, runtime })
     }
 }

@@ -64,6 +64,20 @@ fn within_a_runtime_a_valid_token_is_returned_and_a_wait_is_an_error() {
     assert!(provider.shutdown().unwrap().all_revoked());
 }
 
+/// The thread of the caller's runtime may wait for another thread, which waits for the token.
+#[test]
+fn a_provider_that_is_built_within_a_runtime_does_not_depend_on_it() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let provider = provider(&ScriptedIssuer::new());
+        let token = thread::spawn(move || provider.token().unwrap()).join();
+        assert_eq!(token.unwrap().expose(), "st-1");
+    });
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn the_thread_ends_with_the_last_handle() {
