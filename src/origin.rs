@@ -196,7 +196,8 @@ impl Origin {
             && port.unwrap_or(self.scheme.default_port()) == self.port
     }
 
-    /// Returns whether it covers this authority, as far as that shows without parsing it: the host is spelled as here.
+    /// Returns whether the origin covers this authority, compared as text. It returns false for a host in another
+    /// spelling.
     #[inline]
     pub(crate) fn covers_text(&self, scheme: &str, authority: &str) -> bool {
         let Some(rest) = authority.strip_prefix(self.host.as_str()) else {

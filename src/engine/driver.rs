@@ -20,7 +20,7 @@ use crate::observe;
 
 /// The longest sleep. tokio's timers stop while the machine is suspended, so the driver reads the clock again
 /// this often, and updates the gauges.
-const HEARTBEAT: Duration = Duration::from_secs(30);
+pub(super) const HEARTBEAT: Duration = Duration::from_secs(30);
 /// The longest sleep while the clock cannot be read.
 const BETWEEN_FAILED_READINGS: Duration = Duration::from_secs(1);
 

@@ -32,7 +32,7 @@ pub(crate) struct Unknown {
 /// The tokens in the order in which they arrived, each under a number.
 #[derive(Debug, Default)]
 pub(crate) struct LiveTokens {
-    /// Boxed, since a map allocates room for eleven of them at once.
+    /// Boxed, since each node of a `BTreeMap` has room for eleven values.
     tokens: BTreeMap<u64, Box<LiveToken>>,
     last: u64,
     /// The number of each token, by the hash of its ID, or of its text if it has no ID.

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::driver::HEARTBEAT;
 use super::scope_set::ScopeSet;
 use super::shared::Shared;
-use super::start::{current_runtime, ensure};
+use super::start::{STARTS, current_runtime, ensure, runtime_is_going};
 use super::state::shut_down;
-use super::wait::for_token;
+use super::wait::{for_token, refuse_within};
 use crate::error::Error;
 use crate::machine::{Demand, Generation, Input};
 use crate::token::ShortTermToken;
@@ -15,14 +16,16 @@ use crate::token::ShortTermToken;
 /// The pause after an attempt that fails at once, as during a backoff that the server requested.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
 
-/// Returns the token in use once it is another one than this.
+/// Waits until the token in use differs from `token`, and returns the token in use.
 pub(crate) async fn other_than(
     shared: &Arc<Shared>,
     set: &Arc<ScopeSet>,
     token: &ShortTermToken,
 ) -> Result<ShortTermToken, Error> {
     current_runtime()?;
+    refuse_within(shared)?;
     let _waiting = set.begin_waiting();
+    let mut starts = 0;
     loop {
         // Registers before it checks, so that no wake-up is lost.
         let changed = set.changed();
@@ -54,16 +57,24 @@ pub(crate) async fn other_than(
             }
             is_lazy
         };
-        ensure(shared)?;
+        starts += u32::from(ensure(shared)?);
+        if starts > STARTS {
+            return Err(runtime_is_going());
+        }
         if is_lazy {
             shared.wake.notify_one();
         }
-        // With lazy refreshes, a waiting caller is what demands them; otherwise the token ends at the latest.
+        // A lazy provider refreshes only on demand: wake at the refresh time to demand a refresh.
+        // Otherwise, wake when the token expires.
         let until = if is_lazy && refresh_at > now {
-            refresh_at
+            refresh_at.min(published.window.usable_until)
         } else {
             published.window.usable_until
         };
-        let _ = tokio::time::timeout(until.since(now), changed).await;
+        // Timers stop while the machine is suspended.
+        let longest = until.since(now).min(HEARTBEAT);
+        if tokio::time::timeout(longest, changed).await.is_err() {
+            starts = 0;
+        }
     }
 }

@@ -13,7 +13,7 @@ use crate::token::ShortTermToken;
 #[derive(Debug)]
 pub(crate) struct ScopeSets {
     root: Arc<ScopeSet>,
-    /// Boxed, since a map allocates room for eleven of them at once.
+    /// Boxed, since each node of a `BTreeMap` has room for eleven values.
     open: BTreeMap<SetId, Box<Open>>,
     /// Every scope set that a handle holds, open or not. The same scopes never have a second one.
     known: HashMap<Arc<[String]>, Weak<ScopeSet>>,
@@ -113,7 +113,7 @@ impl ScopeSets {
         }
     }
 
-    /// Notes an error for the status, with which no exchange has ended for callers.
+    /// Records an error for `Status` only; callers continue to wait.
     pub(crate) fn note_error(&mut self, set: SetId, error: Error) {
         if let Some(open) = self.open.get_mut(&set) {
             open.last_error = Some(error);

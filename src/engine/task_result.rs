@@ -148,7 +148,9 @@ fn accept(shared: &Shared, set: &ScopeSet, minted: Minted, now: Moment) {
                 let text = "the auth server returned a token that has already expired";
                 let error = Error::own(ErrorKind::Protocol, text);
                 let present = engine.machine.window(set.id).filter(|_| is_repeated);
-                let is_ending = present.is_some_and(|it| now < it.ends_at + LAST_SECOND);
+                let is_ending = present.is_some_and(|it| {
+                    now < it.ends_at + LAST_SECOND && it.ends_at <= now + LAST_SECOND
+                });
                 Some(failed(&mut engine, set, error, now, is_ending))
             }
         }

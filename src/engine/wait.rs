@@ -194,7 +194,7 @@ fn rotations_so_far(shared: &Shared) -> (u64, u64, Option<Error>) {
     })
 }
 
-fn refuse_within(shared: &Arc<Shared>) -> Result<(), Error> {
+pub(super) fn refuse_within(shared: &Arc<Shared>) -> Result<(), Error> {
     if is_within(shared.key()) {
         return Err(Error::own(
             ErrorKind::Config,

@@ -49,7 +49,7 @@ pub(crate) struct Machine {
     policies: Arc<Policies>,
     seed: u64,
     phase: Phase,
-    /// Boxed, since a map allocates room for eleven of them at once.
+    /// Boxed, since each node of a `BTreeMap` has room for eleven values.
     sets: BTreeMap<SetId, Box<SetState>>,
     /// The scope sets that were evicted, and when their tokens are revoked.
     evicted: BTreeMap<SetId, Moment>,

@@ -41,7 +41,7 @@ impl Revocations {
         self.due.push(number);
     }
 
-    /// Revokes the token that was added last before all others.
+    /// Moves the token that was added last to the front.
     pub(crate) fn put_first(&mut self) {
         self.first = self.due.pop();
     }

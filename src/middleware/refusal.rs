@@ -1,5 +1,5 @@
-//! Which responses refuse the token: by their status, or by the challenge of a 401 or 403 (RFC 9110, section 11.6.1, and
-//! RFC 6750, section 3). `TokenProviderBuilder::refusal_statuses` has the list of statuses and its default.
+//! Which responses refuse the token: by their status, or by the challenge of a 401 or 403 (RFC 9110, section 11.6.1,
+//! and RFC 6750, section 3). `TokenProviderBuilder::refusal_statuses` has the list of statuses and its default.
 //!
 //! Servers break the grammar of challenges: they send `:` in an unquoted value, `;` between parameters, or bytes that
 //! are not ASCII. A parser that enforces the grammar would reject such a header.
@@ -11,9 +11,9 @@ const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 /// The status code of gRPC for a request without valid credentials.
 const UNAUTHENTICATED: &str = "16";
 
-/// Returns whether a response refuses the token: if its status is `listed`, a 401 or 403 names `invalid_token`, or the
-/// headers of a gRPC response, which has no messages then, name the status `UNAUTHENTICATED`. A
-/// new token does not help where the old one grants too little (RFC 6750, section 3.1).
+/// Returns whether a response refuses the token: if its status is `listed`, a 401 or 403 names `invalid_token`, or
+/// the headers of a gRPC response, which has no messages then, name the status `UNAUTHENTICATED`. A new token does
+/// not help where the old one grants too little (RFC 6750, section 3.1).
 #[inline]
 pub(super) fn refuses_token(
     listed: &[StatusCode],

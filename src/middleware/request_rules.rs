@@ -176,8 +176,8 @@ impl RequestRules {
     ///
     /// # Errors
     ///
-    /// Returns [`ErrorKind::Config`](crate::ErrorKind::Config) if an origin is neither https nor http to a loopback address or to a
-    /// host that
+    /// Returns [`ErrorKind::Config`](crate::ErrorKind::Config) if an origin is neither https nor http to a loopback
+    /// address or to a host that
     /// [`TokenProviderBuilder::allow_plain_http_to`](crate::TokenProviderBuilder::allow_plain_http_to) names.
     ///
     /// # Examples
@@ -201,8 +201,8 @@ impl RequestRules {
 
     /// Returns what a request to this URI with these headers gets.
     ///
-    /// It gets the token if an origin covers the URI, unless the request has its own `Authorization` header or is part
-    /// of an exchange of this provider. The provider logs each origin that is not covered once.
+    /// It gets the token if an origin covers the URI, unless the request has its own `Authorization` header or is
+    /// part of an exchange of this provider. The provider logs each origin that is not covered once.
     ///
     /// # Examples
     ///
@@ -282,8 +282,7 @@ impl RequestRules {
     ///
     /// A status that [`refusal_statuses`](crate::TokenProviderBuilder::refusal_statuses) lists is a refusal,
     /// and so is a 401 or 403 with `error="invalid_token"`, and a 200 whose header `grpc-status` is 16
-    /// (`UNAUTHENTICATED`). A response with `error="insufficient_scope"` is
-    /// not a refusal (RFC 6750, section 3.1).
+    /// (`UNAUTHENTICATED`). A response with `error="insufficient_scope"` is not a refusal (RFC 6750, section 3.1).
     ///
     /// For a URI that no origin covers, it returns false.
     ///
@@ -329,9 +328,10 @@ impl RequestRules {
     /// Reports that the server refused this token, and returns a newer token for sending the request once
     /// more. `limit` is what is left of the request's own timeout, and limits the wait.
     ///
-    /// If the refused token arrived less than [`RefreshPolicy::settling_time`](crate::RefreshPolicy::settling_time) ago,
-    /// it waits for the rest of that time and returns the same token. It returns `None` if no newer token is available. In that case, return the refusal to the caller,
-    /// since it has more information than the provider's error.
+    /// If the refused token arrived less than [`RefreshPolicy::settling_time`](crate::RefreshPolicy::settling_time)
+    /// ago, it waits for the rest of that time and returns the same token. It returns `None` if no newer token is
+    /// available. In that case, return the refusal to the caller, since it has more information than the provider's
+    /// error.
     ///
     /// # Cancel safety
     ///
@@ -423,7 +423,7 @@ impl RequestRules {
         }
     }
 
-    /// Returns what a request gets that an origin covers.
+    /// Returns what a request to a covered origin gets.
     #[inline]
     fn covered(&self, headers: &HeaderMap) -> Wants {
         let is_kept = headers.contains_key(AUTHORIZATION) && !self.overwrite;

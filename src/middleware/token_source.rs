@@ -1,11 +1,11 @@
-//! The adapter of clients that openapi-generator writes with `supportTokenSource`.
+//! The adapter of clients that openapi-generator generates with `supportTokenSource`.
 
 use google_cloud_token::TokenSource;
 
 use crate::provider::TokenProvider;
 
-/// Needs the feature `google-cloud-token`, and is for the clients that openapi-generator writes in Rust with the option
-/// `supportTokenSource`. Set `token_source` of the generated `Configuration` to the provider:
+/// Makes the provider a token source for Rust clients that openapi-generator generates with `supportTokenSource`;
+/// needs the feature `google-cloud-token`. Set `token_source` of the generated `Configuration` to the provider:
 ///
 /// ```
 /// # fn example(provider: everbearer::TokenProvider) {
@@ -14,11 +14,20 @@ use crate::provider::TokenProvider;
 /// # }
 /// ```
 ///
-/// The generated client adds the token to each of its requests, whatever their origin, and cannot send a request again
-/// after a refusal. With the option `supportMiddleware`, `BearerMiddleware` does both.
+/// The generated client adds the token to each of its requests, whatever their origin, and cannot send a request
+/// again after a refusal. For clients generated with `supportMiddleware`, `BearerMiddleware` adds the token only to
+/// requests to configured origins, and resends refused requests.
 #[async_trait::async_trait]
 impl TokenSource for TokenProvider {
     /// Returns the value of the `Authorization` header, as [`TokenProvider::authorization`] does.
+    ///
+    /// # Errors
+    ///
+    /// As [`TokenProvider::authorization`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`TokenProvider::authorization`].
     async fn token(&self) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
         Ok(self.authorization().await?.to_str()?.to_owned())
     }

@@ -75,7 +75,8 @@ impl Metrics {
         }
     }
 
-    /// The metrics of one of many providers, which are counted together: all scope sets share a label, and gauges
+    /// The metrics of one of many providers, which are counted together: all scope sets share the
+    /// label `other`. Of the gauges, only that of the waiting callers is reported, since the others
     /// would overwrite each other.
     pub(crate) fn without_gauges(provider: &str) -> Self {
         Self {

@@ -15,13 +15,14 @@ use crate::engine::ShutdownReport;
 use crate::error::{Error, ErrorKind};
 use crate::token::ShortTermToken;
 
-/// Gives tokens to programs without an async runtime. [`TokenProviderBuilder::build_blocking`] creates it, with a thread
-/// of its own that refreshes the token.
+/// Returns tokens to programs without an async runtime. [`TokenProviderBuilder::build_blocking`] creates it, with a
+/// thread of its own that refreshes the token.
 ///
 /// While a token is valid, [`token`](Self::token) and [`authorization`](Self::authorization) return it without a lock
-/// and without the thread. Otherwise, and in all other methods, the calling thread waits, which must not happen within
-/// an async runtime: the methods then return an error of the kind [`ErrorKind::Config`]. Async code uses a
-/// [`TokenProvider`].
+/// and without the thread. Otherwise, and in [`token_valid_for`](Self::token_valid_for), [`refresh`](Self::refresh),
+/// [`invalidate`](Self::invalidate), [`shutdown`](Self::shutdown) and [`wait`](Self::wait), the calling thread
+/// blocks. Within an async runtime, and on its `spawn_blocking` threads, these calls return an error of the kind
+/// [`ErrorKind::Config`] instead. Async code uses a [`TokenProvider`].
 ///
 /// A clone is another handle to the same provider. The thread ends when the last handle is dropped.
 ///
@@ -54,7 +55,8 @@ struct RuntimeThread {
 impl RuntimeThread {
     fn start(name: &str) -> Result<Self, Error> {
         let failed = |error: std::io::Error| {
-            let text = "the thread of the blocking provider cannot be started";
+            let text = "cannot start the thread of the blocking provider; check the process's limits on threads \
+                        and open files";
             Error::own(ErrorKind::Config, text).with_source(error)
         };
         let runtime = Builder::new_current_thread().enable_all().build();
@@ -109,6 +111,8 @@ impl BlockingTokenProvider {
     ///
     /// As [`TokenProvider::token`]; and [`ErrorKind::Config`] within an async runtime, if the call would wait.
     ///
+    /// # Examples
+    ///
     /// ```
     /// # fn example(provider: &everbearer::BlockingTokenProvider) -> Result<(), everbearer::Error> {
     /// let token = provider.token()?;
@@ -127,6 +131,8 @@ impl BlockingTokenProvider {
     /// # Errors
     ///
     /// As [`token`](Self::token).
+    ///
+    /// # Examples
     ///
     /// ```
     /// # fn example(provider: &everbearer::BlockingTokenProvider) -> Result<(), everbearer::Error> {
@@ -148,6 +154,8 @@ impl BlockingTokenProvider {
     ///
     /// As [`TokenProvider::token_valid_for`]; and [`ErrorKind::Config`] within an async runtime.
     ///
+    /// # Examples
+    ///
     /// ```
     /// # fn example(provider: &everbearer::BlockingTokenProvider) -> Result<(), everbearer::Error> {
     /// let token = provider.token_valid_for(std::time::Duration::from_secs(60))?;
@@ -164,6 +172,8 @@ impl BlockingTokenProvider {
     ///
     /// As [`TokenProvider::refresh`]; and [`ErrorKind::Config`] within an async runtime.
     ///
+    /// # Examples
+    ///
     /// ```
     /// # fn example(provider: &everbearer::BlockingTokenProvider) -> Result<(), everbearer::Error> {
     /// let newer = provider.refresh()?;
@@ -179,6 +189,8 @@ impl BlockingTokenProvider {
     /// # Errors
     ///
     /// As [`TokenProvider::invalidate`]; and [`ErrorKind::Config`] within an async runtime.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # fn example(provider: &everbearer::BlockingTokenProvider) -> Result<(), everbearer::Error> {
@@ -213,6 +225,8 @@ impl BlockingTokenProvider {
     ///
     /// Returns [`ErrorKind::Config`] within an async runtime. The shutdown has then not begun.
     ///
+    /// # Examples
+    ///
     /// ```
     /// # fn example(provider: &everbearer::BlockingTokenProvider) -> Result<(), everbearer::Error> {
     /// println!("{}", provider.shutdown()?);
@@ -223,7 +237,7 @@ impl BlockingTokenProvider {
         self.wait(self.provider.shutdown())
     }
 
-    /// Returns the provider, for its status, its events, and what else takes no time.
+    /// Returns the provider, for methods that do not wait, such as `status` and `subscribe`.
     ///
     /// ```
     /// # fn example(provider: &everbearer::BlockingTokenProvider) {
@@ -234,12 +248,14 @@ impl BlockingTokenProvider {
         &self.provider
     }
 
-    /// Waits for a call of [`provider`](Self::provider) that has no method here, such as
-    /// [`TokenProvider::rotate`].
+    /// Blocks the thread until a future of [`provider`](Self::provider) completes, for methods that this type lacks,
+    /// such as [`TokenProvider::rotate`].
     ///
     /// # Errors
     ///
     /// Returns [`ErrorKind::Config`] within an async runtime, whose thread must not wait.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # fn example(provider: &everbearer::BlockingTokenProvider) -> Result<(), everbearer::Error> {
@@ -251,8 +267,8 @@ impl BlockingTokenProvider {
         if Handle::try_current().is_ok() {
             return Err(Error::own(
                 ErrorKind::Config,
-                "a blocking provider would wait within an async runtime; use TokenProvider there, or call it from a \
-                 thread of std::thread",
+                "the call would block a thread of an async runtime; use TokenProvider, or call the blocking provider \
+                 from a std::thread",
             ));
         }
         Ok(self.runtime.handle.block_on(call))

@@ -215,8 +215,8 @@ impl TokenProviderBuilder {
     /// Sets the statuses, from 400 to 499, with which a resource server or its gateway refuses a token.
     /// Default: 401.
     ///
-    /// After such a status, the middleware and [`send_with`](crate::RequestBuilderExt::send_with) refresh the
-    /// token and resend the request. A 401 or 403 with `error="invalid_token"` (RFC 6750, section 3.1) is
+    /// After such a status, the middleware, [`send_with`](crate::RequestBuilderExt::send_with) and the tower layer
+    /// refresh the token and resend the request. A 401 or 403 with `error="invalid_token"` (RFC 6750, section 3.1) is
     /// always a refusal, and a response with `error="insufficient_scope"` never is.
     ///
     /// If you list 403, a 403 that means "not allowed" causes an exchange too, at most one in

@@ -6,23 +6,30 @@ use crate::error::Error;
 use crate::token::ShortTermToken;
 
 impl TokenProvider {
-    /// Waits until the provider uses another token than this one, and returns it: at once if it does already. For
-    /// WebSocket connections, event streams and database connections, which present the token once, and must reconnect before it
-    /// expires.
+    /// Waits until the provider uses another token than `token`, and returns that token. If another token is in use
+    /// already, the call returns at once.
     ///
-    /// The provider replaces a token before it expires, so there is time for the new connection; for how long the
-    /// token in use is valid by the local clock, [`Status::usable_for`](crate::Status::usable_for) states. While
-    /// exchanges fail, the call waits, also beyond the end of the token.
+    /// Use this method for WebSocket connections, event streams and database connections: they present the token
+    /// once, and must reconnect before the token expires.
+    ///
+    /// The provider replaces a token before it expires, so there is time for the new connection.
+    /// [`Status::usable_for`](crate::Status::usable_for) states how long the token in use is still valid by the local
+    /// clock. If exchanges fail, the call keeps waiting, even after the token has expired.
+    ///
+    /// A waiting call counts as a use: the scope set is not idle, and a lazy provider refreshes its token.
     ///
     /// # Errors
     ///
-    /// Returns [`ErrorKind::ShutDown`](crate::ErrorKind::ShutDown) after a shutdown, the error of the last exchange if
-    /// it is [not retryable](Error::is_retryable) and no token is valid any more, and
-    /// [`ErrorKind::NoRuntime`](crate::ErrorKind::NoRuntime) outside of a tokio runtime.
+    /// Returns [`ErrorKind::ShutDown`](crate::ErrorKind::ShutDown) after a shutdown, the error of the last exchange
+    /// if it is [not retryable](Error::is_retryable) and no token is valid any more,
+    /// [`ErrorKind::Issuer`](crate::ErrorKind::Issuer) if the clock fails,
+    /// [`ErrorKind::NoRuntime`](crate::ErrorKind::NoRuntime) outside of a tokio runtime, and
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if the provider's own issuer or store calls this method.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future ends the wait only. A later call misses no token.
+    /// Dropping the future ends the wait only. If the token is replaced meanwhile, a later call with the same token
+    /// returns at once.
     ///
     /// # Examples
     ///

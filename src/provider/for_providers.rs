@@ -12,7 +12,7 @@ impl TokenProvider {
 
     /// Returns whether the shutdown has ended.
     pub(crate) fn has_stopped(&self) -> bool {
-        self.shared.engine().machine.is_stopped()
+        self.shared.report.get().is_some()
     }
 }
 

@@ -11,7 +11,7 @@ use crate::provider::TokenProvider;
 /// A provider, once it is built.
 pub(super) type Cell = Arc<OnceCell<TokenProvider>>;
 
-/// An idle provider is shut down when so many ticks have passed since its last use.
+/// The number of ticks without a use after which a provider is idle.
 pub(super) const TICKS: u64 = 8;
 
 pub(super) struct Entries<K>(Mutex<State<K>>);
@@ -36,8 +36,8 @@ struct Entry {
 /// What there is for a key.
 pub(super) enum Found {
     Provider(TokenProvider),
-    /// A provider to build, and one that was evicted for it.
-    Cell(Cell, Option<TokenProvider>),
+    /// The cell of a provider to build.
+    Cell(Cell),
 }
 
 impl<K> Default for Entries<K> {
@@ -62,41 +62,49 @@ impl<K: Clone + Ord> Entries<K> {
     pub(super) fn find(&self, key: &K, most: usize) -> Result<Found, Error> {
         let state = &mut *self.lock();
         if state.is_shut_down {
-            return Err(Error::own(
-                ErrorKind::ShutDown,
-                "the providers were shut down",
-            ));
+            return Err(shut_down());
         }
         state.uses += 1;
         let last_use = (state.tick, state.uses);
         if let Some(entry) = state.open.get_mut(key) {
             entry.last_use = last_use;
-            return Ok(match entry.cell.get() {
-                Some(provider) => Found::Provider(provider.clone()),
-                None => Found::Cell(Arc::clone(&entry.cell), None),
-            });
+            match entry.cell.get() {
+                // A handle outside has shut it down.
+                Some(provider) if provider.has_stopped() => entry.cell = Cell::default(),
+                Some(provider) => return Ok(Found::Provider(provider.clone())),
+                None => {}
+            }
+            return Ok(Found::Cell(Arc::clone(&entry.cell)));
         }
-        let evicted = if state.open.len() < most {
-            None
-        } else {
-            Some(state.evict().ok_or_else(|| too_many(most))?)
-        };
+        if state.open.len() >= most {
+            state.open.retain(|_, entry| !entry.is_abandoned());
+        }
+        if state.open.len() >= most && state.least_recently_used().is_none() {
+            return Err(too_many(most));
+        }
         let cell = Cell::default();
         let entry = Entry {
             cell: Arc::clone(&cell),
             last_use,
         };
         state.open.insert(key.clone(), entry);
-        Ok(Found::Cell(cell, evicted))
+        Ok(Found::Cell(cell))
     }
 
-    /// Forgets a cell in which no provider was built.
-    pub(super) fn forget(&self, key: &K, cell: &Cell) {
-        let mut state = self.lock();
-        let entry = state.open.get(key);
-        if entry.is_some_and(|it| Arc::ptr_eq(&it.cell, cell) && it.cell.get().is_none()) {
-            state.open.remove(key);
+    /// Removes providers that are not in use until there are at most so many, and returns them. Called after a build,
+    /// so that a build that fails evicts no provider.
+    pub(super) fn evict(&self, most: usize) -> Vec<TokenProvider> {
+        let state = &mut *self.lock();
+        state.leaving.retain(|(_, it)| !it.has_stopped());
+        let mut evicted = Vec::new();
+        while state.open.len() > most
+            && let Some(key) = state.least_recently_used()
+            && let Some(provider) = state.open.remove(&key).and_then(Entry::into_provider)
+        {
+            state.leaving.push((key, provider.clone()));
+            evicted.push(provider);
         }
+        evicted
     }
 
     /// Removes the providers that are idle and not in use, and returns them.
@@ -109,12 +117,15 @@ impl<K: Clone + Ord> Entries<K> {
         let tick = state.tick;
         let mut removed = Vec::new();
         state.open.retain(|key, entry| {
-            let is_idle = entry.last_use.0 + TICKS <= tick && entry.is_unused();
+            if !entry.is_unused() {
+                entry.last_use.0 = tick;
+            }
+            let is_idle = entry.last_use.0 + TICKS <= tick;
             if let Some(provider) = entry.cell.get().filter(|_| is_idle) {
                 state.leaving.push((key.clone(), provider.clone()));
                 removed.push(provider.clone());
             }
-            !is_idle
+            !is_idle && !entry.is_abandoned()
         });
         removed
     }
@@ -134,18 +145,32 @@ impl<K: Clone + Ord> Entries<K> {
         Some(provider)
     }
 
-    pub(super) fn providers(&self) -> Vec<(K, TokenProvider)> {
+    /// Returns the cells, which are no handles: a provider is not in use for being looked at.
+    pub(super) fn cells(&self) -> Vec<(K, Cell)> {
         let state = self.lock();
         let open = state.open.iter();
-        open.filter_map(|(key, entry)| Some((key.clone(), entry.cell.get()?.clone())))
+        open.map(|(key, entry)| (key.clone(), Arc::clone(&entry.cell)))
             .collect()
+    }
+
+    pub(super) fn cell(&self, key: &K) -> Option<Cell> {
+        let state = self.lock();
+        Some(Arc::clone(&state.open.get(key)?.cell))
+    }
+
+    /// Fails after the shutdown.
+    pub(super) fn check_running(&self) -> Result<(), Error> {
+        if self.lock().is_shut_down {
+            return Err(shut_down());
+        }
+        Ok(())
     }
 
     /// Allows no further provider, and returns all of them, those that shut down included.
     pub(super) fn shut_down(&self) -> Vec<(K, TokenProvider)> {
-        let mut providers = self.providers();
         let mut state = self.lock();
         state.is_shut_down = true;
+        let mut providers = state.providers();
         providers.extend(state.leaving.iter().cloned());
         providers
     }
@@ -161,22 +186,40 @@ impl<K: Clone + Ord> Entries<K> {
 }
 
 impl<K: Clone + Ord> State<K> {
-    /// Removes the provider that was used least recently and is not in use.
-    fn evict(&mut self) -> Option<TokenProvider> {
+    fn providers(&self) -> Vec<(K, TokenProvider)> {
+        let built = |(key, entry): (&K, &Entry)| Some((key.clone(), entry.cell.get()?.clone()));
+        self.open.iter().filter_map(built).collect()
+    }
+
+    /// Returns the key of the provider that was used least recently and is not in use.
+    fn least_recently_used(&self) -> Option<K> {
         let unused = self.open.iter().filter(|(_, entry)| entry.is_unused());
         let (key, _) = unused.min_by_key(|(_, entry)| entry.last_use)?;
-        let key = key.clone();
-        let provider = self.open.remove(&key)?.cell.get()?.clone();
-        self.leaving.push((key, provider.clone()));
-        Some(provider)
+        Some(key.clone())
     }
 }
 
 impl Entry {
+    fn into_provider(self) -> Option<TokenProvider> {
+        self.cell.get().cloned()
+    }
+
     /// Returns whether the provider is built, and no handle to it exists outside.
     fn is_unused(&self) -> bool {
         self.cell.get().is_some_and(|it| !it.has_other_handles())
     }
+
+    /// Returns whether the callers have gone that were to build the provider.
+    fn is_abandoned(&self) -> bool {
+        self.cell.get().is_none() && Arc::strong_count(&self.cell) == 1
+    }
+}
+
+fn shut_down() -> Error {
+    Error::own(
+        ErrorKind::ShutDown,
+        "the token providers were shut down and return no more providers",
+    )
 }
 
 fn too_many(most: usize) -> Error {

@@ -1,13 +1,16 @@
 //! The task that shuts down idle providers.
 
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::stream::{self, StreamExt as _};
 use tokio::runtime::Handle;
 
 use super::entries::TICKS;
-use super::shared::{Settings, Shared};
+use super::shared::{MOST_SHUT_DOWN_AT_ONCE, Settings, Shared};
 use crate::provider::TokenProvider;
+
+const SHORTEST_TICK: Duration = Duration::from_millis(100);
 
 /// Starts the task on this runtime, unless it runs.
 pub(super) fn ensure<K>(shared: &Arc<Shared<K>>, settings: &Settings, runtime: &Handle)
@@ -17,6 +20,7 @@ where
     if shared.entries.begin_sweeping() {
         let running = Running(Arc::downgrade(shared));
         let every = settings.idle_timeout / u32::try_from(TICKS).unwrap_or(1);
+        let every = every.max(SHORTEST_TICK);
         runtime.spawn(async move {
             loop {
                 tokio::time::sleep(every).await;
@@ -24,7 +28,12 @@ where
                 let Some(idle) = running.0.upgrade().map(|it| it.entries.sweep()) else {
                     return;
                 };
-                join_all(idle.iter().map(TokenProvider::shutdown)).await;
+                let shut_down = |provider: TokenProvider| async move {
+                    provider.shutdown().await;
+                };
+                stream::iter(idle)
+                    .for_each_concurrent(MOST_SHUT_DOWN_AT_ONCE, shut_down)
+                    .await;
             }
         });
     }

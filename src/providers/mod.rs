@@ -16,23 +16,21 @@ use futures_util::future::{join_all, poll_immediate};
 use futures_util::stream::{self, StreamExt as _};
 
 use self::entries::{Entries, Found};
-use self::shared::{Build, Settings, Shared};
+use self::shared::{Build, MOST_SHUT_DOWN_AT_ONCE, Settings, Shared};
 use crate::engine::{ShutdownReport, current_runtime};
 use crate::error::Error;
 use crate::observe::Status;
 use crate::provider::{TokenProvider, TokenProviderBuilder};
 
-/// How many providers are shut down at the same time.
-const MOST_SHUT_DOWN_AT_ONCE: usize = 64;
-
-/// Keeps a [`TokenProvider`] for each key `K`, such as a tenant: builds it at the first use, and shuts it down when it has
-/// been idle.
+/// Keeps a [`TokenProvider`] for each key `K`, such as a tenant: builds it at the first use, and shuts it down when
+/// it has been idle.
 ///
 /// A provider is in use while a handle to it exists outside, such as a clone or a middleware. Providers in use are
 /// neither evicted nor shut down for idleness.
 ///
-/// Metrics count all providers together, with the label `provider` of [`name`](Self::name) and without gauges. Log lines
-/// name each provider as its builder does, so give each a [name](TokenProviderBuilder::name).
+/// Metrics count all providers together: the label `provider` is [`name`](Self::name), `scopes` is `other`, and the
+/// only gauge is `everbearer_waiting_callers`. Log lines name each provider as its builder does, so give each a
+/// [name](TokenProviderBuilder::name).
 ///
 /// A clone is another handle to the same providers. When the last handle is dropped, the providers end without
 /// revoking their tokens, as a [`TokenProvider`] does: call [`shutdown`](Self::shutdown) first.
@@ -62,8 +60,8 @@ pub struct TokenProviders<K> {
 }
 
 impl<K: Clone + Ord + Send + Sync + 'static> TokenProviders<K> {
-    /// Creates a set of providers without a provider. `build` returns the builder of the provider for a key. It may
-    /// look the key up in a database; for each key, one call is in flight at most.
+    /// Creates an empty collection of providers. `build` returns the builder of the provider for a key. It may look
+    /// the key up in a database; for each key, one call is in flight at most.
     ///
     /// ```
     /// use everbearer::{OAuth2, TokenProviders};
@@ -121,8 +119,8 @@ impl<K: Clone + Ord + Send + Sync + 'static> TokenProviders<K> {
         self
     }
 
-    /// Sets after which time without a call of [`get`](Self::get) a provider that is not in use is shut down. Default:
-    /// 1 h. The precision is an eighth of the timeout.
+    /// Sets the idle timeout: a provider is shut down when it has not been in use for this long. Default: 1 h. The
+    /// precision is an eighth of the timeout.
     ///
     /// ```
     /// # fn example(tenants: everbearer::TokenProviders<u64>) {
@@ -149,19 +147,21 @@ impl<K: Clone + Ord + Send + Sync + 'static> TokenProviders<K> {
         self
     }
 
-    /// Returns the provider for this key, and builds it first if there is none.
+    /// Returns the provider for this key, and builds it first if there is none. If an earlier provider for this key
+    /// is shutting down, `get` waits until that shutdown has ended.
     ///
     /// # Errors
     ///
     /// Returns the error of building the provider; the next call builds it again. Returns
-    /// [`ErrorKind::TooManyProviders`](crate::ErrorKind::TooManyProviders) if all providers are in use and there is room for no other one,
-    /// [`ErrorKind::ShutDown`](crate::ErrorKind::ShutDown) after [`shutdown`](Self::shutdown), and [`ErrorKind::NoRuntime`](crate::ErrorKind::NoRuntime) outside of a tokio
-    /// runtime.
+    /// [`ErrorKind::TooManyProviders`](crate::ErrorKind::TooManyProviders) if there are
+    /// [`max_providers`](Self::max_providers) providers and all are in use or being built,
+    /// [`ErrorKind::ShutDown`](crate::ErrorKind::ShutDown) after [`shutdown`](Self::shutdown), and
+    /// [`ErrorKind::NoRuntime`](crate::ErrorKind::NoRuntime) outside of a tokio runtime.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future drops the call of `build`, unless another caller waits for it. That caller then makes the
-    /// call again.
+    /// Dropping the future drops its call of `build`. If another caller waits for the same provider, that caller
+    /// calls `build` again.
     ///
     /// # Examples
     ///
@@ -174,22 +174,23 @@ impl<K: Clone + Ord + Send + Sync + 'static> TokenProviders<K> {
     pub async fn get(&self, key: &K) -> Result<TokenProvider, Error> {
         eviction::ensure(&self.shared, &self.settings, &current_runtime()?);
         loop {
-            let (cell, evicted) = match self.shared.entries.find(key, self.settings.most)? {
+            let cell = match self.shared.entries.find(key, self.settings.most)? {
                 Found::Provider(provider) => return Ok(provider),
-                Found::Cell(cell, evicted) => (cell, evicted),
+                Found::Cell(cell) => cell,
             };
-            if let Some(evicted) = evicted {
-                // Begins the shutdown, which goes on by itself.
-                let _ = poll_immediate(Box::pin(evicted.shutdown())).await;
-            }
             // A provider that was shut down for the same key may still write to the store.
             for earlier in self.shared.entries.leaving(key) {
                 earlier.shutdown().await;
             }
-            let built = cell.get_or_try_init(|| self.build(key)).await;
-            if let Err(error) = built {
-                self.shared.entries.forget(key, &cell);
+            let provider = cell.get_or_try_init(|| self.build(key)).await?;
+            if let Err(error) = self.shared.entries.check_running() {
+                // It was built during the shutdown, and may have a token.
+                provider.shutdown().await;
                 return Err(error);
+            }
+            for evicted in self.shared.entries.evict(self.settings.most) {
+                // Begins the shutdown, which goes on by itself.
+                let _ = poll_immediate(Box::pin(evicted.shutdown())).await;
             }
             // It may have been evicted meanwhile.
         }
@@ -197,6 +198,7 @@ impl<K: Clone + Ord + Send + Sync + 'static> TokenProviders<K> {
 
     async fn build(&self, key: &K) -> Result<TokenProvider, Error> {
         let builder = (self.shared.build)(key.clone()).await?;
+        self.shared.entries.check_running()?;
         builder.counted_as(Arc::clone(&self.settings.name)).build()
     }
 
@@ -210,9 +212,9 @@ impl<K: Clone + Ord + Send + Sync + 'static> TokenProviders<K> {
     /// # }
     /// ```
     pub fn statuses(&self) -> Vec<(K, Status)> {
-        let providers = self.shared.entries.providers().into_iter();
-        providers
-            .map(|(key, provider)| (key, provider.status()))
+        let cells = self.shared.entries.cells().into_iter();
+        cells
+            .filter_map(|(key, cell)| Some((key, cell.get()?.status())))
             .collect()
     }
 
@@ -233,15 +235,18 @@ impl<K: Clone + Ord + Send + Sync + 'static> TokenProviders<K> {
     /// # }
     /// ```
     pub async fn remove(&self, key: &K) -> Option<ShutdownReport> {
+        // Waits for a build that is in flight.
+        let cell = self.shared.entries.cell(key)?;
+        let _ = cell.get_or_try_init(|| async { Err(()) }).await;
+        drop(cell);
         let provider = self.shared.entries.remove(key)?;
         Some(provider.shutdown().await)
     }
 
     /// Shuts down all providers, and returns their reports. Later calls of [`get`](Self::get) return an error.
     ///
-    /// It shuts down 64 providers at the same time, and all of them after the
-    /// [deadline](Self::shutdown_deadline). It ends at most the
-    /// [deadline of a provider](crate::ShutdownPolicy::deadline) after that.
+    /// At most 64 shutdowns run at the same time. After the [deadline](Self::shutdown_deadline), all others begin.
+    /// The call ends within the [deadline of a provider](crate::ShutdownPolicy::deadline) after that.
     ///
     /// # Cancel safety
     ///

@@ -23,7 +23,7 @@ pub struct ShutdownReports<K> {
 }
 
 impl<K> ShutdownReports<K> {
-    /// Returns whether all tokens of all providers were revoked, as [`ShutdownReport::all_revoked`].
+    /// Returns whether [`ShutdownReport::all_revoked`] is true for each report.
     ///
     /// ```
     /// # fn example(reports: everbearer::ShutdownReports<String>) {
@@ -35,7 +35,8 @@ impl<K> ShutdownReports<K> {
     }
 }
 
-/// A line for the total, and the reports that are not empty and not all revoked.
+/// Writes a line for the total, and the report of each provider for which
+/// [`all_revoked`](ShutdownReport::all_revoked) returns false.
 impl<K: fmt::Display> fmt::Display for ShutdownReports<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let tokens: usize = self.reports.iter().map(|(_, it)| it.tokens.len()).sum();

@@ -9,6 +9,9 @@ use super::entries::Entries;
 use crate::error::Error;
 use crate::provider::TokenProviderBuilder;
 
+/// How many providers are shut down at the same time.
+pub(super) const MOST_SHUT_DOWN_AT_ONCE: usize = 64;
+
 type BoxFuture<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
 pub(super) type Build<K> = Box<dyn Fn(K) -> BoxFuture<TokenProviderBuilder> + Send + Sync>;
 

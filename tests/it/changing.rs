@@ -118,3 +118,24 @@ async fn v4_a_scope_set_with_a_waiting_connection_is_not_idle() {
     tokio::time::sleep(secs(1_200)).await;
     assert_eq!(issuer.revoked().len(), 1);
 }
+
+/// A runtime that is gone drops each task at once.
+#[test]
+fn v4_on_a_runtime_that_has_shut_down_the_wait_ends_with_an_error() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let issuer = issuer();
+    let (provider, token) = runtime.block_on(async {
+        let provider = provider(&issuer);
+        let token = provider.token().await.unwrap();
+        (provider, token)
+    });
+    let handle = runtime.handle().clone();
+    drop(runtime);
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        handle.block_on(provider.changed(&token))
+    }));
+    // tokio's timers may panic on such a runtime.
+    if let Ok(outcome) = outcome {
+        assert_eq!(outcome.unwrap_err().kind(), ErrorKind::NoRuntime);
+    }
+}

@@ -241,3 +241,86 @@ async fn without_handles_the_providers_end() {
     tokio::time::sleep(secs(3_600)).await;
     assert_eq!(site.issuer(1).exchanges(), 1);
 }
+
+/// The place of a provider that no caller builds any more is free.
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_is_dropped_during_the_build_leaves_its_place_to_others() {
+    let site = Site::default();
+    let tenants = site.tenants().max_providers(1);
+    let dropped = tokio::time::timeout(millis(50), tenants.get(&1));
+    dropped.await.unwrap_err();
+    use_once(&tenants, 2).await;
+    assert_eq!(tenants.statuses().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_that_is_built_during_the_shutdown_is_shut_down() {
+    let site = Site::default();
+    let tenants = site.tenants();
+    let shutdown = async {
+        tokio::time::sleep(millis(50)).await;
+        tenants.shutdown().await
+    };
+    let (got, reports) = tokio::join!(tenants.get(&1), shutdown);
+    assert_eq!(got.unwrap_err().kind(), ErrorKind::ShutDown);
+    assert!(reports.reports.is_empty());
+    tokio::time::sleep(secs(3_600)).await;
+    let issuer = site.issuer(1);
+    assert_eq!(issuer.exchanges(), issuer.revoked().len());
+}
+
+/// The callers that wait for the failed build make the next one, in the same place.
+#[tokio::test(start_paused = true)]
+async fn after_a_failed_build_the_other_callers_share_the_next_one() {
+    let site = Site::default();
+    let tenants = site.tenants();
+    site.failures.store(1, Ordering::SeqCst);
+    let callers = (0..5).map(|_| tenants.get(&1));
+    let outcomes = join_all(callers).await;
+    let failed = outcomes.iter().filter(|it| it.is_err());
+    assert_eq!(failed.count(), 1);
+    for provider in outcomes.into_iter().flatten() {
+        provider.token().await.unwrap();
+    }
+    assert_eq!(site.builds(), 2);
+    assert_eq!(site.issuer(1).exchanges(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_build_that_fails_evicts_no_provider() {
+    let site = Site::default();
+    let tenants = site.tenants().max_providers(1);
+    use_once(&tenants, 1).await;
+    site.failures.store(1, Ordering::SeqCst);
+    tenants.get(&2).await.unwrap_err();
+    tokio::time::sleep(secs(1)).await;
+    assert_eq!(site.revoked(1), 0);
+    use_once(&tenants, 2).await;
+    tokio::time::sleep(secs(1)).await;
+    assert_eq!(site.revoked(1), 1);
+    assert_eq!(tenants.statuses().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_that_was_shut_down_by_a_handle_is_built_again() {
+    let site = Site::default();
+    let tenants = site.tenants();
+    let provider = tenants.get(&1).await.unwrap();
+    provider.token().await.unwrap();
+    assert!(provider.shutdown().await.all_revoked());
+    use_once(&tenants, 1).await;
+    assert_eq!(site.builds(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn remove_waits_for_a_build_in_flight() {
+    let site = Site::default();
+    let tenants = site.tenants();
+    let removal = async {
+        tokio::time::sleep(millis(50)).await;
+        tenants.remove(&1).await
+    };
+    let (_, removed) = tokio::join!(tenants.get(&1), removal);
+    assert!(removed.is_some());
+    assert!(tenants.remove(&2).await.is_none());
+}

@@ -51,7 +51,8 @@ impl ReportBuilder {
         let mut book = Self::default();
         let settings = &shared.settings;
         if settings.profile.client_revokes && settings.shutdown.revoke_long_term {
-            // First, since the auth server could exchange it for further tokens. It authorizes no other revocation.
+            // The long-term token authorizes no other revocation, so it is revoked first: the auth server could
+            // exchange it for further tokens.
             book.add_in_use(shared);
             book.revocations.put_first();
         }
@@ -83,8 +84,8 @@ impl ReportBuilder {
         self.revocations.drop_all();
     }
 
-    /// Adds the short-term tokens that are there and not in the report yet. The one is kept that can repeat a request for a
-    /// long-term token: a later process may need it.
+    /// Adds the short-term tokens that are there and not in the report yet. The one is kept that can repeat a request
+    /// for a long-term token: a later process may need it.
     pub(crate) fn add_short_term(&mut self, shared: &Shared) {
         let (now, wall) = (shared.now(), shared.wall());
         let (newer, last, authority) = {

@@ -75,18 +75,19 @@ impl<R, C> Attempt<R, C> {
         let Some((newer, mut request)) = newer.await.zip(again) else {
             return Ok(refusal);
         };
-        discard(refusal.into_body()).await;
         let headers = request.headers_mut();
         headers.insert(AUTHORIZATION, newer.into_header());
         poll_fn(|context| service.poll_ready(context))
             .await
             .map_err(Into::into)?;
+        discard(refusal.into_body()).await;
         provider.note_resend();
         service.call(request).await.map_err(Into::into)
     }
 }
 
-/// Reads what has arrived of the refusal's body, up to a limit. If that is all of it, HTTP/1 uses the connection again.
+/// Reads what has arrived of the refusal's body, up to a limit. If the body is complete, the client can reuse an
+/// HTTP/1 connection.
 async fn discard<D: Body>(body: D) {
     let mut body = pin!(body);
     let mut left = LONGEST_DISCARDED;

@@ -16,20 +16,29 @@ use crate::provider::TokenProvider;
 /// hyper-util's client or tonic's `Channel`; needs the feature `tower`.
 ///
 /// - It adds the token to requests to the provider's [origins](TokenProvider::origins) only. It passes other requests
-///   on unchanged, and logs one warning for each of their origins. A request needs an absolute URI: create a client that
-///   tonic has generated with `with_origin`.
+///   on unchanged, and logs one warning for each of their origins. A request needs an absolute URI. Create a tonic
+///   client with `with_origin`.
 /// - A request keeps an `Authorization` header that it already has.
-/// - If no token is valid, the request waits for the exchange in the response future, after `poll_ready`. A limit inside
-///   the layer, such as tower's `ConcurrencyLimit`, therefore bounds the number of waiting requests, and a timeout
-///   belongs outside the layer. If no token can be obtained, the future returns the provider's error, which
-///   [`Error::find_in`](crate::Error::find_in) finds.
-/// - A refusal is a 401, a status that [`refusal_statuses`](crate::TokenProviderBuilder::refusal_statuses) lists, or a
-///   gRPC response without messages whose status is `UNAUTHENTICATED` (16). After a refusal, the layer sends the request
-///   once more with a newer token. How depends on the type of the body: by default the layer clones it, which demands
-///   `B: Clone`; [`replay`](Self::replay) and [`without_resend`](Self::without_resend) are for other bodies.
+/// - If no token is valid, the request waits for the exchange in the response future, after `poll_ready`. A limit
+///   inside the layer, such as tower's `ConcurrencyLimit`, therefore bounds the number of waiting requests, and a
+///   timeout belongs outside the layer.
+/// - A refusal is a status that [`refusal_statuses`](crate::TokenProviderBuilder::refusal_statuses) lists (401 by
+///   default), a 401 or 403 with `error="invalid_token"`, or a gRPC response without messages whose status is
+///   `UNAUTHENTICATED` (16). A response with `insufficient_scope` is not a refusal. After a refusal, the layer sends
+///   the request once more with a newer token. By default the layer clones the request, which requires `B: Clone`;
+///   use [`replay`](Self::replay) or [`without_resend`](Self::without_resend) for other bodies.
 ///
 /// Place the layer inside layers that retry or follow redirects, so that each attempt gets its own token, and inside
 /// tower's `Timeout`.
+///
+/// # Errors
+///
+/// The response future returns the error of the inner service, or the provider's error if it can obtain no token.
+/// [`Error::find_in`](crate::Error::find_in) finds the provider's error.
+///
+/// # Cancel safety
+///
+/// Dropping the response future cancels the request; the exchange continues.
 ///
 /// # Examples
 ///
@@ -64,7 +73,7 @@ pub struct BearerLayer<R = CloneBody> {
 
 impl TokenProvider {
     /// Returns a tower layer that adds this provider's token to requests; needs the feature `tower`. If the provider
-    /// has no [origins](Self::origins), it logs a warning, since the layer then adds the token to no request.
+    /// has no [origins](Self::origins), it logs a warning, even if [`BearerLayer::origins`] sets origins afterwards.
     ///
     /// ```
     /// # fn example(provider: &everbearer::TokenProvider) {
@@ -83,8 +92,8 @@ impl TokenProvider {
 }
 
 impl<R> BearerLayer<R> {
-    /// Sets whether the token replaces an `Authorization` header that the request already has, as a reverse proxy needs
-    /// it. Default: false.
+    /// Sets whether the token replaces an `Authorization` header that the request already has, as a reverse proxy
+    /// needs it. Default: false.
     ///
     /// ```
     /// # fn example(provider: &everbearer::TokenProvider) {
@@ -119,8 +128,8 @@ impl<R> BearerLayer<R> {
         Ok(self)
     }
 
-    /// Sends no request again: the caller gets the refusal, after at most 5 s, in which the provider obtains a newer
-    /// token for the caller's next attempt. The body may have any type.
+    /// Disables the resend. The layer returns the refusal when the provider has a newer token for the caller's next
+    /// attempt, after 5 s at the latest. The body may have any type.
     ///
     /// ```
     /// # fn example(provider: &everbearer::TokenProvider) {
@@ -131,9 +140,9 @@ impl<R> BearerLayer<R> {
         self.resend_by(NoResend)
     }
 
-    /// Sends a request again whose body is a stream, if the inner service has read the whole body when the refusal
-    /// arrives, and the body has at most 1 MiB. `new_body` creates the body that the inner service gets, such as
-    /// `tonic::body::Body::new` or `axum::body::Body::new`. A gRPC call is sent again unless the client is still
+    /// Resends requests with a streamed body, if the inner service has read the whole body when the refusal arrives,
+    /// and the body has at most 1 MiB. `new_body` creates the body that the inner service gets, such as
+    /// `tonic::body::Body::new` or `axum::body::Body::new`. A gRPC call is resent unless the client is still
     /// streaming.
     ///
     /// ```

@@ -1,4 +1,4 @@
-//! The adapter of tower: a layer over `http` requests, for hyper-util's client, axum and tonic.
+//! Adds the token to the requests of tower services over `http` requests: hyper-util's client, axum and tonic.
 
 mod attempt;
 mod layer;
@@ -13,5 +13,5 @@ pub use resend::{CloneBody, NoResend, Replay, Resend};
 pub use response_future::ResponseFuture;
 pub use service::Bearer;
 
-/// The error of the service: that of the inner service, or the provider's.
+/// Is the error of [`Bearer`]: an error of the inner service or of the provider.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -13,10 +13,30 @@ use pin_project_lite::pin_project;
 
 /// The longest body that is sent again, in bytes.
 const LONGEST: usize = 1024 * 1024;
+/// What an empty frame counts.
+const LEAST_OF_FRAME: usize = 32;
 
 pin_project! {
     /// Wraps the body of a request for [`BearerLayer::replay`](super::BearerLayer::replay): it records the body while
-    /// the inner service reads it, or plays the recording.
+    /// the inner service reads it, or replays the recorded body.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use bytes::Bytes;
+    /// # use http_body_util::combinators::UnsyncBoxBody;
+    /// use everbearer::tower::ReplayBody;
+    ///
+    /// type Body = UnsyncBoxBody<Bytes, std::io::Error>;
+    ///
+    /// fn new_body(body: ReplayBody<Body>) -> Body {
+    ///     Body::new(body)
+    /// }
+    ///
+    /// # fn example(provider: &everbearer::TokenProvider) {
+    /// let layer = provider.layer().replay(new_body);
+    /// # }
+    /// ```
     pub struct ReplayBody<B> {
         #[pin]
         source: Source<B>,
@@ -26,7 +46,7 @@ pin_project! {
 pin_project! {
     #[project = SourceProjection]
     enum Source<B> {
-        Recorded { #[pin] body: B, tape: Tape },
+        Recorded { #[pin] body: B, tape: Weak<Mutex<Recording>> },
         Played { frames: Frames },
     }
 }
@@ -51,10 +71,10 @@ struct Frames {
 impl<B: Body<Data = Bytes>> ReplayBody<B> {
     pub(super) fn recording(body: B) -> (Self, Tape) {
         let tape = Tape(Arc::default());
-        tape.lock().is_complete = body.is_end_stream();
+        tape.lock().is_complete = is_at_end(&body);
         let source = Source::Recorded {
             body,
-            tape: tape.clone(),
+            tape: Arc::downgrade(&tape.0),
         };
         (Self { source }, tape)
     }
@@ -75,23 +95,34 @@ impl Tape {
             },
         })
     }
+}
 
+impl Recording {
     /// Notes a frame, and whether the body ends with it.
-    fn record(&self, frame: Option<&Frame<Bytes>>, is_end: bool) {
-        let mut recording = self.lock();
-        recording.is_complete = is_end;
-        let Some(frame) = frame else { return };
+    fn record(&mut self, frame: &Frame<Bytes>, is_end: bool) {
+        self.is_complete = is_end;
         if let Some(data) = frame.data_ref() {
-            recording.length = recording.length.saturating_add(data.len());
-            if recording.length > LONGEST {
-                recording.frames = Frames::default();
+            self.length = self.length.saturating_add(data.len().max(LEAST_OF_FRAME));
+            if self.length > LONGEST {
+                self.frames = Frames::default();
             } else {
-                recording.frames.data.push_back(data.clone());
+                self.frames.data.push_back(data.clone());
             }
         } else {
-            recording.frames.trailers = frame.trailers_ref().cloned();
+            self.frames.trailers = frame.trailers_ref().cloned();
         }
     }
+
+    /// The body cannot be sent again.
+    fn give_up(&mut self) {
+        self.frames = Frames::default();
+        self.length = usize::MAX;
+    }
+}
+
+/// Returns whether the body has ended. Some clients do not read a body further whose stated length they have read.
+fn is_at_end(body: &impl Body) -> bool {
+    body.is_end_stream() || body.size_hint().exact() == Some(0)
 }
 
 impl<B: Body<Data = Bytes>> Body for ReplayBody<B> {
@@ -105,10 +136,14 @@ impl<B: Body<Data = Bytes>> Body for ReplayBody<B> {
         match self.project().source.project() {
             SourceProjection::Recorded { mut body, tape } => {
                 let frame = ready!(body.as_mut().poll_frame(context));
-                match &frame {
-                    Some(Ok(frame)) => tape.record(Some(frame), body.is_end_stream()),
-                    Some(Err(_)) => tape.record(None, false),
-                    None => tape.record(None, true),
+                // Without the response, nothing is sent again.
+                if let Some(recording) = tape.upgrade() {
+                    let mut recording = recording.lock().unwrap_or_else(PoisonError::into_inner);
+                    match &frame {
+                        Some(Ok(frame)) => recording.record(frame, is_at_end(&*body)),
+                        Some(Err(_)) => recording.give_up(),
+                        None => recording.is_complete = true,
+                    }
                 }
                 Poll::Ready(frame)
             }
@@ -132,7 +167,14 @@ impl<B: Body<Data = Bytes>> Body for ReplayBody<B> {
             Source::Recorded { body, .. } => body.size_hint(),
             Source::Played { frames } => {
                 let length: usize = frames.data.iter().map(Bytes::len).sum();
-                SizeHint::with_exact(length as u64)
+                let length = length as u64;
+                if frames.trailers.is_none() {
+                    return SizeHint::with_exact(length);
+                }
+                // With an exact length, HTTP/1 would leave out the trailers.
+                let mut hint = SizeHint::new();
+                hint.set_lower(length);
+                hint
             }
         }
     }

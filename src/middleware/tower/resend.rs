@@ -10,31 +10,76 @@ use http_body::Body;
 
 use super::replay_body::{ReplayBody, Tape};
 
-/// Defines how [`BearerLayer`](super::BearerLayer) sends a request with a body `B` again. [`CloneBody`], [`Replay`] and
-/// [`NoResend`] implement it; the methods of the layer select one of them.
+/// Defines how [`BearerLayer`](super::BearerLayer) sends a request with a body `B` again. [`CloneBody`], [`Replay`]
+/// and [`NoResend`] implement it; the methods of the layer select one of them.
+///
+/// # Examples
+///
+/// ```
+/// use everbearer::tower::{Bearer, BearerLayer, Resend};
+/// use tower::Layer;
+///
+/// fn wrap<S, R: Resend<String> + Clone>(client: S, layer: &BearerLayer<R>) -> Bearer<S, R> {
+///     layer.layer(client)
+/// }
+/// ```
 pub trait Resend<B> {
     /// What the layer keeps of the request until the response arrives.
     type Copy;
 
-    /// Returns the request to send, and what to keep of it, or `None` if the request is not sent again. The request has no
-    /// token yet.
+    /// Returns the request to send, and what to keep of it, or `None` if the request is not sent again. The request
+    /// has no token yet.
     fn keep(&self, request: Request<B>) -> (Request<B>, Option<Self::Copy>);
 
     /// Returns the request once more, after a refusal, or `None` if it cannot be sent again.
     fn again(&self, copy: Self::Copy) -> Option<Request<B>>;
 }
 
-/// Clones the body. The default.
+/// Clones each request, before it is sent. This is the default.
+///
+/// # Examples
+///
+/// ```
+/// use everbearer::tower::{BearerLayer, CloneBody};
+///
+/// # fn example(provider: &everbearer::TokenProvider) {
+/// let layer: BearerLayer<CloneBody> = provider.layer();
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct CloneBody;
 
 /// Sends no request again.
+///
+/// # Examples
+///
+/// ```
+/// use everbearer::tower::{BearerLayer, NoResend};
+///
+/// # fn example(provider: &everbearer::TokenProvider) {
+/// let layer: BearerLayer<NoResend> = provider.layer().without_resend();
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct NoResend;
 
 /// Records the body while the inner service reads it.
+///
+/// # Examples
+///
+/// ```
+/// # use bytes::Bytes;
+/// # use http_body_util::combinators::UnsyncBoxBody;
+/// use everbearer::tower::{BearerLayer, Replay, ReplayBody};
+///
+/// type Body = UnsyncBoxBody<Bytes, std::io::Error>;
+///
+/// # fn example(provider: &everbearer::TokenProvider) {
+/// let layer: BearerLayer<Replay<_>> = provider.layer().replay(|body: ReplayBody<Body>| Body::new(body));
+/// # }
+/// ```
 #[derive(Clone, Copy)]
 pub struct Replay<F>(pub(super) F);
 

@@ -15,6 +15,17 @@ use super::response_future::ResponseFuture;
 use crate::middleware::request_rules::{RequestRules, Wants};
 
 /// The service of [`BearerLayer`](super::BearerLayer), which adds tokens to the requests for the service `S`.
+///
+/// # Examples
+///
+/// ```
+/// use everbearer::tower::Bearer;
+/// use tower::Layer;
+///
+/// # fn example<C>(provider: &everbearer::TokenProvider, client: C) {
+/// let service: Bearer<C> = provider.layer().layer(client);
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Bearer<S, R = CloneBody> {
     pub(super) inner: S,

@@ -42,7 +42,7 @@ async fn send(
     let Some(newer) = rules.newer_token(&token, None).await else {
         return Ok(response);
     };
-    response.bytes().await?; // so that the connection is used again
+    response.bytes().await?; // so that the connection can be reused
     let header = newer.header().clone();
     again.headers_mut().insert(AUTHORIZATION, header);
     Ok(client.execute(again).await?)

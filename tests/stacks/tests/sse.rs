@@ -40,7 +40,7 @@ async fn follow(
                         break;
                     }
                 },
-                // This token is still valid, and the provider has another one.
+                // The provider has another token.
                 changed = provider.changed(&token) => {
                     changed?;
                     break;

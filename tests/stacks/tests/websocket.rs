@@ -43,7 +43,7 @@ async fn run(
                 Some(message) => receive(message?),
                 None => (socket, token) = connect(provider, url).await?,
             },
-            // The provider has another token, and this one is still valid.
+            // The provider has another token.
             changed = provider.changed(&token) => {
                 changed?;
                 let (newer, its_token) = connect(provider, url).await?;
