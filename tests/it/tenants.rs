@@ -264,6 +264,7 @@ async fn a_provider_that_is_built_during_the_shutdown_is_shut_down() {
     let (got, reports) = tokio::join!(tenants.get(&1), shutdown);
     assert_eq!(got.unwrap_err().kind(), ErrorKind::ShutDown);
     assert!(reports.reports.is_empty());
+    assert!(tenants.statuses().is_empty(), "no provider is left");
     tokio::time::sleep(secs(3_600)).await;
     let issuer = site.issuer(1);
     assert_eq!(issuer.exchanges(), issuer.revoked().len());
