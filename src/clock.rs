@@ -4,6 +4,8 @@
 //! machine spends suspended. Wall time steps and drifts, so the provider uses it only to show when a token
 //! expires and to compare it with dates that a server sends.
 
+use std::fmt;
+use std::num::NonZeroU64;
 use std::ops::Add;
 use std::time::{Duration, SystemTime};
 
@@ -23,9 +25,10 @@ use rustix::time::ClockId;
 /// assert_eq!(later.since(start), Duration::from_secs(5));
 /// assert_eq!(start.since(later), Duration::ZERO);
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Moment {
-    nanos: u64,
+    /// One more than the nanoseconds since the origin, so that an `Option` of a moment needs no more memory than a moment.
+    after: NonZeroU64,
 }
 
 impl Moment {
@@ -41,30 +44,20 @@ impl Moment {
     /// assert!(moment > Moment::from_origin(Duration::ZERO));
     /// ```
     pub const fn from_origin(elapsed: Duration) -> Self {
-        let nanos = elapsed.as_nanos();
-        Self {
-            nanos: if nanos > u64::MAX as u128 {
-                u64::MAX
-            } else {
-                #[allow(
-                    clippy::cast_possible_truncation,
-                    reason = "the branch above has checked that it fits"
-                )]
-                let nanos = nanos as u64;
-                nanos
-            },
-        }
+        Self::from_nanos(nanos_of(elapsed))
     }
 
     #[inline]
     pub(crate) const fn from_nanos(nanos: u64) -> Self {
-        Self { nanos }
+        Self {
+            after: NonZeroU64::MIN.saturating_add(nanos),
+        }
     }
 
     /// Returns the nanoseconds since the clock's origin.
     #[inline]
     pub(crate) const fn nanos(self) -> u64 {
-        self.nanos
+        self.after.get() - 1
     }
 
     /// Returns how long this moment is after `earlier`; zero if it is not after it.
@@ -79,14 +72,33 @@ impl Moment {
     /// assert_eq!((start + Duration::from_secs(5)).since(start), Duration::from_secs(5));
     /// ```
     pub const fn since(self, earlier: Self) -> Duration {
-        Duration::from_nanos(self.nanos.saturating_sub(earlier.nanos))
+        Duration::from_nanos(self.after.get().saturating_sub(earlier.after.get()))
     }
 
     /// This much earlier, but not before the origin.
     pub(crate) const fn back_by(self, duration: Duration) -> Self {
-        Self {
-            nanos: self.nanos.saturating_sub(Self::from_origin(duration).nanos),
-        }
+        Self::from_nanos(self.nanos().saturating_sub(nanos_of(duration)))
+    }
+}
+
+const fn nanos_of(duration: Duration) -> u64 {
+    let nanos = duration.as_nanos();
+    if nanos > u64::MAX as u128 {
+        return u64::MAX;
+    }
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "the branch above has checked that it fits"
+    )]
+    let nanos = nanos as u64;
+    nanos
+}
+
+impl fmt::Debug for Moment {
+    /// Shows the time since the clock's origin.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let elapsed = Duration::from_nanos(self.nanos());
+        f.debug_tuple("Moment").field(&elapsed).finish()
     }
 }
 
@@ -96,7 +108,7 @@ impl Add<Duration> for Moment {
     /// Saturates at the end of the representable time, 584 years after the origin.
     fn add(self, duration: Duration) -> Self {
         Self {
-            nanos: self.nanos.saturating_add(Self::from_origin(duration).nanos),
+            after: self.after.saturating_add(nanos_of(duration)),
         }
     }
 }
@@ -237,9 +249,7 @@ const PRECISE: ClockId = ClockId::Monotonic;
 
 #[cfg(unix)]
 fn monotonic_now() -> Moment {
-    Moment {
-        nanos: nanos(PRECISE),
-    }
+    Moment::from_nanos(nanos(PRECISE))
 }
 
 /// Enough for 292 years.
@@ -269,19 +279,17 @@ mod coarse {
 
     thread_local! {
         static TICK: Cell<u64> = const { Cell::new(u64::MAX) };
-        static PRECISE: Cell<u64> = const { Cell::new(0) };
+        static PRECISE: Cell<Moment> = const { Cell::new(Moment::from_nanos(0)) };
     }
 
     #[inline]
     pub(super) fn now() -> Moment {
         let tick = nanos(ClockId::MonotonicCoarse);
         if TICK.get() != tick {
-            PRECISE.set(nanos(super::PRECISE));
+            PRECISE.set(super::monotonic_now());
             TICK.set(tick);
         }
-        Moment {
-            nanos: PRECISE.get(),
-        }
+        PRECISE.get()
     }
 }
 

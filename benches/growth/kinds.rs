@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use everbearer::{Credential, LongTermToken, ScopePolicy, TokenProvider, TokenProviders};
+use everbearer::{
+    Credential, LongTermToken, ScopePolicy, TokenProvider, TokenProviderBuilder, TokenProviders,
+};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -67,7 +69,8 @@ impl Kind {
             Self::ScopeSets => {
                 let issuer = Numbering::default();
                 let most = ScopePolicy::default().max_sets(count);
-                let provider = runtime.block_on(provider(issuer, most));
+                let builder = TokenProvider::builder(issuer, long_term()).scope_policy(most);
+                let provider = runtime.block_on(ready(builder));
                 idle(&runtime, count, || scope_sets(&runtime, &provider, count))
             }
             Self::Waiters => waiters(&runtime, count),
@@ -83,9 +86,15 @@ fn warm_up(runtime: &Runtime) {
     }
 }
 
-async fn provider(issuer: Numbering, most: ScopePolicy) -> TokenProvider {
-    let long_term = LongTermToken::new("long-term").unwrap();
-    let builder = TokenProvider::builder(issuer, long_term).scope_policy(most);
+fn long_term() -> LongTermToken {
+    LongTermToken::new("long-term").unwrap()
+}
+
+async fn provider(issuer: Numbering) -> TokenProvider {
+    ready(TokenProvider::builder(issuer, long_term())).await
+}
+
+async fn ready(builder: TokenProviderBuilder) -> TokenProvider {
     let provider = builder.build().unwrap();
     provider.ready().await.unwrap();
     provider
@@ -95,7 +104,7 @@ fn providers(runtime: &Runtime, count: usize) -> Vec<TokenProvider> {
     runtime.block_on(async {
         let mut providers = Vec::with_capacity(count);
         for _ in 0..count {
-            providers.push(provider(Numbering::default(), ScopePolicy::default()).await);
+            providers.push(provider(Numbering::default()).await);
         }
         providers
     })
@@ -148,7 +157,7 @@ fn waiters(runtime: &Runtime, count: usize) -> Row {
     let gate = Arc::new(Semaphore::new(1));
     let provider = {
         let issuer = Numbering::behind(Arc::clone(&gate));
-        runtime.block_on(provider(issuer, ScopePolicy::default()))
+        runtime.block_on(provider(issuer))
     };
     let meter = Meter::start();
     let (waiting, heap_bytes) = meter::heap(|| runtime.block_on(waiting(&provider, count)));

@@ -77,7 +77,7 @@ fn begin(
 ) {
     let (set, failures) = {
         let engine = shared.engine();
-        let Some(set) = engine.sets.open().find(|it| it.id == set) else {
+        let Some(set) = engine.sets.get(set) else {
             return;
         };
         (Arc::clone(set), engine.machine.failures(set.id))

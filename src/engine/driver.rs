@@ -72,16 +72,14 @@ pub(crate) async fn run(driving: DriverGuard) {
         // While the clock fails, the last reading counts: nothing becomes due, but ended tasks are handled.
         let now = reading.unwrap_or_else(|| shared.user_code.time.last());
         let wall = shared.wall();
-        let Some(action) = act_next(shared, &mut tasks, Now { at: now, wall }) else {
-            continue;
-        };
-        match action {
-            Action::ForSet(SetAction::Drain { deadline }) => {
+        match act_next(shared, &mut tasks, Now { at: now, wall }) {
+            Turn::Done => {}
+            Turn::Drain { deadline } => {
                 // Boxed, to keep the future of each driver small.
                 Box::pin(drain::drain(shared, &mut tasks, deadline)).await;
             }
-            Action::ForSet(SetAction::Stop) => return status::measure_all(shared),
-            Action::Sleep(until) => {
+            Turn::Stop => return status::measure_all(shared),
+            Turn::Sleep(until) => {
                 if heartbeat_at <= now {
                     heartbeat_at = now + HEARTBEAT;
                     status::measure_all(shared);
@@ -103,25 +101,33 @@ pub(crate) async fn run(driving: DriverGuard) {
                     () = tokio::time::sleep(until.since(now).min(longest)) => {}
                 }
             }
-            _ => {}
         }
     }
 }
 
-/// Executes the next action, or returns it if it takes time.
-fn act_next(shared: &Arc<Shared>, tasks: &mut Tasks, now: Now) -> Option<Action> {
+/// What the driver does after an action, or in place of one that takes time. It is small, since the driver keeps it while
+/// it sleeps.
+enum Turn {
+    Done,
+    Sleep(Option<Moment>),
+    Drain { deadline: Moment },
+    Stop,
+}
+
+/// Executes the next action unless it takes time.
+fn act_next(shared: &Arc<Shared>, tasks: &mut Tasks, now: Now) -> Turn {
     let in_order = shared.in_order();
     let (action, retired) = shared.engine().poll(now);
     if !is_of_exchange(&action) {
         drop(in_order);
     }
     match action {
-        Action::Sleep(_) | Action::ForSet(SetAction::Drain { .. } | SetAction::Stop) => {
-            Some(action)
-        }
+        Action::Sleep(until) => Turn::Sleep(until),
+        Action::ForSet(SetAction::Drain { deadline }) => Turn::Drain { deadline },
+        Action::ForSet(SetAction::Stop) => Turn::Stop,
         action => {
             act(shared, tasks, action, retired, now.at);
-            None
+            Turn::Done
         }
     }
 }

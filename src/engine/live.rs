@@ -1,8 +1,8 @@
 //! The short-term tokens that this provider obtained and that may be valid, which the shutdown revokes.
-//! There may be very many, so adding and removing one takes logarithmic time.
+//! There may be very many, so neither adding nor finding one looks at all of them.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::hash::{BuildHasher as _, RandomState};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::hash::BuildHasher as _;
 
 use crate::clock::Moment;
 use crate::machine::{Call, SetId};
@@ -10,6 +10,9 @@ use crate::token::ShortTermToken;
 
 /// How many tokens without a stated end are kept, to bound the memory.
 const MOST_WITHOUT_END: usize = 1_000;
+
+/// So many tokens are not worth the search for those that have ended.
+const FEW: usize = 16;
 
 /// A token to revoke.
 #[derive(Clone, Debug)]
@@ -32,71 +35,83 @@ pub(crate) struct Unknown {
 /// The tokens in the order in which they arrived, each under a number.
 #[derive(Debug, Default)]
 pub(crate) struct LiveTokens {
-    /// Boxed, since each node of a `BTreeMap` has room for eleven values.
-    tokens: BTreeMap<u64, Box<LiveToken>>,
+    tokens: VecDeque<Box<Numbered>>,
     last: u64,
     /// The number of each token, by the hash of its ID, or of its text if it has no ID.
     numbers: HashMap<u64, u64>,
-    hasher: RandomState,
-    by_end: BTreeSet<(Moment, u64)>,
     without_end: BTreeSet<u64>,
+    /// At this length, the tokens that have ended are forgotten.
+    full_at: usize,
+}
+
+#[derive(Debug)]
+struct Numbered {
+    number: u64,
+    live: LiveToken,
 }
 
 impl LiveTokens {
     /// Adds the token. A token that the server returns again keeps its number, and the latest statement
     /// about its end counts.
-    pub(crate) fn insert(&mut self, minted: LiveToken, now: Moment) {
-        self.forget_ended(now);
-        let identity = self.identity(&minted.token);
-        let number = self.numbers.get(&identity).copied().unwrap_or_else(|| {
-            self.last += 1;
-            self.last
-        });
-        self.remove(number);
-        self.numbers.insert(identity, number);
-        match minted.ends_at {
-            Some(ends_at) => self.by_end.insert((ends_at, number)),
-            None => self.without_end.insert(number),
-        };
-        self.tokens.insert(number, Box::new(minted));
+    pub(crate) fn insert(&mut self, live: LiveToken, now: Moment) {
+        if self.tokens.len() >= self.full_at {
+            self.forget_ended(now);
+            self.full_at = FEW.max(self.tokens.len() * 2);
+        }
+        let identity = self.identity(&live.token);
+        let (ends, known) = (live.ends_at.is_some(), self.numbers.get(&identity).copied());
+        let number = known.unwrap_or(self.last + 1);
+        if let Some(numbered) = self.get_mut(number) {
+            numbered.live = live;
+        } else {
+            self.last = number;
+            self.numbers.insert(identity, number);
+            self.tokens.push_back(Box::new(Numbered { number, live }));
+        }
+        if ends {
+            self.without_end.remove(&number);
+        } else {
+            self.without_end.insert(number);
+        }
         if self.without_end.len() > MOST_WITHOUT_END
-            && let Some(&oldest) = self.without_end.first()
+            && let Some(oldest) = self.without_end.first()
         {
-            self.remove(oldest);
+            self.remove(*oldest);
         }
     }
 
     pub(crate) fn forget_ended(&mut self, now: Moment) {
-        while let Some(&(ends_at, number)) = self.by_end.first()
-            && ends_at <= now
-        {
-            self.remove(number);
+        let is_live = |it: &Numbered| it.live.ends_at.is_none_or(|ends_at| now < ends_at);
+        if !self.tokens.iter().all(|it| is_live(it)) {
+            self.tokens.retain(|it| is_live(it));
+            let left: HashSet<u64> = self.tokens.iter().map(|it| it.number).collect();
+            self.numbers.retain(|_, number| left.contains(number));
         }
     }
 
     /// Assigns a live token to this scope set.
     pub(crate) fn give(&mut self, token: &ShortTermToken, set: SetId) {
-        let number = self.numbers.get(&self.identity(token));
-        if let Some(minted) = number.and_then(|number| self.tokens.get_mut(number)) {
-            minted.set = set;
+        let number = self.number_of(token);
+        if let Some(numbered) = number.and_then(|number| self.get_mut(number)) {
+            numbered.live.set = set;
         }
     }
 
     /// Returns when this token expires at the latest, if it is live and that is known.
     pub(crate) fn ends_at(&self, token: &ShortTermToken) -> Option<Moment> {
-        let number = self.numbers.get(&self.identity(token))?;
-        self.tokens.get(number)?.ends_at
+        let place = self.place(self.number_of(token)?)?;
+        self.tokens.get(place)?.live.ends_at
     }
 
     pub(crate) fn forget(&mut self, token: &ShortTermToken) {
-        if let Some(&number) = self.numbers.get(&self.identity(token)) {
+        if let Some(number) = self.number_of(token) {
             self.remove(number);
         }
     }
 
     /// Returns the newest tokens, up to this number of bytes of text.
     pub(crate) fn newest(&self, most: usize) -> impl Iterator<Item = ShortTermToken> {
-        let newest = self.tokens.values().rev().map(|minted| &minted.token);
+        let newest = self.tokens.iter().rev().map(|it| &it.live.token);
         newest.scan(most, |left, token| {
             *left = left.checked_sub(token.expose().len())?;
             Some(token.clone())
@@ -105,31 +120,44 @@ impl LiveTokens {
 
     /// Returns the tokens of this scope set.
     pub(crate) fn of_set(&self, set: SetId) -> Vec<LiveToken> {
-        let tokens = self.tokens.values().filter(|minted| minted.set == set);
-        tokens.map(|minted| LiveToken::clone(minted)).collect()
+        let tokens = self.tokens.iter().map(|it| &it.live);
+        tokens.filter(|live| live.set == set).cloned().collect()
     }
 
     /// Returns the tokens with a number greater than this, and the greatest number.
     pub(crate) fn after(&self, number: u64) -> (Vec<LiveToken>, u64) {
-        let newer = self.tokens.range(number.saturating_add(1)..);
-        let newer = newer.map(|(_, minted)| LiveToken::clone(minted));
+        let first = self.tokens.partition_point(|it| it.number <= number);
+        let newer = self.tokens.range(first..).map(|it| it.live.clone());
         (newer.collect(), self.last)
     }
 
     fn remove(&mut self, number: u64) {
-        if let Some(minted) = self.tokens.remove(&number) {
-            self.numbers.remove(&self.identity(&minted.token));
+        let place = self.place(number);
+        if let Some(removed) = place.and_then(|place| self.tokens.remove(place)) {
+            self.numbers.remove(&self.identity(&removed.live.token));
             self.without_end.remove(&number);
-            if let Some(ends_at) = minted.ends_at {
-                self.by_end.remove(&(ends_at, number));
-            }
         }
     }
 
+    fn place(&self, number: u64) -> Option<usize> {
+        let place = self.tokens.binary_search_by_key(&number, |it| it.number);
+        place.ok()
+    }
+
+    fn get_mut(&mut self, number: u64) -> Option<&mut Numbered> {
+        let place = self.place(number)?;
+        self.tokens.get_mut(place).map(|it| &mut **it)
+    }
+
+    fn number_of(&self, token: &ShortTermToken) -> Option<u64> {
+        self.numbers.get(&self.identity(token)).copied()
+    }
+
     fn identity(&self, token: &ShortTermToken) -> u64 {
+        let hasher = self.numbers.hasher();
         match token.token_id() {
-            Some(id) => self.hasher.hash_one((true, id)),
-            None => self.hasher.hash_one((false, token.expose())),
+            Some(id) => hasher.hash_one((true, id)),
+            None => hasher.hash_one((false, token.expose())),
         }
     }
 }

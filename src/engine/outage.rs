@@ -48,17 +48,20 @@ pub(crate) struct Observed<'a> {
 }
 
 impl Outages {
-    /// Compares the open scope sets with the outages that observers were told of. Returns what to tell them,
-    /// and when to compare again at the latest.
+    /// Returns the scope sets that are in an outage.
+    pub(crate) fn sets(&self) -> impl Iterator<Item = SetId> {
+        self.began.keys().copied()
+    }
+
+    /// Compares the scope sets that are in an outage, and those whose last exchange has failed, with the outages that
+    /// observers were told of. Returns what to tell them, and when to compare again at the latest.
     pub(crate) fn observe<'a>(
         &mut self,
-        open: impl Iterator<Item = Observed<'a>>,
+        sets: impl Iterator<Item = Observed<'a>>,
         now: Moment,
     ) -> (Vec<Event>, Option<Moment>) {
         let (mut events, mut next) = (Vec::new(), None::<Moment>);
-        // As long as exchanges succeed, there is nothing to compare.
-        let is_in_outage = !self.began.is_empty();
-        for set in open.filter(|set| is_in_outage || set.health.outage_at.is_some()) {
+        for set in sets {
             match self.began.entry(set.scope_set.id) {
                 Entry::Occupied(outage) if set.health.has_valid_token => {
                     events.push(outage.remove().ended(&set, now));

@@ -19,8 +19,8 @@ use crate::token::TokenRef;
 pub(crate) async fn revoke(shared: &Shared, token: TokenRef<'_>) -> Result<Revoked, Error> {
     let kind = TokenKind::of(token);
     let (long_term, is_other_first) = {
-        let engine = shared.engine();
-        if engine.revocation_hints.unsupported.contains(&kind) {
+        let mut engine = shared.engine();
+        if *engine.revocation_hints.unsupported(kind) {
             return Ok(Revoked::Unsupported);
         }
         (
@@ -82,12 +82,9 @@ pub(crate) fn unknown() -> Error {
 
 /// Tells observers about the first token of a kind that the server cannot revoke.
 fn note_unsupported(shared: &Shared, token: TokenRef<'_>, kind: TokenKind) {
-    {
-        let unsupported = &mut shared.engine().revocation_hints.unsupported;
-        if unsupported.contains(&kind) {
-            return;
-        }
-        unsupported.push(kind);
+    let is_known = std::mem::replace(shared.engine().revocation_hints.unsupported(kind), true);
+    if is_known {
+        return;
     }
     let until = match ends_at(shared, token) {
         Some(ends_at) => format!("this one is valid until {}", shown_time(ends_at)),

@@ -8,6 +8,18 @@ pub(crate) struct RevocationHints {
     /// Whether the server refused to revoke a token on its own authority, and did so on that of the long-term
     /// token.
     pub(crate) needs_long_term: bool,
-    /// The kinds of token that the server cannot revoke.
-    pub(crate) unsupported: Vec<TokenKind>,
+    /// Whether the server cannot revoke long-term tokens.
+    keeps_long_term: bool,
+    /// Whether the server cannot revoke short-term tokens.
+    keeps_short_term: bool,
+}
+
+impl RevocationHints {
+    /// Whether the server cannot revoke this kind of token.
+    pub(crate) const fn unsupported(&mut self, kind: TokenKind) -> &mut bool {
+        match kind {
+            TokenKind::LongTerm => &mut self.keeps_long_term,
+            TokenKind::ShortTerm => &mut self.keeps_short_term,
+        }
+    }
 }

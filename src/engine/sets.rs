@@ -1,24 +1,35 @@
 //! The scope sets of a provider, and the outcomes of their exchanges.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
 
 use super::scope_set::ScopeSet;
 use super::swap::Swap;
 use crate::calls::Minted;
 use crate::error::Error;
-use crate::machine::{Machine, Outline, SetId};
+use crate::machine::SetId;
+use crate::observe::Metrics;
 use crate::token::ShortTermToken;
+
+/// How many scope sets are not worth the search for those that no handle holds.
+const FEW: usize = 16;
 
 #[derive(Debug)]
 pub(crate) struct ScopeSets {
-    root: Arc<ScopeSet>,
-    /// Boxed, since each node of a `BTreeMap` has room for eleven values.
-    open: BTreeMap<SetId, Box<Open>>,
-    /// Every scope set that a handle holds, open or not. The same scopes never have a second one.
-    known: HashMap<Arc<[String]>, Weak<ScopeSet>>,
+    /// The scope set of the provider's own scopes, which is always open.
+    root: Open,
+    /// The others that are open. Boxed, since each node of a `BTreeMap` has room for eleven values.
+    scoped: BTreeMap<SetId, Box<Open>>,
+    /// Every scope set besides the root that a handle holds, open or not. The same scopes never have a second one.
+    known: BTreeMap<Arc<[String]>, Weak<ScopeSet>>,
+    /// How many of them there may be before those are removed that no handle holds.
+    most_known: usize,
     /// How many scope sets were created besides the root.
     count: u64,
+    /// Those whose last exchange has failed.
+    failing: BTreeSet<SetId>,
+    /// Those besides the root that may have changed since their gauges were last updated.
+    unmeasured: BTreeSet<SetId>,
 }
 
 /// An open scope set.
@@ -33,35 +44,38 @@ struct Open {
     attempts: u64,
     /// Why the last one failed, if it did.
     last_error: Option<Error>,
-    /// The outline of the scope set when its gauges were last updated.
-    measured: Option<Outline>,
 }
 
 impl ScopeSets {
-    /// Begins with the root, which is open.
     pub(crate) fn new(root: &Arc<ScopeSet>) -> Self {
-        let known = (Arc::clone(&root.scopes), Arc::downgrade(root));
-        let mut sets = Self {
-            root: Arc::clone(root),
-            open: BTreeMap::new(),
-            known: HashMap::from([known]),
+        Self {
+            root: Open::new(root),
+            scoped: BTreeMap::new(),
+            known: BTreeMap::new(),
+            most_known: FEW,
             count: 0,
-        };
-        sets.insert(root);
-        sets
+            failing: BTreeSet::new(),
+            unmeasured: BTreeSet::new(),
+        }
     }
 
     /// Returns the scope set of the provider's own scopes.
     pub(crate) fn root(&self) -> Arc<ScopeSet> {
-        Arc::clone(&self.root)
+        Arc::clone(&self.root.set)
     }
 
     /// Returns the scope set of these scopes, which need not be open.
     pub(crate) fn of(&mut self, scopes: Arc<[String]>) -> Arc<ScopeSet> {
+        if scopes == self.root.set.scopes {
+            return self.root();
+        }
         if let Some(set) = self.known.get(&scopes).and_then(Weak::upgrade) {
             return set;
         }
-        self.known.retain(|_, set| set.strong_count() > 0);
+        if self.known.len() >= self.most_known {
+            self.known.retain(|_, set| set.strong_count() > 0);
+            self.most_known = FEW.max(self.known.len() * 2);
+        }
         self.count += 1;
         let set = ScopeSet::new(SetId(self.count), Arc::clone(&scopes));
         self.known.insert(scopes, Arc::downgrade(&set));
@@ -69,96 +83,105 @@ impl ScopeSets {
     }
 
     pub(crate) fn open(&self) -> impl Iterator<Item = &Arc<ScopeSet>> {
-        self.open.values().map(|open| &open.set)
+        self.values().map(|open| &open.set)
+    }
+
+    /// Returns this scope set if it is open.
+    pub(crate) fn get(&self, set: SetId) -> Option<&Arc<ScopeSet>> {
+        self.open_set(set).map(|open| &open.set)
     }
 
     pub(crate) fn insert(&mut self, set: &Arc<ScopeSet>) {
-        let open = Open {
-            set: Arc::clone(set),
-            arrived: None,
-            upcoming: None,
-            attempts: 0,
-            last_error: None,
-            measured: None,
-        };
-        self.open.insert(set.id, Box::new(open));
+        self.scoped.insert(set.id, Box::new(Open::new(set)));
     }
 
-    /// Closes a scope set. Returns it with the token in use and the one that would have replaced it.
+    /// Closes a scope set besides the root. Returns it with the token in use and the one that would have replaced it.
     pub(crate) fn close(&mut self, set: SetId) -> Option<(Arc<ScopeSet>, Vec<ShortTermToken>)> {
-        let open = self.open.remove(&set)?;
+        self.failing.remove(&set);
+        let open = self.scoped.remove(&set)?;
         let tokens = open.tokens().collect();
         Some((open.set, tokens))
     }
 
-    /// Returns the scope sets that have changed since their gauges were last updated, and the root, whose gauges are
-    /// also those of the provider.
-    pub(crate) fn changed(&mut self, machine: &Machine) -> Vec<Arc<ScopeSet>> {
-        let mut changed = Vec::new();
-        for (&id, open) in &mut self.open {
-            let outline = machine.outline(id);
-            if open.measured != outline || id == SetId::ROOT {
-                open.measured = outline;
-                changed.push(Arc::clone(&open.set));
-            }
+    /// Notes that this scope set may have changed.
+    pub(crate) fn note_change(&mut self, set: SetId) {
+        if Metrics::ON && set != SetId::ROOT {
+            self.unmeasured.insert(set);
         }
-        changed
+    }
+
+    /// Returns the scope sets that may have changed since this was last called, and the root, whose gauges are also those
+    /// of the provider.
+    pub(crate) fn take_changed(&mut self) -> Vec<Arc<ScopeSet>> {
+        let changed = std::mem::take(&mut self.unmeasured);
+        let changed = changed.iter().filter_map(|set| self.get(*set).cloned());
+        std::iter::once(self.root()).chain(changed).collect()
     }
 
     /// Notes that an exchange of this scope set has ended, after the input to the machine.
     pub(crate) fn note_attempt(&mut self, set: SetId, error: Option<Error>) {
-        if let Some(open) = self.open.get_mut(&set) {
+        if let Some(open) = self.open_set_mut(set) {
             open.attempts += 1;
             open.last_error = error;
+            self.note_whether_failing(set);
         }
     }
 
     /// Records an error for `Status` only; callers continue to wait.
     pub(crate) fn note_error(&mut self, set: SetId, error: Error) {
-        if let Some(open) = self.open.get_mut(&set) {
+        if let Some(open) = self.open_set_mut(set) {
             open.last_error = Some(error);
+            self.note_whether_failing(set);
         }
     }
 
+    fn note_whether_failing(&mut self, set: SetId) {
+        if self.last_error(set).is_some() {
+            self.failing.insert(set);
+        } else {
+            self.failing.remove(&set);
+        }
+    }
+
+    /// Returns the scope sets whose last exchange has failed.
+    pub(crate) const fn failing(&self) -> &BTreeSet<SetId> {
+        &self.failing
+    }
+
     pub(crate) fn last_error(&self, set: SetId) -> Option<&Error> {
-        self.open.get(&set)?.last_error.as_ref()
+        self.open_set(set)?.last_error.as_ref()
     }
 
     /// Returns how many exchanges of this scope set have ended.
     pub(crate) fn attempts_of(&self, set: SetId) -> u64 {
-        self.open.get(&set).map_or(0, |open| open.attempts)
-    }
-
-    /// Returns each open scope set, how many of its exchanges have ended, and why the last one failed, if it did.
-    pub(crate) fn attempts(&self) -> impl Iterator<Item = (&Arc<ScopeSet>, u64, Option<&Error>)> {
-        let open = self.open.values();
-        open.map(|open| (&open.set, open.attempts, open.last_error.as_ref()))
+        self.open_set(set).map_or(0, |open| open.attempts)
     }
 
     pub(crate) fn note_arrived(&mut self, set: SetId, minted: Minted) {
-        if let Some(open) = self.open.get_mut(&set) {
+        if let Some(open) = self.open_set_mut(set) {
             open.arrived = Some(Box::new(minted));
         }
     }
 
     pub(crate) fn take_arrived(&mut self, set: SetId) -> Option<(Arc<ScopeSet>, Minted)> {
-        let open = self.open.get_mut(&set)?;
+        let open = self.open_set_mut(set)?;
         Some((Arc::clone(&open.set), *open.arrived.take()?))
     }
 
     pub(crate) fn note_upcoming(&mut self, set: SetId, swap: Swap) {
-        if let Some(open) = self.open.get_mut(&set) {
+        if let Some(open) = self.open_set_mut(set) {
             open.upcoming = Some(Box::new(swap));
         }
     }
 
     pub(crate) fn take_upcoming(&mut self, set: SetId) -> Option<(Arc<ScopeSet>, Swap)> {
-        let open = self.open.get_mut(&set)?;
+        let open = self.open_set_mut(set)?;
         Some((Arc::clone(&open.set), *open.upcoming.take()?))
     }
 
     pub(crate) fn forget_upcoming(&mut self) {
-        for open in self.open.values_mut() {
+        self.root.upcoming = None;
+        for open in self.scoped.values_mut() {
             open.upcoming = None;
         }
     }
@@ -170,18 +193,46 @@ impl ScopeSets {
 
     /// Returns the short-term tokens that open scope sets use, or will use next.
     pub(crate) fn tokens_in_use(&self) -> impl Iterator<Item = ShortTermToken> {
-        self.open.values().flat_map(|open| open.tokens())
+        self.values().flat_map(Open::tokens)
     }
 
     /// Returns the open scope set that uses this token, or will use it next.
     pub(crate) fn user_of(&self, token: &ShortTermToken) -> Option<SetId> {
-        let mut open = self.open.values();
+        let mut open = self.values();
         let uses = open.find(|open| open.tokens().any(|used| used.is_same(token)));
         uses.map(|open| open.set.id)
+    }
+
+    fn values(&self) -> impl Iterator<Item = &Open> {
+        std::iter::once(&self.root).chain(self.scoped.values().map(|open| &**open))
+    }
+
+    fn open_set(&self, set: SetId) -> Option<&Open> {
+        if set == SetId::ROOT {
+            return Some(&self.root);
+        }
+        self.scoped.get(&set).map(|open| &**open)
+    }
+
+    fn open_set_mut(&mut self, set: SetId) -> Option<&mut Open> {
+        if set == SetId::ROOT {
+            return Some(&mut self.root);
+        }
+        self.scoped.get_mut(&set).map(|open| &mut **open)
     }
 }
 
 impl Open {
+    fn new(set: &Arc<ScopeSet>) -> Self {
+        Self {
+            set: Arc::clone(set),
+            arrived: None,
+            upcoming: None,
+            attempts: 0,
+            last_error: None,
+        }
+    }
+
     /// Returns the token in use and those that will replace it.
     fn tokens(&self) -> impl Iterator<Item = ShortTermToken> {
         let present = self.set.current.load().map(|present| present.token.clone());

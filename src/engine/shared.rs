@@ -22,7 +22,7 @@ use crate::token::LongTermToken;
 
 /// Settings that do not change after `build`.
 pub(crate) struct Settings {
-    pub(crate) name: String,
+    pub(crate) name: Arc<str>,
     /// The name under which metrics count the provider together with others.
     pub(crate) counted_as: Option<Arc<str>>,
     pub(crate) profile: IssuerProfile,
@@ -64,9 +64,7 @@ impl Settings {
             reuse_grace: self.profile.reuse_grace,
             rotates: self.rotate_with.as_deref().map(rotates),
             recovers: self.recover_with.as_deref().map(recovers),
-            default_lifetime: self.policies.refresh.default_lifetime,
-            rotation: self.policies.rotation.clone(),
-            retry: self.policies.retry.clone(),
+            policies: Arc::clone(&self.policies),
         })
     }
 }
@@ -82,7 +80,7 @@ pub(crate) struct Shared {
     /// Wakes the driver after an input to the machine.
     pub(crate) wake: Notify,
     /// Set when the shutdown has ended.
-    pub(crate) report: OnceLock<ShutdownReport>,
+    pub(crate) report: OnceLock<Box<ShutdownReport>>,
     /// Wakes the callers that wait for a rotation, a reload or the report.
     pub(crate) changed: Notify,
     engine: Mutex<Engine>,
@@ -107,7 +105,7 @@ impl Shared {
             Some(name) => Metrics::without_gauges(name),
             None => Metrics::new(&settings.name, settings.policies.scopes.max_sets),
         };
-        let observers = Observers::new(&settings.name, metrics);
+        let observers = Observers::new(Arc::clone(&settings.name), metrics);
         Self {
             settings,
             user_code,

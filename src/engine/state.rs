@@ -1,6 +1,6 @@
 //! The state under the engine lock. It survives a driver whose runtime is dropped.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::current::USE_PRECISION;
@@ -68,7 +68,10 @@ impl Engine {
     /// Notes which scope sets were used, and returns the next action. Closes a retired scope set under the same
     /// lock.
     pub(crate) fn poll(&mut self, now: Now) -> (Action, Option<Retired>) {
-        self.note_uses(now.at);
+        for set in self.machine.to_look_at(now.at) {
+            self.note_use(set, now.at);
+            self.sets.note_change(set);
+        }
         let action = self.machine.poll(now);
         let retired = match action {
             Action::ForSet(SetAction::Retire(set)) => self.close(set, now.at),
@@ -78,8 +81,17 @@ impl Engine {
         (action, retired)
     }
 
+    /// Notes for all scope sets when they were last used.
     pub(super) fn note_uses(&mut self, now: Moment) {
-        for set in self.sets.open() {
+        let open: Vec<SetId> = self.sets.open().map(|set| set.id).collect();
+        for set in open {
+            self.note_use(set, now);
+        }
+    }
+
+    /// Notes when this scope set was last used on the hot path, or that callers wait.
+    fn note_use(&mut self, set: SetId, now: Moment) {
+        if let Some(set) = self.sets.get(set) {
             let last_use = if set.has_waiting() {
                 now
             } else {
@@ -159,18 +171,23 @@ impl Engine {
         if !self.machine.is_running() {
             return (Vec::new(), None);
         }
-        let machine = &self.machine;
-        let observed = self
-            .sets
-            .attempts()
-            .filter_map(|(scope_set, attempts, last_error)| {
-                Some(Observed {
-                    scope_set,
-                    health: machine.health(scope_set.id, now)?,
-                    attempts,
-                    last_error,
-                })
-            });
+        let sets: BTreeSet<SetId> = self
+            .outages
+            .sets()
+            .chain(self.sets.failing().iter().copied())
+            .collect();
+        for set in &sets {
+            self.note_use(*set, now);
+        }
+        let (machine, open) = (&self.machine, &self.sets);
+        let observed = sets.iter().filter_map(|&set| {
+            Some(Observed {
+                scope_set: open.get(set)?,
+                health: machine.health(set, now)?,
+                attempts: open.attempts_of(set),
+                last_error: open.last_error(set),
+            })
+        });
         self.outages.observe(observed, now)
     }
 }

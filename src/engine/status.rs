@@ -44,10 +44,7 @@ pub(crate) fn of(shared: &Shared, set: &ScopeSet) -> Status {
 /// Updates the gauges of the scope sets that have changed.
 pub(crate) fn measure_changes(shared: &Shared) {
     if Metrics::ON {
-        let changed = {
-            let engine = &mut *shared.engine();
-            engine.sets.changed(&engine.machine)
-        };
+        let changed = shared.engine().sets.take_changed();
         measure(shared, &changed);
     }
 }

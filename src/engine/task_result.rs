@@ -202,8 +202,7 @@ pub(crate) fn publish(shared: &Shared, set: SetId, now: Moment) {
 pub(crate) fn fail(shared: &Shared, set: SetId, error: Error, now: Moment) {
     let (set, event) = {
         let mut engine = shared.engine();
-        let open = engine.sets.open().find(|it| it.id == set).cloned();
-        let Some(set) = open else {
+        let Some(set) = engine.sets.get(set).cloned() else {
             return;
         };
         let event = failed(&mut engine, &set, error, now, false);

@@ -12,10 +12,11 @@ mod refresh_time;
 mod refusal;
 mod revocations;
 mod set;
+mod sets;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,10 +33,11 @@ pub(crate) use long_term::{
 };
 use long_term::{Effect, Landing};
 pub(crate) use revocations::{Next, Revocations};
-pub(crate) use set::{Accepted, Brought, Outline, Outlook};
+pub(crate) use set::{Accepted, Brought, Outlook};
 
 use refusal::{failure_of, is_unclear};
 use set::SetState;
+use sets::Sets;
 
 /// How long a scope set must be idle before it may be evicted for another one.
 const EVICTABLE_AFTER: Duration = Duration::from_secs(30);
@@ -49,10 +51,9 @@ pub(crate) struct Machine {
     policies: Arc<Policies>,
     seed: u64,
     phase: Phase,
-    /// Boxed, since each node of a `BTreeMap` has room for eleven values.
-    sets: BTreeMap<SetId, Box<SetState>>,
-    /// The scope sets that were evicted, and when their tokens are revoked.
-    evicted: BTreeMap<SetId, Moment>,
+    sets: Sets,
+    /// The scope sets that were evicted, and when their tokens are revoked, the earliest first.
+    evicted: VecDeque<(Moment, SetId)>,
     /// The rules for the long-term token, if the issuer needs one.
     long_term: Option<Box<LongTerm>>,
     last_generation: Generation,
@@ -106,8 +107,8 @@ impl Machine {
             policies,
             seed,
             phase: Phase::Running,
-            sets: BTreeMap::from([(SetId::ROOT, Box::new(SetState::new(seed, now)))]),
-            evicted: BTreeMap::new(),
+            sets: Sets::new(SetState::new(seed, now)),
+            evicted: VecDeque::new(),
             long_term: long_term.map(Box::new),
             last_generation: Generation(0),
             failures_to_tell: VecDeque::new(),
@@ -165,7 +166,7 @@ impl Machine {
             return None;
         }
         let next = Generation(self.last_generation.0 + 1);
-        let set = self.sets.get_mut(&set)?;
+        let set = self.sets.get_mut(set)?;
         let accepted = set.exchanged(&self.policies, next, brought, now);
         if matches!(accepted, Accepted::Now(_) | Accepted::Later(_)) {
             self.last_generation = next;
@@ -194,46 +195,54 @@ impl Machine {
         self.phase == Phase::Stopped
     }
 
+    /// Returns the root, and those of the other scope sets that [`poll`](Self::poll) looks at. Whoever notes uses elsewhere
+    /// passes them on before.
+    pub(crate) fn to_look_at(&self, now: Moment) -> Vec<SetId> {
+        self.sets.to_look_at(now).collect()
+    }
+
     pub(crate) fn is_open(&self, set: SetId) -> bool {
-        self.sets.contains_key(&set)
+        self.sets.get(set).is_some()
     }
 
     /// Returns whether another scope set may be opened.
     pub(crate) fn has_room(&self) -> bool {
-        self.sets.len() <= self.policies.scopes.max_sets
+        self.sets.scoped() < self.policies.scopes.max_sets
     }
 
     /// Evicts the scope set that has been idle longest, if it has been idle for [`EVICTABLE_AFTER`]. Its tokens
     /// are revoked after [`EVICTION_GRACE`]. Scope sets in a pause that the server requested are kept.
     pub(crate) fn evict(&mut self, now: Moment) -> Option<SetId> {
         let sets = self.sets.iter();
-        let sets = sets.filter(|(id, set)| **id != SetId::ROOT && !set.is_paused(now));
-        let idle = sets.filter_map(|(id, set)| Some((set.idle_for(EVICTABLE_AFTER)?, *id)));
+        let sets = sets.filter(|(id, set)| *id != SetId::ROOT && !set.is_paused(now));
+        let idle = sets.filter_map(|(id, set)| Some((set.idle_for(EVICTABLE_AFTER)?, id)));
         let (_, longest) = idle.filter(|(at, _)| *at <= now).min()?;
-        self.sets.remove(&longest);
+        self.sets.close(longest);
         self.end_holds();
-        self.evicted.entry(longest).or_insert(now + EVICTION_GRACE);
+        if !self.evicted.iter().any(|(_, id)| *id == longest) {
+            self.evicted.push_back((now + EVICTION_GRACE, longest));
+        }
         Some(longest)
     }
 
     /// Returns the window of the scope set's token in use, usable or not.
     pub(crate) fn window(&self, set: SetId) -> Option<Window> {
-        self.sets.get(&set)?.window
+        self.sets.get(set)?.window
     }
 
     /// Returns how many exchanges of the scope set have failed in a row.
     pub(crate) fn failures(&self, set: SetId) -> u32 {
-        self.sets.get(&set).map_or(0, |set| set.failures)
+        self.sets.get(set).map_or(0, |set| set.failures)
     }
 
     /// Returns whether the scope set's last failure was terminal and nothing has changed since.
     pub(crate) fn is_refused(&self, set: SetId) -> bool {
-        self.sets.get(&set).is_some_and(|set| set.is_refused())
+        self.sets.get(set).is_some_and(SetState::is_refused)
     }
 
     /// Returns whether any scope set waits for another secret: its last failure was terminal, or began a long pause.
     pub(crate) fn is_any_waiting_for_change(&self) -> bool {
-        self.sets.values().any(|set| set.waits_for_change())
+        self.sets.values().any(SetState::waits_for_change)
     }
 
     /// Returns whether an exchange of any scope set is in flight.
@@ -244,7 +253,7 @@ impl Machine {
     /// Returns what decides whether the scope set is in an outage.
     pub(crate) fn health(&self, set: SetId, now: Moment) -> Option<Health> {
         let is_lazy = self.policies.refresh.lazy;
-        let state = self.sets.get(&set)?;
+        let state = self.sets.get(set)?;
         let is_always_used = set == SetId::ROOT && !is_lazy;
         let idle_at = state.idle_for(self.policies.scopes.idle_timeout);
         Some(Health {
@@ -257,11 +266,7 @@ impl Machine {
 
     /// Returns whether an exchange of the scope set is in flight.
     pub(crate) fn is_exchanging(&self, set: SetId) -> bool {
-        self.sets.get(&set).is_some_and(|set| set.in_flight)
-    }
-
-    pub(crate) fn outline(&self, set: SetId) -> Option<Outline> {
-        self.sets.get(&set).map(|set| set.outline())
+        self.sets.get(set).is_some_and(|set| set.in_flight)
     }
 
     /// Returns when the scope set's next exchange begins, unless another input comes first; `None` while one is in
@@ -272,7 +277,7 @@ impl Machine {
         }
         let proving = self.is_proving(set);
         self.sets
-            .get(&set)?
+            .get(set)?
             .next_attempt(&self.policies, proving, now)
     }
 
@@ -304,7 +309,7 @@ impl Machine {
             return long_term.calls_in_flight().collect();
         }
         let in_flight = self.sets.iter().filter(|(_, set)| set.in_flight);
-        in_flight.map(|(id, _)| self.exchange(*id)).collect()
+        in_flight.map(|(id, _)| self.exchange(id)).collect()
     }
 
     /// Returns an exchange of this scope set without a long-term token.
@@ -389,7 +394,7 @@ impl Machine {
             return Outlook::ShutDown;
         }
         self.sets
-            .get(&set)
+            .get(set)
             .map_or(Outlook::Imminent, |set| set.outlook(newer_than, now))
     }
 
@@ -397,14 +402,14 @@ impl Machine {
     /// in flight or demanded.
     pub(crate) fn replaces(&self, set: SetId, generation: Generation) -> bool {
         self.sets
-            .get(&set)
+            .get(set)
             .is_some_and(|set| set.replaces(generation))
     }
 
     /// Returns whether a newer token than this generation is in use, or an exchange for one is in flight or
     /// demanded. A token that waits to be published does not count.
     pub(crate) fn is_replacing(&self, set: SetId, generation: Generation) -> bool {
-        let set = self.sets.get(&set);
+        let set = self.sets.get(set);
         set.is_some_and(|set| set.is_replacing(generation))
     }
 
@@ -448,18 +453,16 @@ impl Machine {
 
     /// Lets the scope sets judge again whether any token is valid.
     pub(super) fn end_holds(&mut self) {
-        self.sets.values_mut().for_each(|set| set.end_hold());
+        self.sets.values_mut().for_each(SetState::end_hold);
     }
 
     fn open(&mut self, id: SetId, now: Moment) {
         let seed = self.seed.wrapping_add(id.0);
-        self.sets
-            .entry(id)
-            .or_insert_with(|| Box::new(SetState::new(seed, now)));
+        self.sets.open(id, || SetState::new(seed, now));
     }
 
     fn with(&mut self, id: SetId, change: impl FnOnce(&mut SetState, &Policies)) {
-        if let Some(set) = self.sets.get_mut(&id) {
+        if let Some(set) = self.sets.get_mut(id) {
             change(set, &self.policies);
         }
     }

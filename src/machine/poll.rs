@@ -3,8 +3,10 @@
 use super::action::{Action, SetAction};
 use super::input::{Input, SetId};
 use super::long_term::{Call, Next, Step};
+use super::set::SetState;
 use super::{Machine, Phase};
 use crate::clock::{Moment, Now};
+use crate::policy::Policies;
 use crate::token::LongTermToken;
 
 impl Machine {
@@ -25,9 +27,13 @@ impl Machine {
                             within,
                         };
                     };
-                    let served_until = self.sets.values().filter_map(|set| set.accepted_until());
-                    let served_until = served_until.max().unwrap_or(now.at);
-                    long_term.begin(set, served_until, now.at);
+                    let served_until = if long_term.is_replaced_by_exchanges() {
+                        let accepted = self.sets.values().filter_map(SetState::accepted_until);
+                        accepted.max()
+                    } else {
+                        None
+                    };
+                    long_term.begin(set, served_until.unwrap_or(now.at), now.at);
                     continue;
                 }
                 SetAction::Sleep(wake) => wake,
@@ -39,7 +45,8 @@ impl Machine {
             let grace = self.policies.rotation.grace;
             let served_until = |token: &LongTermToken| {
                 let sets = self.sets.values();
-                sets.filter_map(|set| set.served_until(token, grace)).max()
+                let until = sets.filter_map(|set| set.served_until(token, grace, now.at));
+                until.max()
             };
             let next = long_term.next(now, &served_until);
             self.take_effects(now.at);
@@ -94,51 +101,101 @@ impl Machine {
     }
 
     fn poll_sets(&mut self, now: Moment) -> SetAction {
-        let is_proving = self.is_proving(SetId::ROOT);
         let mut wake: Option<Moment> = None;
         let mut wake_at = |at: Moment| wake = Some(wake.map_or(at, |wake| wake.min(at)));
-        if let Some((&id, &at)) = self.evicted.iter().min_by_key(|(_, at)| **at) {
+        if let Some(&(at, id)) = self.evicted.front() {
             if at <= now {
-                self.evicted.remove(&id);
+                self.evicted.pop_front();
                 return SetAction::RevokeEvicted(id);
             }
             wake_at(at);
         }
-        let mut idle = None;
-        for (&id, set) in &mut self.sets {
-            set.forget_released(self.policies.rotation.grace, now);
-            if id != SetId::ROOT
-                && let Some(at) = set.idle_at(&self.policies)
-            {
-                if at <= now {
-                    idle = Some(id);
-                    break;
-                }
-                wake_at(at);
+        let is_proving = self.is_proving(SetId::ROOT);
+        self.look_at_changed(now);
+        let root = next_of(
+            SetId::ROOT,
+            self.sets.root(),
+            &self.policies,
+            is_proving,
+            now,
+        );
+        if let Some((at, next)) = root {
+            if at <= now {
+                return self.begin(SetId::ROOT, next, now);
             }
-            if let Some(at) = set.publish_at(now) {
-                if at <= now {
-                    set.publish(now);
-                    return SetAction::Publish(id);
-                }
+            wake_at(at);
+        }
+        while let Some((at, id)) = self.sets.first_due() {
+            if now < at {
                 wake_at(at);
+                break;
             }
-            let proving = id == SetId::ROOT && is_proving;
-            if let Some(at) = set.next_attempt(&self.policies, proving, now) {
-                if at <= now {
-                    set.in_flight = true;
-                    return SetAction::Exchange(id);
-                }
-                wake_at(at);
+            let set = self.sets.get_mut(id);
+            match set.and_then(|set| next_of(id, set, &self.policies, false, now)) {
+                Some((at, next)) if at <= now => return self.begin(id, next, now),
+                // Time alone has put it off.
+                _ => self.look_at_changed(now),
             }
         }
-        match idle {
-            Some(id) => {
-                self.sets.remove(&id);
+        SetAction::Sleep(wake)
+    }
+
+    /// Notes when the scope sets that may have changed are due.
+    fn look_at_changed(&mut self, now: Moment) {
+        let policies = &self.policies;
+        let grace = policies.rotation.grace;
+        self.sets.root_mut().forget_released(grace, now);
+        self.sets.update(|id, set| {
+            set.forget_released(grace, now);
+            next_of(id, set, policies, false, now).map(|(at, _)| at)
+        });
+    }
+
+    /// Begins what is due for this scope set.
+    fn begin(&mut self, id: SetId, next: NextOfSet, now: Moment) -> SetAction {
+        match next {
+            NextOfSet::Close => {
+                self.sets.close(id);
                 self.end_holds();
                 SetAction::Retire(id)
             }
-            None => SetAction::Sleep(wake),
+            NextOfSet::Publish => {
+                self.with(id, |set, _| set.publish(now));
+                SetAction::Publish(id)
+            }
+            NextOfSet::Exchange => {
+                self.with(id, |set, _| set.in_flight = true);
+                SetAction::Exchange(id)
+            }
         }
     }
+}
+
+/// What is next for a scope set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum NextOfSet {
+    Close,
+    Publish,
+    Exchange,
+}
+
+/// Returns what is next for the scope set, and not before when, unless another input comes first.
+fn next_of(
+    id: SetId,
+    set: &SetState,
+    policies: &Policies,
+    is_proving: bool,
+    now: Moment,
+) -> Option<(Moment, NextOfSet)> {
+    let idle_at = (id != SetId::ROOT).then(|| set.idle_at(policies)).flatten();
+    let exchange_at = set.next_attempt(policies, is_proving, now);
+    let nexts = [
+        (idle_at, NextOfSet::Close),
+        (set.publish_at(now), NextOfSet::Publish),
+        (exchange_at, NextOfSet::Exchange),
+        (set.demand_opens_at(now), NextOfSet::Exchange),
+    ];
+    let nexts = nexts.into_iter().filter_map(|(at, next)| Some((at?, next)));
+    // Of those that are due, the first one.
+    nexts.min_by_key(|(at, _)| (*at).max(now))
 }

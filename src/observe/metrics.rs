@@ -3,7 +3,6 @@
 //!
 //! If the recorder panics, the sample is lost and the provider goes on.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -42,10 +41,18 @@ const OTHER: &str = "other";
 /// Tells the recorder of the process, which may also be none.
 #[derive(Debug)]
 pub(crate) struct Metrics {
-    provider: SharedString,
+    provider: Arc<str>,
     /// So many sets of scopes have a label of their own: what a recorder has seen once, it keeps.
     most: usize,
-    known: Mutex<HashMap<Arc<[String]>, SharedString>>,
+    /// Sorted by the scopes.
+    known: Mutex<Vec<Known>>,
+}
+
+/// A set of scopes that has a label of its own.
+#[derive(Debug)]
+struct Known {
+    scopes: Arc<[String]>,
+    label: SharedString,
 }
 
 /// A caller that waits, until it is dropped.
@@ -66,19 +73,20 @@ impl Metrics {
 
     /// The metrics of the provider of this name, which may have so many sets of scopes beside its
     /// own.
-    pub(crate) fn new(provider: &str, most: usize) -> Self {
+    pub(crate) fn new(provider: &Arc<str>, most: usize) -> Self {
         caught(describe);
         Self {
-            provider: SharedString::from_shared(provider.into()),
+            provider: Arc::clone(provider),
             most: most.saturating_add(1),
-            known: Mutex::default(),
+            // Most providers have no other than their own.
+            known: Mutex::new(Vec::with_capacity(1)),
         }
     }
 
     /// The metrics of one of many providers, which are counted together: all scope sets share the
     /// label `other`. Of the gauges, only that of the waiting callers is reported, since the others
     /// would overwrite each other.
-    pub(crate) fn without_gauges(provider: &str) -> Self {
+    pub(crate) fn without_gauges(provider: &Arc<str>) -> Self {
         Self {
             most: 0,
             ..Self::new(provider, 0)
@@ -222,7 +230,8 @@ impl Metrics {
     }
 
     fn of_provider(&self) -> Vec<Label> {
-        vec![Label::new("provider", self.provider.clone())]
+        let provider = SharedString::from_shared(Arc::clone(&self.provider));
+        vec![Label::new("provider", provider)]
     }
 
     fn of(&self, scopes: &Arc<[String]>) -> Vec<Label> {
@@ -249,15 +258,22 @@ impl Metrics {
     /// allows at the same time.
     fn label(&self, scopes: &Arc<[String]>) -> Option<SharedString> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(label) = known.get(scopes) {
-            return Some(label.clone());
+        match known.binary_search_by(|known| known.scopes.cmp(scopes)) {
+            Ok(place) => known.get(place).map(|known| known.label.clone()),
+            Err(_) if known.len() >= self.most => None,
+            Err(place) => {
+                let label = SharedString::from_shared(scopes.join(" ").into());
+                let scopes = Arc::clone(scopes);
+                known.insert(
+                    place,
+                    Known {
+                        scopes,
+                        label: label.clone(),
+                    },
+                );
+                Some(label)
+            }
         }
-        let has_room = known.len() < self.most;
-        has_room.then(|| {
-            let label = SharedString::from_shared(scopes.join(" ").into());
-            known.insert(Arc::clone(scopes), label.clone());
-            label
-        })
     }
 }
 

@@ -9,8 +9,8 @@ mod metrics;
 mod no_metrics;
 mod status;
 
-use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::sync::broadcast;
 
@@ -43,19 +43,19 @@ const MOST_ORIGINS: usize = 64;
 /// Where events are told.
 #[derive(Debug)]
 pub(crate) struct Observers {
-    provider: String,
+    provider: Arc<str>,
     /// Told of what is no event.
     pub(crate) metrics: Metrics,
     /// Made for the first who listens: its backlog takes 32 KiB.
     sender: OnceLock<broadcast::Sender<Event>>,
     /// The origins of requests that no configured origin covers, and whether a refusal by each was logged.
-    uncovered: Mutex<HashMap<Box<str>, bool>>,
+    uncovered: Mutex<BTreeMap<Box<str>, bool>>,
 }
 
 impl Observers {
-    pub(crate) fn new(provider: &str, metrics: Metrics) -> Self {
+    pub(crate) fn new(provider: Arc<str>, metrics: Metrics) -> Self {
         Self {
-            provider: provider.to_owned(),
+            provider,
             metrics,
             sender: OnceLock::new(),
             uncovered: Mutex::default(),
@@ -87,7 +87,7 @@ impl Observers {
         }
     }
 
-    fn uncovered_origins(&self) -> MutexGuard<'_, HashMap<Box<str>, bool>> {
+    fn uncovered_origins(&self) -> MutexGuard<'_, BTreeMap<Box<str>, bool>> {
         self.uncovered
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

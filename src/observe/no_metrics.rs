@@ -20,11 +20,11 @@ pub(crate) struct Waiting;
 impl Metrics {
     pub(crate) const ON: bool = false;
 
-    pub(crate) const fn new(_: &str, _: usize) -> Self {
+    pub(crate) const fn new(_: &Arc<str>, _: usize) -> Self {
         Self
     }
 
-    pub(crate) const fn without_gauges(_: &str) -> Self {
+    pub(crate) const fn without_gauges(_: &Arc<str>) -> Self {
         Self
     }
 

@@ -11,6 +11,8 @@ mod rotation;
 mod scopes;
 mod shutdown;
 
+use std::sync::{Arc, LazyLock};
+
 pub(crate) use limits::LONGEST;
 pub use refresh::RefreshPolicy;
 pub use retry::RetryPolicy;
@@ -25,6 +27,14 @@ pub(crate) struct Policies {
     pub(crate) retry: RetryPolicy,
     pub(crate) scopes: ScopePolicy,
     pub(crate) rotation: RotationPolicy,
+}
+
+impl Policies {
+    /// Returns the default policies, which all providers without others share.
+    pub(crate) fn shared_default() -> Arc<Self> {
+        static DEFAULT: LazyLock<Arc<Policies>> = LazyLock::new(Arc::default);
+        Arc::clone(&DEFAULT)
+    }
 }
 
 #[cfg(test)]

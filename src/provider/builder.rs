@@ -17,7 +17,7 @@ use crate::origin::{Origin, PlainHttp};
 use crate::policy::{
     Policies, RefreshPolicy, RetryPolicy, RotationPolicy, ScopePolicy, ShutdownPolicy,
 };
-use crate::store::{MemoryStore, TokenStore};
+use crate::store::{NoStore, TokenStore};
 
 /// Builds a [`TokenProvider`]. Every setting has a default. [`TokenProvider::builder`] creates it.
 ///
@@ -49,7 +49,7 @@ pub struct TokenProviderBuilder {
     plain_http: PlainHttp,
     refusals: Vec<u16>,
     clock: Arc<dyn Clock>,
-    policies: Policies,
+    policies: Arc<Policies>,
     shutdown: ShutdownPolicy,
     store: Option<Arc<dyn TokenStore>>,
     rotate_with: Option<Grant>,
@@ -93,7 +93,7 @@ impl TokenProviderBuilder {
             plain_http: PlainHttp::by("TokenProviderBuilder::allow_plain_http_to"),
             refusals: vec![StatusCode::UNAUTHORIZED.as_u16()],
             clock: Arc::new(SystemClock),
-            policies: Policies::default(),
+            policies: Policies::shared_default(),
             shutdown: ShutdownPolicy::default(),
             store: None,
             rotate_with: None,
@@ -179,8 +179,8 @@ impl TokenProviderBuilder {
         self
     }
 
-    /// Sets the store that keeps the long-term token, so that it survives a restart. Default: a
-    /// [`MemoryStore`](crate::MemoryStore) of this provider.
+    /// Sets the store that keeps the long-term token, so that it survives a restart. Default: none, so that the token is
+    /// kept as long as the provider.
     ///
     /// A stored token takes precedence over the token or the grant that the provider is built with. The
     /// provider uses those if the store is empty, or if the server refuses the stored token. With
@@ -290,7 +290,7 @@ impl TokenProviderBuilder {
     /// # }
     /// ```
     pub fn rotation_policy(mut self, policy: RotationPolicy) -> Self {
-        self.policies.rotation = policy;
+        Arc::make_mut(&mut self.policies).rotation = policy;
         self
     }
 
@@ -309,7 +309,7 @@ impl TokenProviderBuilder {
     /// # }
     /// ```
     pub fn refresh_policy(mut self, policy: RefreshPolicy) -> Self {
-        self.policies.refresh = policy;
+        Arc::make_mut(&mut self.policies).refresh = policy;
         self
     }
 
@@ -330,7 +330,7 @@ impl TokenProviderBuilder {
     /// # }
     /// ```
     pub fn retry_policy(mut self, policy: RetryPolicy) -> Self {
-        self.policies.retry = policy;
+        Arc::make_mut(&mut self.policies).retry = policy;
         self
     }
 
@@ -350,7 +350,7 @@ impl TokenProviderBuilder {
     /// # }
     /// ```
     pub fn scope_policy(mut self, policy: ScopePolicy) -> Self {
-        self.policies.scopes = policy;
+        Arc::make_mut(&mut self.policies).scopes = policy;
         self
     }
 
@@ -506,7 +506,7 @@ impl TokenProviderBuilder {
         });
         let refusals = refusals.collect::<Result<_, Error>>()?;
         let settings = Settings {
-            name: self.name,
+            name: self.name.into(),
             counted_as: self.counted_as,
             profile,
             // Each grant of each provider records the secret that it last used.
@@ -516,12 +516,12 @@ impl TokenProviderBuilder {
             origins,
             plain_http: self.plain_http,
             refusals,
-            policies: Arc::new(self.policies),
+            policies: self.policies,
             shutdown: self.shutdown,
         };
         let user_code = UserCode::new(
             self.issuer,
-            self.store.unwrap_or_else(|| Arc::new(MemoryStore::new())),
+            self.store.unwrap_or_else(|| Arc::new(NoStore)),
             Time::new(self.clock),
             settings.policies.retry.exchange_timeout,
         );

@@ -11,9 +11,7 @@ use super::{Lease, Record, Stored, TokenStore, Version};
 use crate::error::Error;
 
 /// Keeps the record in memory, for providers of one process that share a long-term token, and for tests. A
-/// clone is another handle to the same record.
-///
-/// A provider without a store uses a `MemoryStore` of its own.
+/// clone is another handle to the same record. A provider of its own needs no store.
 ///
 /// # Examples
 ///

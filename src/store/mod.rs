@@ -5,6 +5,7 @@ mod codec;
 mod file;
 mod json;
 mod memory;
+mod nowhere;
 mod record;
 
 use std::any::Any;
@@ -18,6 +19,7 @@ pub use file::FileStore;
 #[cfg(all(unix, feature = "sealed"))]
 pub use file::SealingKey;
 pub use memory::MemoryStore;
+pub(crate) use nowhere::NoStore;
 pub use record::Record;
 pub(crate) use record::{Dated, Retiring, Rotation};
 

@@ -52,9 +52,10 @@ const LONGEST_NOT_VALID: Duration = Duration::from_secs(60);
 
 pub(crate) struct Issued {
     pub(super) bearer: BearerToken,
-    pub(super) claims: Claims,
-    pub(super) scopes: Vec<String>,
-    token_id: Option<String>,
+    /// Those of a JWT.
+    claims: Option<Box<Claims>>,
+    pub(super) scopes: Box<[String]>,
+    token_id: Option<Box<str>>,
     /// Whether the ID contains a secret and is not shown.
     is_id_hidden: AtomicBool,
     expires_in: Option<Duration>,
@@ -63,10 +64,14 @@ pub(crate) struct Issued {
 }
 
 impl Issued {
+    pub(super) fn claims(&self) -> &Claims {
+        self.claims.as_deref().unwrap_or(&Claims::NONE)
+    }
+
     pub(super) fn token_id(&self) -> Option<&str> {
-        let ids = [&self.token_id, &self.claims.jti].into_iter().flatten();
-        let mut ids = ids.filter(|id| id.len() <= LONGEST_ID);
-        ids.next().map(String::as_str)
+        let ids = [self.token_id.as_deref(), self.claims().jti.as_deref()];
+        let mut ids = ids.into_iter().flatten();
+        ids.find(|id| id.len() <= LONGEST_ID)
     }
 
     /// Returns the ID for logs, if it can be shown.
@@ -84,7 +89,7 @@ impl Issued {
 
     /// Returns the earlier of the two expiry dates.
     pub(super) fn expires_at(&self) -> Option<SystemTime> {
-        [self.claims.exp, self.expires_at]
+        [self.claims().exp, self.expires_at]
             .into_iter()
             .flatten()
             .min()
@@ -96,8 +101,8 @@ impl Issued {
             expires_in: self.expires_in,
             expires_at: self.expires_at,
             date: self.server_time,
-            exp: self.claims.exp,
-            iat: self.claims.iat,
+            exp: self.claims().exp,
+            iat: self.claims().iat,
             local: UnixMillis::from(local),
         };
         stated.judge()
@@ -106,8 +111,8 @@ impl Issued {
     /// Returns how long `nbf` lies after `iat` or after the `Date` of the answer, whichever is less, up to
     /// [`LONGEST_NOT_VALID`].
     pub(super) fn not_valid_for(&self) -> Duration {
-        let ahead = |of: Option<UnixMillis>| Some(self.claims.nbf?.since(of?));
-        let waits = [ahead(self.claims.iat), ahead(self.server_time)];
+        let ahead = |of: Option<UnixMillis>| Some(self.claims().nbf?.since(of?));
+        let waits = [ahead(self.claims().iat), ahead(self.server_time)];
         let shortest = waits.into_iter().flatten().min();
         shortest.unwrap_or_default().min(LONGEST_NOT_VALID)
     }
@@ -262,9 +267,9 @@ impl<T: From<Issued>> TokenBuilder<T> {
     pub fn build(self) -> Result<T, Error> {
         Ok(T::from(Issued {
             bearer: BearerToken::new(&self.token)?,
-            claims: Claims::decode(&self.token),
-            scopes: self.scopes,
-            token_id: self.token_id,
+            claims: Claims::decode(&self.token).map(Box::new),
+            scopes: self.scopes.into(),
+            token_id: self.token_id.map(String::into_boxed_str),
             is_id_hidden: AtomicBool::new(false),
             expires_in: self.expires_in,
             expires_at: self.expires_at,

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::date::UnixMillis;
 
 /// The claims, decoded and not verified. A claim that is absent or invalid is `None`.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Claims {
     pub(super) exp: Option<UnixMillis>,
     pub(super) iat: Option<UnixMillis>,
@@ -14,19 +14,26 @@ pub(super) struct Claims {
 }
 
 impl Claims {
-    /// Returns the claims of a JWT, and no claims for another token.
-    pub(super) fn decode(token: &str) -> Self {
+    pub(super) const NONE: Self = Self {
+        exp: None,
+        iat: None,
+        nbf: None,
+        jti: None,
+    };
+
+    /// Returns the claims of a JWT; `None` for another token.
+    pub(super) fn decode(token: &str) -> Option<Self> {
         // This insecure decoder ignores the header, so an unknown `alg` does not hide `exp`.
         let claims: Map<String, Value> =
-            jsonwebtoken::dangerous::insecure_decode_claims(token).unwrap_or_default();
+            jsonwebtoken::dangerous::insecure_decode_claims(token).ok()?;
         let date = |name| UnixMillis::from_json(claims.get(name)?);
         let jti = claims.get("jti").and_then(Value::as_str);
-        Self {
+        Some(Self {
             exp: date("exp"),
             iat: date("iat"),
             nbf: date("nbf"),
             jti: jti.filter(|jti| !jti.is_empty()).map(str::to_owned),
-        }
+        })
     }
 }
 
@@ -50,7 +57,8 @@ mod tests {
             r#"{"alg":"XYZ999","crit":["x"]}"#,
             "no header at all",
         ] {
-            let claims = Claims::decode(&jwt(header, r#"{"exp":1000,"iat":100,"jti":"id"}"#));
+            let claims =
+                Claims::decode(&jwt(header, r#"{"exp":1000,"iat":100,"jti":"id"}"#)).unwrap();
             assert_eq!(
                 claims.exp.unwrap().since(claims.iat.unwrap()).as_secs(),
                 900
@@ -70,21 +78,17 @@ mod tests {
             "a.!!!.c",
             &jwt("{}", "[1]"),
         ] {
-            let claims = Claims::decode(token);
-            assert!(claims.exp.is_none() && claims.jti.is_none(), "{token}");
+            assert!(Claims::decode(token).is_none(), "{token}");
         }
     }
 
     #[test]
     fn w11_claims_of_another_type_are_absent_and_the_others_count() {
         let claims = r#"{"exp":{"at":1},"iat":null,"nbf":"soon","jti":17,"sub":["x"]}"#;
-        let claims = Claims::decode(&jwt("{}", claims));
+        let claims = Claims::decode(&jwt("{}", claims)).unwrap();
         assert!(claims.exp.is_none() && claims.iat.is_none() && claims.nbf.is_none());
         assert!(claims.jti.is_none());
         let beyond = Claims::decode(&jwt("{}", r#"{"exp":1e400,"jti":"id"}"#));
-        assert!(
-            beyond.exp.is_none(),
-            "JSON that cannot be read states nothing"
-        );
+        assert!(beyond.is_none(), "JSON that cannot be read states nothing");
     }
 }

@@ -200,7 +200,7 @@ impl LongTermToken {
     /// # }
     /// ```
     pub fn issued_at(&self) -> Option<SystemTime> {
-        self.0.claims.iat.and_then(UnixMillis::to_system_time)
+        self.0.claims().iat.and_then(UnixMillis::to_system_time)
     }
 
     /// Returns how long the token lives, by what it states and by the local clock.
@@ -349,7 +349,7 @@ impl ShortTermToken {
     /// # }
     /// ```
     pub fn issued_at(&self) -> Option<SystemTime> {
-        self.0.claims.iat.and_then(UnixMillis::to_system_time)
+        self.0.claims().iat.and_then(UnixMillis::to_system_time)
     }
 
     /// Returns from when the token is valid by the server's clock: the `nbf` of a JWT.
@@ -368,7 +368,7 @@ impl ShortTermToken {
     /// # }
     /// ```
     pub fn not_before(&self) -> Option<SystemTime> {
-        self.0.claims.nbf.and_then(UnixMillis::to_system_time)
+        self.0.claims().nbf.and_then(UnixMillis::to_system_time)
     }
 
     /// Returns how long the token lives, by what it states and by the local clock.

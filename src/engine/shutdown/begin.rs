@@ -20,7 +20,7 @@ pub(crate) async fn shut_down(shared: &Arc<Shared>) -> ShutdownReport {
     let budget = shared.settings.shutdown.deadline;
     begin(shared, now, now + budget);
     if let Some(report) = shared.report.get() {
-        return report.clone();
+        return ShutdownReport::clone(report);
     }
     // The deadline of the first call counts.
     let began = shared.engine().shutdown_began.unwrap_or(now);
@@ -63,7 +63,7 @@ async fn wait_for_report(shared: &Arc<Shared>) -> Result<ShutdownReport, Error> 
             // Registers before it checks, so that no wake-up is lost.
             let changed = shared.changed.notified();
             if let Some(report) = shared.report.get() {
-                return Ok(report.clone());
+                return Ok(ShutdownReport::clone(report));
             }
             if !shared.engine().driven {
                 break;

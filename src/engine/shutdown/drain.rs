@@ -86,7 +86,7 @@ pub(crate) async fn drain(shared: &Arc<Shared>, tasks: &mut Tasks, deadline: Mom
         engine.forget_tokens(now);
     }
     // Only the first report counts; there is one driver.
-    let _ = shared.report.set(report);
+    let _ = shared.report.set(Box::new(report));
     shared.changed.notify_waiters();
 }
 

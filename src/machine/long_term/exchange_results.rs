@@ -66,7 +66,7 @@ impl LongTerm {
                 Role::Next | Role::Current if call < self.proves_after => {}
                 Role::Next | Role::Current => self.note_proof(&candidate, refusal),
             }
-            self.attempts.remove(&set);
+            self.end_attempt(set);
             return Landing::Now(candidate.with);
         };
         let minted_from = replacement.token.clone();
@@ -207,7 +207,7 @@ impl LongTerm {
 
     /// The server refuses what the grant brought: it is not asked again for a while, and not by a code at all.
     fn recovery_failed(&mut self, error: &Error, now: Now) {
-        let policy = &self.setup.rotation;
+        let policy = &self.setup.policies.rotation;
         if self.setup.recovers == Some(super::Recovers::WithOneTimeCode) {
             self.backoffs.stop(Kind::Recovery);
         } else {
@@ -232,7 +232,7 @@ impl LongTerm {
             return;
         }
         self.grant_pause = Some(GrantPause {
-            until: now.at + asked.min(self.setup.retry.max_retry_after),
+            until: now.at + asked.min(self.setup.policies.retry.max_retry_after),
             error: error.clone(),
             refused: refused.cloned(),
         });
@@ -241,7 +241,7 @@ impl LongTerm {
     /// Returns how long a superseded token stays valid. Another process may use for as long as a short-term token lives
     /// what it has minted from it, the last time before it has read the record.
     pub(super) fn grace(&self) -> Duration {
-        let grace = self.setup.rotation.grace;
+        let grace = self.setup.policies.rotation.grace;
         if self.setup.shares_store {
             grace.max(self.longest_life() + IN_FLIGHT.min(grace))
         } else {

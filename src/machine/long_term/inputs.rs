@@ -13,7 +13,7 @@ impl LongTerm {
     /// [`minted`](Self::minted) lands at once. It also tries a store again that has failed. Callers have a valid token until
     /// `served_until` without it.
     pub(crate) fn begin(&mut self, set: SetId, served_until: Moment, now: Moment) {
-        let deadline = now + self.setup.retry.exchange_timeout;
+        let deadline = now + self.setup.policies.retry.exchange_timeout;
         let attempt = Attempt::new(now, deadline, served_until);
         self.attempts.insert(set, Box::new(attempt));
         self.backoffs.end(Kind::Read);
@@ -62,6 +62,9 @@ impl LongTerm {
 
     /// The store may hold another record, or a caller wants to know.
     pub(crate) fn store_changed(&mut self) {
+        if !self.setup.shares_store {
+            return;
+        }
         self.mark_outdated();
         if let Some(running) = &mut self.running {
             running.has_store_changed = true;

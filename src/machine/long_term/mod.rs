@@ -18,12 +18,13 @@ mod status;
 mod task;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::input::SetId;
 use crate::clock::{Moment, Now};
 use crate::error::Error;
-use crate::policy::{RetryPolicy, RotationPolicy};
+use crate::policy::Policies;
 use crate::store::{Dated, Record, Version};
 use crate::token::{LongTermToken, ShortTermToken};
 
@@ -45,10 +46,7 @@ pub(crate) struct Setup {
     pub(crate) reuse_grace: Duration,
     pub(crate) rotates: Option<Rotates>,
     pub(crate) recovers: Option<Recovers>,
-    /// How long a short-term token lives, until the first one has arrived.
-    pub(crate) default_lifetime: Duration,
-    pub(crate) rotation: RotationPolicy,
-    pub(crate) retry: RetryPolicy,
+    pub(crate) policies: Arc<Policies>,
 }
 
 /// How the next long-term token is obtained.
@@ -97,8 +95,8 @@ pub(crate) struct LongTerm {
     unproven: Option<Unproven>,
     /// The tokens that were obtained here since the last write, so that no other process knows them.
     unwritten: Vec<LongTermToken>,
-    /// The record that was last read or written.
-    stored: Option<Record>,
+    /// The record that was last read or written, if other processes use the store.
+    stored: Option<Box<Record>>,
     /// The short-term tokens that have served to ask for a long-term one.
     used_authorities: Vec<ShortTermToken>,
     /// The token that a write was to make the current one, if its outcome did not arrive.
@@ -250,7 +248,8 @@ impl LongTerm {
         };
         if !rules.setup.shares_store {
             rules.reading = Reading::Current;
-            if let Some(given) = rules.fallbacks.pop() {
+            let given = std::mem::take(&mut rules.fallbacks);
+            for given in given {
                 rules.set(Record::new(given), now);
             }
         }
@@ -276,12 +275,20 @@ impl LongTerm {
     }
 
     fn times(&self) -> Times {
-        Times::new(self.setup.retry.exchange_timeout)
+        Times::new(self.setup.policies.retry.exchange_timeout)
     }
 
     fn mark_outdated(&mut self) {
         if self.reading == Reading::Current {
             self.reading = Reading::Outdated;
+        }
+    }
+
+    fn end_attempt(&mut self, set: SetId) {
+        self.attempts.remove(&set);
+        if self.attempts.is_empty() {
+            // A `BTreeMap` keeps its last node.
+            self.attempts = BTreeMap::new();
         }
     }
 

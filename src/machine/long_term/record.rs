@@ -39,7 +39,7 @@ impl LongTerm {
         let before = self.record.replace(record);
         self.revision += 1;
         self.forget_outdated();
-        let (Some(record), policy) = (&self.record, &self.setup.rotation) else {
+        let (Some(record), policy) = (&self.record, &self.setup.policies.rotation) else {
             return;
         };
         match before {
@@ -67,7 +67,7 @@ impl LongTerm {
         if let Some(record) = &self.record {
             let draw = self.backoffs.draw();
             self.due
-                .begin(&self.setup.rotation, &record.current, draw, now);
+                .begin(&self.setup.policies.rotation, &record.current, draw, now);
         }
     }
 

@@ -29,9 +29,15 @@ impl LongTerm {
             && self.next_token().is_some()
     }
 
+    /// Returns whether each exchange replaces the token.
+    pub(crate) const fn is_replaced_by_exchanges(&self) -> bool {
+        self.setup.replaces
+    }
+
     /// Returns the longest life of the short-term tokens so far, or the default one.
     pub(crate) fn longest_life(&self) -> Duration {
-        self.longest_life.unwrap_or(self.setup.default_lifetime)
+        self.longest_life
+            .unwrap_or(self.setup.policies.refresh.default_lifetime)
     }
 
     /// Returns the calls in progress that may obtain a token.

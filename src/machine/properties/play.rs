@@ -312,7 +312,7 @@ impl Play {
             return assert_eq!(until, None);
         }
         for set in [0, 1, 2, 3].map(set_of) {
-            let publish_at = self.machine.sets.get(&set);
+            let publish_at = self.machine.sets.get(set);
             let publish_at = publish_at.and_then(|set| set.publish_at(self.now));
             if let Some(publish_at) = publish_at {
                 assert!(until.is_some_and(|until| until <= publish_at));

@@ -61,12 +61,12 @@ impl SetState {
         let publish_at = settled_at.min(present_until).min(window.refresh_at);
         if publish_at > now && !self.is_forced(now) {
             self.minted_from.wait();
-            self.upcoming = Some(Upcoming {
+            self.upcoming = Some(Box::new(Upcoming {
                 window,
                 life,
                 latest_end: brought.latest_end(),
                 publish_at,
-            });
+            }));
             return Some(Accepted::Later(window));
         }
         self.minted_from.wait();
@@ -149,7 +149,7 @@ impl SetState {
 
     /// Returns when the upcoming token replaces the one in use, unless another event comes first.
     pub(in crate::machine) fn publish_at(&self, now: Moment) -> Option<Moment> {
-        let upcoming = self.upcoming?;
+        let upcoming = self.upcoming.as_ref()?;
         let is_wanted = matches!(self.demand, Some(Demand::NewerThan(_)));
         Some(if is_wanted && self.demand_is_open(now) {
             now

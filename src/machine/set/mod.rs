@@ -26,7 +26,7 @@ pub(super) struct SetState {
     /// The latest possible end of the token in use, if there is an upper bound of its life.
     latest_end: Option<Moment>,
     /// The token that will replace the one in use.
-    upcoming: Option<Upcoming>,
+    upcoming: Option<Box<Upcoming>>,
     /// From which long-term tokens the tokens were minted.
     minted_from: MintedFrom,
     /// How many exchanges in its life returned the token in use again.
@@ -64,18 +64,6 @@ enum Refusal {
     Standing,
     /// It was, and something has changed since. The pause that the server requested with it may last.
     Forgotten,
-}
-
-/// The state of a scope set as the gauges show it. It changes only when something happens to the scope set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Outline {
-    in_flight: bool,
-    window: Option<Window>,
-    demand: Option<Demand>,
-    failures: u32,
-    retry_at: Option<Moment>,
-    refused: bool,
-    upcoming: Option<Upcoming>,
 }
 
 /// What a caller that waits for a token may expect.
@@ -121,18 +109,6 @@ impl SetState {
         }
     }
 
-    pub(super) const fn outline(&self) -> Outline {
-        Outline {
-            in_flight: self.in_flight,
-            window: self.window,
-            demand: self.demand,
-            failures: self.failures,
-            retry_at: self.retry_at,
-            refused: self.is_refused(),
-            upcoming: self.upcoming,
-        }
-    }
-
     pub(super) fn used(&mut self, now: Moment) {
         self.last_use = self.last_use.max(now);
     }
@@ -150,7 +126,7 @@ impl SetState {
     pub(super) fn accepted_until(&self) -> Option<Moment> {
         let is_accepted = |window: &Window| self.last_denial.is_none_or(|at| at < window.received);
         let present = self.window.filter(is_accepted);
-        let upcoming = self.upcoming.map(|upcoming| upcoming.window);
+        let upcoming = self.upcoming.as_ref().map(|upcoming| upcoming.window);
         let windows = present.into_iter().chain(upcoming);
         windows.map(|window| window.usable_until).max()
     }
@@ -297,7 +273,7 @@ impl SetState {
         } else if policies.refresh.lazy || (self.is_refused() && self.rest_of_life(now).is_none()) {
             return None;
         } else {
-            let upcoming = self.upcoming.map(|upcoming| upcoming.window);
+            let upcoming = self.upcoming.as_ref().map(|upcoming| upcoming.window);
             let refresh_at = upcoming.or(self.window).map_or(now, |it| it.refresh_at);
             self.forced_at.map_or(refresh_at, |at| at.min(refresh_at))
         };
@@ -375,14 +351,17 @@ impl SetState {
     }
 
     fn demand_is_open(&self, now: Moment) -> bool {
-        let (Some(demand), Some(window)) = (self.demand, self.window) else {
-            return self.demand.is_some();
+        self.demand.is_some() && self.demand_opens_at(now).is_none()
+    }
+
+    /// Returns when the demand of callers counts, if it does not yet.
+    pub(super) fn demand_opens_at(&self, now: Moment) -> Option<Moment> {
+        let window = self.window?;
+        let at = match self.demand? {
+            Demand::Refresh => window.refresh_at,
+            Demand::NewerThan(generation) if window.generation <= generation => return None,
+            Demand::NewerThan(_) => window.usable_until,
         };
-        match demand {
-            Demand::Refresh => window.refresh_at <= now,
-            Demand::NewerThan(generation) => {
-                window.generation <= generation || window.usable_until <= now
-            }
-        }
+        (now < at).then_some(at)
     }
 }

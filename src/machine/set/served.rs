@@ -24,12 +24,18 @@ impl SetState {
         &self,
         long_term: &LongTermToken,
         grace: Duration,
+        now: Moment,
     ) -> Option<Moment> {
         let previous = self.minted_from.previous.iter();
         let mut previous = previous.filter(|previous| previous.long_term.reads_like(long_term));
         self.windows_from(long_term)
             .map(|window| window.usable_until)
-            .chain(previous.next().map(|previous| previous.served_until(grace)))
+            .chain(
+                previous
+                    .next()
+                    .map(|previous| previous.served_until(grace))
+                    .filter(|until| now < *until),
+            )
             .max()
     }
 
@@ -75,7 +81,8 @@ impl SetState {
             from.as_ref().is_some_and(|from| from.reads_like(long_term))
         };
         let present = self.window.filter(|_| is_it(&self.minted_from.present));
-        let upcoming = self.upcoming.filter(|_| is_it(&self.minted_from.upcoming));
-        present.into_iter().chain(upcoming.map(|it| it.window))
+        let upcoming = self.upcoming.as_ref().map(|it| it.window);
+        let upcoming = upcoming.filter(|_| is_it(&self.minted_from.upcoming));
+        present.into_iter().chain(upcoming)
     }
 }

@@ -9,7 +9,7 @@ use crate::machine::{
     Action, Brought, Call, Generation, LongTerm, Machine, Outcome, Recovers, Rotates, Setup, Task,
 };
 use crate::observe::Event;
-use crate::policy::{Policies, RetryPolicy, RotationPolicy};
+use crate::policy::{Policies, RefreshPolicy};
 use crate::store::{Dated, Record, Stored, Version};
 use crate::token::{LongTermToken, ShortTermToken};
 
@@ -85,9 +85,11 @@ impl Driver {
             reuse_grace: Duration::ZERO,
             rotates: Some(Rotates::WithShortTerm),
             recovers,
-            default_lifetime: secs(300),
-            rotation: RotationPolicy::default(),
-            retry: RetryPolicy::default(),
+            policies: Policies {
+                refresh: RefreshPolicy::default().default_lifetime(secs(300)),
+                ..Policies::default()
+            }
+            .into(),
         }
     }
 
@@ -230,7 +232,8 @@ impl Driver {
 
     pub(super) fn serves(&self, long_term: &str) -> Option<Moment> {
         let grace = Policies::default().rotation.grace;
-        self.machine.sets[&ROOT].served_until(&token(long_term), grace)
+        let root = self.machine.sets.root();
+        root.served_until(&token(long_term), grace, self.now().at)
     }
 }
 

@@ -63,7 +63,8 @@ impl LongTerm {
         let Some(step) = step else {
             let record = self.record.as_ref();
             if let Some(record) = record.filter(|_| self.due.is_outdated(now)) {
-                self.due.date(&self.setup.rotation, &record.current, now);
+                self.due
+                    .date(&self.setup.policies.rotation, &record.current, now);
                 return self.next(now, served_until);
             }
             return Next::Sleep(wake.earliest);

@@ -26,7 +26,7 @@ impl LongTerm {
             match attempt.state {
                 State::Exchanging(..) => continue,
                 State::Storing if self.is_durable() => {
-                    self.attempts.remove(&set);
+                    self.end_attempt(set);
                     return Some(Step::Accept(set));
                 }
                 State::Storing | State::Waiting => {}
@@ -214,7 +214,7 @@ impl LongTerm {
 
     /// Ends an attempt that may cost all tokens, until callers have no valid token any more.
     fn hold(&mut self, set: SetId, pause: Duration) -> Step {
-        self.attempts.remove(&set);
+        self.end_attempt(set);
         let error = Error::own(
             ErrorKind::Timeout,
             "the answer of an exchange was lost, and the server may have replaced the long-term token; the provider uses \
@@ -229,7 +229,7 @@ impl LongTerm {
     }
 
     pub(in crate::machine::long_term) fn fail(&mut self, set: SetId, error: Error) -> Step {
-        self.attempts.remove(&set);
+        self.end_attempt(set);
         let failure = failure_of(&error, self.unclear, self.backoffs.draw());
         Step::Fail {
             set,
@@ -255,7 +255,7 @@ impl LongTerm {
 
     /// Returns why an attempt fails at its deadline.
     fn deadline_error(&self) -> Error {
-        let limit = self.setup.retry.exchange_timeout;
+        let limit = self.setup.policies.retry.exchange_timeout;
         if let LeaseState::Wanted { .. } = self.lease {
             return Error::own(
                 ErrorKind::Store,

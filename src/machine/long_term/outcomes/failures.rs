@@ -43,7 +43,7 @@ impl LongTerm {
     /// Begins a pause, and tells observers that the rotation has failed for now.
     pub(in crate::machine::long_term) fn rotation_failed(&mut self, error: Error, now: Now) {
         let at_most = self.patience(now);
-        let policy = &self.setup.rotation;
+        let policy = &self.setup.policies.rotation;
         (self.backoffs).failed(policy, Kind::Rotation, &error, at_most, now.at);
         let retry_at = self.backoffs.until(Kind::Rotation, now.at);
         self.tell_rotation_failed(error, retry_at, now);
@@ -70,6 +70,6 @@ impl LongTerm {
     fn patience(&self, now: Now) -> Option<Duration> {
         let with = self.record.as_ref()?.rotation.asking_with()?;
         let left = with.expires_at()?.duration_since(now.wall);
-        Some((left.ok()? / 4).max(self.setup.rotation.first_delay))
+        Some((left.ok()? / 4).max(self.setup.policies.rotation.first_delay))
     }
 }

@@ -77,7 +77,7 @@ impl LongTerm {
                 self.conflicts = 0;
                 self.store_error = None;
                 self.unconfirmed = None;
-                self.stored = Some(record.clone());
+                self.note_stored(&record);
                 if self.revision != running.revision {
                     // It has changed since, so the next write replaces this one.
                     self.durability = Durability::Unstored {
@@ -163,7 +163,7 @@ impl LongTerm {
             Task::Revoke(token) => {
                 let lives = token.expires_at().is_none_or(|ends_at| ends_at > now.wall);
                 if error.is_retryable() && lives {
-                    let policy = &self.setup.rotation;
+                    let policy = &self.setup.policies.rotation;
                     (self.backoffs).failed(policy, Kind::Revocation, &error, None, now.at);
                     self.revoke_last(&token);
                 } else {

@@ -72,7 +72,7 @@ impl LongTerm {
     /// Merges the stored record into this one. The stored record wins, except for tokens that only this process knows.
     fn take_up(&mut self, stored: Stored, now: Now) {
         let Stored { record, version } = stored;
-        let last_stored = self.stored.replace(record.clone());
+        let last_stored = self.note_stored(&record);
         let (is_known, is_unstored, is_set_by_caller) = match &self.durability {
             Durability::Stored(ours) => (*ours == version, false, false),
             Durability::Unstored {
@@ -96,7 +96,7 @@ impl LongTerm {
             is_set_by_caller,
             unwritten: &self.unwritten,
             unproven: self.unproven.as_ref().map(|it| &it.token),
-            last_stored: last_stored.as_ref(),
+            last_stored: last_stored.as_deref(),
         };
         let until = now.wall.checked_add(self.grace()).unwrap_or(now.wall);
         let merged = merge::merge(ours, record, until);
@@ -109,6 +109,12 @@ impl LongTerm {
             Durability::Stored(version)
         };
         self.set(merged.record, now);
+    }
+
+    /// Notes what the store holds. Returns what it held before.
+    pub(super) fn note_stored(&mut self, record: &Record) -> Option<Box<Record>> {
+        let stored = self.setup.shares_store.then(|| Box::new(record.clone()));
+        std::mem::replace(&mut self.stored, stored)
     }
 
     pub(super) fn leased(&mut self, is_granted: bool, now: Now) {
@@ -131,7 +137,7 @@ impl LongTerm {
 
     pub(super) fn store_failed(&mut self, kind: Kind, error: Error, now: Now) {
         let at_most = self.is_draining.then_some(BETWEEN_LAST_WRITES);
-        let policy = &self.setup.rotation;
+        let policy = &self.setup.policies.rotation;
         (self.backoffs).failed(policy, kind, &error, at_most, now.at);
         let last = self.store_error.replace(error.clone());
         let repeats = last.is_some_and(|last| last.to_string() == error.to_string());

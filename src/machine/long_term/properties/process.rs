@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::machine::input::SetId;
 use crate::machine::long_term::task::{Call as CallNumber, Outcome, Task};
 use crate::machine::long_term::{LongTerm, Setup};
-use crate::policy::{RetryPolicy, RotationPolicy};
+use crate::policy::{Policies, RefreshPolicy};
 use crate::token::LongTermToken;
 
 /// How long the short-term tokens live.
@@ -69,9 +69,11 @@ impl Process {
             reuse_grace: Duration::ZERO,
             rotates: beginning.rotates,
             recovers: beginning.recovers,
-            default_lifetime: LIFE,
-            rotation: RotationPolicy::default(),
-            retry: RetryPolicy::default(),
+            policies: Policies {
+                refresh: RefreshPolicy::default().default_lifetime(LIFE),
+                ..Policies::default()
+            }
+            .into(),
         };
         Self {
             rules: LongTerm::new(
