@@ -13,7 +13,8 @@ use crate::machine::{Generation, Window};
 use crate::token::ShortTermToken;
 
 /// The precision of the last use. Between two writes, readers share the cache line.
-pub(crate) const USE_PRECISION: Duration = Duration::from_secs(1);
+pub(crate) const USE_PRECISION: Duration = Duration::from_nanos(USE_PRECISION_NANOS);
+const USE_PRECISION_NANOS: u64 = 1_000_000_000;
 
 /// Holds the token in use. Readers never wait for a writer. Writers hold the engine lock.
 #[derive(Debug, Default)]
@@ -63,8 +64,10 @@ impl CurrentToken {
         let published = self.published.load();
         match published.as_ref() {
             Some(published) if now < published.served_until => {
-                if now.since(published.last_use()) >= USE_PRECISION {
-                    published.last_use.store(now.nanos(), Ordering::Relaxed);
+                let (now, last_use) = (now.nanos(), &published.last_use);
+                // In nanoseconds, since the hot path should not divide.
+                if now.saturating_sub(last_use.load(Ordering::Relaxed)) >= USE_PRECISION_NANOS {
+                    last_use.store(now, Ordering::Relaxed);
                 }
                 take(published)
             }

@@ -31,6 +31,7 @@ pub(super) struct Attempt<R, C> {
 
 impl<R, C> Attempt<R, C> {
     /// Adds the token to the request.
+    #[inline]
     pub(super) fn new<B>(
         rules: Arc<RequestRules>,
         resend: R,

@@ -86,6 +86,7 @@ pub struct Replay<F>(pub(super) F);
 impl<B: Clone> Resend<B> for CloneBody {
     type Copy = Request<B>;
 
+    #[inline]
     fn keep(&self, request: Request<B>) -> (Request<B>, Option<Request<B>>) {
         let copy = request.clone();
         (request, Some(copy))
@@ -99,6 +100,7 @@ impl<B: Clone> Resend<B> for CloneBody {
 impl<B> Resend<B> for NoResend {
     type Copy = Infallible;
 
+    #[inline]
     fn keep(&self, request: Request<B>) -> (Request<B>, Option<Infallible>) {
         (request, None)
     }

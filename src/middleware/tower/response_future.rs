@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -127,16 +128,17 @@ where
             };
             let response = response.map_err(Into::into)?;
             let (status, headers) = (response.status(), response.headers());
-            match std::mem::replace(this.then, Then::Nothing) {
-                Then::Resend(attempt, again) if attempt.is_refused(status, headers) => {
-                    let future = Box::pin(attempt.after_refusal(again, response));
-                    this.state.set(State::Slow { future });
-                }
+            match this.then {
+                Then::Resend(attempt, _) if attempt.is_refused(status, headers) => {}
                 Then::NoteRefusal(rules, uri) => {
-                    rules.note_uncovered(&uri, status);
+                    rules.note_uncovered(uri, status);
                     return Poll::Ready(Ok(response));
                 }
                 Then::Nothing | Then::Resend(..) => return Poll::Ready(Ok(response)),
+            }
+            if let Then::Resend(attempt, again) = mem::replace(this.then, Then::Nothing) {
+                let future = Box::pin(attempt.after_refusal(again, response));
+                this.state.set(State::Slow { future });
             }
         }
     }
