@@ -276,7 +276,7 @@ fn only_the_driver_and_its_tasks_spawn() {
         [
             "engine/start.rs",
             "engine/tasks.rs",
-            "provider/blocking.rs",
+            "provider/blocking/mod.rs",
             "providers/eviction.rs"
         ]
     );

@@ -1,10 +1,12 @@
 //! A provider for programs without an async runtime.
 
+use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
 
 use everbearer::testkit::{Reply, ScriptedIssuer};
 use everbearer::{BlockingTokenProvider, Error, ErrorKind, LongTermToken, TokenProvider};
+use http::HeaderValue;
 
 fn provider(issuer: &ScriptedIssuer) -> BlockingTokenProvider {
     let long_term = LongTermToken::new("long-term").unwrap();
@@ -76,6 +78,54 @@ fn a_provider_that_is_built_within_a_runtime_does_not_depend_on_it() {
         let token = thread::spawn(move || provider.token().unwrap()).join();
         assert_eq!(token.unwrap().expose(), "st-1");
     });
+}
+
+#[test]
+fn a_refused_request_is_sent_once_more_with_a_newer_token() {
+    let issuer = ScriptedIssuer::new();
+    let provider = provider(&issuer);
+    let sent = Mutex::new(Vec::new());
+    let send = |accepted: &'static str| {
+        let sent = &sent;
+        move |token: &HeaderValue| {
+            assert!(token.is_sensitive());
+            sent.lock()
+                .unwrap()
+                .push(token.to_str().unwrap().to_owned());
+            Ok::<_, Error>(if token == accepted { 200 } else { 401 })
+        }
+    };
+    let is_refused = |status: &u16| *status == 401;
+    let status = provider.send(send("Bearer st-2"), is_refused);
+    assert_eq!(status.unwrap().unwrap(), 200);
+    let status = provider.send(send("Bearer st-2"), is_refused);
+    assert_eq!(status.unwrap().unwrap(), 200);
+    assert_eq!(
+        *sent.lock().unwrap(),
+        ["Bearer st-1", "Bearer st-2", "Bearer st-2"]
+    );
+
+    let failed = provider.send(|_| Err::<u16, _>("no connection"), |_| true);
+    assert_eq!(failed.unwrap(), Err("no connection"));
+    assert_eq!(issuer.exchanges(), 2, "a failure is no refusal");
+
+    // Without a newer token, the caller gets the refusal.
+    let issuer = ScriptedIssuer::new();
+    let refusal = Reply::error(Error::new(ErrorKind::Denied, "refused"));
+    issuer.script([Reply::token(Duration::from_secs(900)), refusal]);
+    let provider = self::provider(&issuer);
+    sent.lock().unwrap().clear();
+    let status = provider.send(send("none"), is_refused);
+    assert_eq!(status.unwrap().unwrap(), 401);
+    assert_eq!(*sent.lock().unwrap(), ["Bearer st-1"]);
+
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    sent.lock().unwrap().clear();
+    let outcome = runtime.block_on(async { provider.send(send("none"), is_refused) });
+    assert_eq!(outcome.unwrap_err().kind(), ErrorKind::Config);
+    assert!(sent.lock().unwrap().is_empty());
 }
 
 #[cfg(target_os = "linux")]

@@ -30,12 +30,9 @@ async fn each_tenant_gets_its_own_token() -> Result<(), BoxError> {
     site.auth.set_short_term_lifetime(Duration::from_secs(3));
     let issuer = site.issuer();
     // The code of a user.
-    let tenants = TokenProviders::new(move |tenant: String| {
-        let issuer = issuer.clone();
-        async move {
-            let grant = Grant::client_secret(&*tenant, secret_of(&tenant).await?);
-            Ok(TokenProvider::builder(issuer, grant).name(tenant))
-        }
+    let tenants = TokenProviders::new(issuer, |issuer, tenant: String| async move {
+        let grant = Grant::client_secret(&*tenant, secret_of(&tenant).await?);
+        Ok(TokenProvider::builder(issuer, grant).name(tenant))
     });
     // End.
     let client = reqwest::Client::new();

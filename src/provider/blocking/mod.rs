@@ -1,5 +1,7 @@
 //! A provider for programs without an async runtime.
 
+mod send;
+
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -21,7 +23,7 @@ use crate::token::ShortTermToken;
 /// While a token is valid, [`token`](Self::token) and [`authorization`](Self::authorization) return it without a lock
 /// and without the thread. Otherwise, and in [`token_valid_for`](Self::token_valid_for), [`refresh`](Self::refresh),
 /// [`invalidate`](Self::invalidate), [`shutdown`](Self::shutdown) and [`wait`](Self::wait), the calling thread
-/// blocks. Within an async runtime, and on its `spawn_blocking` threads, these calls return an error of the kind
+/// blocks. [`send`](Self::send) sends a request with the token. Within an async runtime, and on its `spawn_blocking` threads, these calls return an error of the kind
 /// [`ErrorKind::Config`] instead. Async code uses a [`TokenProvider`].
 ///
 /// A clone is another handle to the same provider. The thread ends when the last handle is dropped.
@@ -264,15 +266,20 @@ impl BlockingTokenProvider {
     /// # }
     /// ```
     pub fn wait<T>(&self, call: impl Future<Output = T>) -> Result<T, Error> {
-        if Handle::try_current().is_ok() {
-            return Err(Error::own(
-                ErrorKind::Config,
-                "the call would block a thread of an async runtime; use TokenProvider, or call the blocking provider \
-                 from a std::thread",
-            ));
-        }
+        refuse_within_runtime()?;
         Ok(self.runtime.handle.block_on(call))
     }
+}
+
+fn refuse_within_runtime() -> Result<(), Error> {
+    if Handle::try_current().is_ok() {
+        return Err(Error::own(
+            ErrorKind::Config,
+            "the call would block a thread of an async runtime; use TokenProvider, or call the blocking provider \
+             from a std::thread",
+        ));
+    }
+    Ok(())
 }
 
 impl fmt::Debug for BlockingTokenProvider {
