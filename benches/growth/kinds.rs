@@ -112,7 +112,7 @@ fn providers(runtime: &Runtime, count: usize) -> Vec<TokenProvider> {
 
 /// Providers of a `TokenProviders`, each without a long-term token.
 fn tenants(runtime: &Runtime, count: usize) -> TokenProviders<usize> {
-    let tenants = TokenProviders::new(|_| async {
+    let tenants = TokenProviders::new((), |(), _| async {
         let issuer = Numbering::without_long_term();
         Ok(TokenProvider::builder(issuer, Credential::None))
     });

@@ -1,5 +1,6 @@
 //! The providers by key: which are there, which were used last, and which are shutting down.
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -59,7 +60,11 @@ impl<K: Clone + Ord> Entries<K> {
     }
 
     /// Returns the provider, or the cell in which it is built.
-    pub(super) fn find(&self, key: &K, most: usize) -> Result<Found, Error> {
+    pub(super) fn find<Q>(&self, key: &Q, most: usize) -> Result<Found, Error>
+    where
+        K: Borrow<Q>,
+        Q: ToOwned<Owned = K> + Ord + ?Sized,
+    {
         let state = &mut *self.lock();
         if state.is_shut_down {
             return Err(shut_down());
@@ -87,7 +92,7 @@ impl<K: Clone + Ord> Entries<K> {
             cell: Arc::clone(&cell),
             last_use,
         };
-        state.open.insert(key.clone(), entry);
+        state.open.insert(key.to_owned(), entry);
         Ok(Found::Cell(cell))
     }
 
@@ -131,17 +136,25 @@ impl<K: Clone + Ord> Entries<K> {
     }
 
     /// Returns the providers of this key that shut down.
-    pub(super) fn leaving(&self, key: &K) -> Vec<TokenProvider> {
+    pub(super) fn leaving<Q>(&self, key: &Q) -> Vec<TokenProvider>
+    where
+        K: Borrow<Q>,
+        Q: Ord + ?Sized,
+    {
         let state = self.lock();
-        let leaving = state.leaving.iter().filter(|(it, _)| it == key);
+        let leaving = state.leaving.iter().filter(|(it, _)| it.borrow() == key);
         leaving.map(|(_, provider)| provider.clone()).collect()
     }
 
-    pub(super) fn remove(&self, key: &K) -> Option<TokenProvider> {
+    pub(super) fn remove<Q>(&self, key: &Q) -> Option<TokenProvider>
+    where
+        K: Borrow<Q>,
+        Q: Ord + ?Sized,
+    {
         let mut state = self.lock();
         let provider = state.open.get(key)?.cell.get()?.clone();
-        state.open.remove(key);
-        state.leaving.push((key.clone(), provider.clone()));
+        let (key, _) = state.open.remove_entry(key)?;
+        state.leaving.push((key, provider.clone()));
         Some(provider)
     }
 
@@ -153,7 +166,11 @@ impl<K: Clone + Ord> Entries<K> {
             .collect()
     }
 
-    pub(super) fn cell(&self, key: &K) -> Option<Cell> {
+    pub(super) fn cell<Q>(&self, key: &Q) -> Option<Cell>
+    where
+        K: Borrow<Q>,
+        Q: Ord + ?Sized,
+    {
         let state = self.lock();
         Some(Arc::clone(&state.open.get(key)?.cell))
     }

@@ -7,6 +7,7 @@ mod shared;
 
 pub use report::ShutdownReports;
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -43,12 +44,12 @@ use crate::provider::{TokenProvider, TokenProviderBuilder};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), everbearer::Error> {
-/// let tenants = TokenProviders::new(|tenant: String| async move {
-///     # let issuer = ScriptedIssuer::new();
+/// # let issuer = ScriptedIssuer::new();
+/// let tenants = TokenProviders::new(issuer, |issuer, tenant: String| async move {
 ///     let secret = LongTermToken::new(format!("secret-of-{tenant}"))?;
 ///     Ok(TokenProvider::builder(issuer, secret).name(tenant))
 /// });
-/// let token = tenants.get(&"acme".to_owned()).await?.token().await?;
+/// let token = tenants.get("acme").await?.token().await?;
 /// assert_eq!(token.expose(), "st-1");
 /// assert!(tenants.shutdown().await.all_revoked());
 /// # Ok(())
@@ -60,24 +61,25 @@ pub struct TokenProviders<K> {
 }
 
 impl<K: Clone + Ord + Send + Sync + 'static> TokenProviders<K> {
-    /// Creates an empty collection of providers. `build` returns the builder of the provider for a key. It may look
-    /// the key up in a database; for each key, one call is in flight at most.
+    /// Creates an empty collection of providers. `build` returns the builder of the provider for a key, from a clone of
+    /// `context`, such as the issuer or a database pool. For each key, one call is in flight at most.
     ///
     /// ```
     /// use everbearer::{OAuth2, TokenProviders};
     ///
     /// # #[cfg(feature = "oauth2")]
-    /// let tenants = TokenProviders::new(|tenant: String| async move {
+    /// let tenants = TokenProviders::new("client_abc123", |client_id, tenant: String| async move {
     ///     let token_url = format!("https://{tenant}.example.com/token");
-    ///     OAuth2::client_credentials(token_url, "client_abc123", "correct-horse").provider()
+    ///     OAuth2::client_credentials(token_url, client_id, "correct-horse").provider()
     /// });
     /// ```
-    pub fn new<F, B>(build: F) -> Self
+    pub fn new<C, F, B>(context: C, build: F) -> Self
     where
-        F: Fn(K) -> B + Send + Sync + 'static,
+        C: Clone + Send + Sync + 'static,
+        F: Fn(C, K) -> B + Send + Sync + 'static,
         B: Future<Output = Result<TokenProviderBuilder, Error>> + Send + 'static,
     {
-        let build: Build<K> = Box::new(move |key| Box::pin(build(key)));
+        let build: Build<K> = Box::new(move |key| Box::pin(build(context.clone(), key)));
         Self {
             shared: Arc::new(Shared {
                 build,
@@ -100,8 +102,8 @@ impl<K: Clone + Ord + Send + Sync + 'static> TokenProviders<K> {
     /// # }
     /// ```
     #[must_use]
-    pub fn name(mut self, name: &str) -> Self {
-        self.settings.name = name.into();
+    pub fn name(mut self, name: impl AsRef<str>) -> Self {
+        self.settings.name = name.as_ref().into();
         self
     }
 
@@ -171,7 +173,11 @@ impl<K: Clone + Ord + Send + Sync + 'static> TokenProviders<K> {
     /// # Ok(())
     /// # }
     /// ```
-    pub async fn get(&self, key: &K) -> Result<TokenProvider, Error> {
+    pub async fn get<Q>(&self, key: &Q) -> Result<TokenProvider, Error>
+    where
+        K: Borrow<Q>,
+        Q: ToOwned<Owned = K> + Ord + ?Sized,
+    {
         eviction::ensure(&self.shared, &self.settings, &current_runtime()?);
         loop {
             let cell = match self.shared.entries.find(key, self.settings.most)? {
@@ -182,7 +188,7 @@ impl<K: Clone + Ord + Send + Sync + 'static> TokenProviders<K> {
             for earlier in self.shared.entries.leaving(key) {
                 earlier.shutdown().await;
             }
-            let provider = cell.get_or_try_init(|| self.build(key)).await?;
+            let provider = cell.get_or_try_init(|| self.build(key.to_owned())).await?;
             if let Err(error) = self.shared.entries.check_running() {
                 // It was built during the shutdown, and may have a token.
                 provider.shutdown().await;
@@ -196,8 +202,8 @@ impl<K: Clone + Ord + Send + Sync + 'static> TokenProviders<K> {
         }
     }
 
-    async fn build(&self, key: &K) -> Result<TokenProvider, Error> {
-        let builder = (self.shared.build)(key.clone()).await?;
+    async fn build(&self, key: K) -> Result<TokenProvider, Error> {
+        let builder = (self.shared.build)(key).await?;
         self.shared.entries.check_running()?;
         builder.counted_as(Arc::clone(&self.settings.name)).build()
     }
@@ -234,7 +240,11 @@ impl<K: Clone + Ord + Send + Sync + 'static> TokenProviders<K> {
     /// }
     /// # }
     /// ```
-    pub async fn remove(&self, key: &K) -> Option<ShutdownReport> {
+    pub async fn remove<Q>(&self, key: &Q) -> Option<ShutdownReport>
+    where
+        K: Borrow<Q>,
+        Q: Ord + ?Sized,
+    {
         // Waits for a build that is in flight.
         let cell = self.shared.entries.cell(key)?;
         let _ = cell.get_or_try_init(|| async { Err(()) }).await;

@@ -321,7 +321,7 @@ fn the_metrics_of_many_tenants_share_their_labels() {
     let snapshotter = recorder.snapshotter();
     metrics::with_local_recorder(&recorder, || {
         runtime(true).block_on(async {
-            let tenants = everbearer::TokenProviders::new(|key: u32| async move {
+            let tenants = everbearer::TokenProviders::new((), |(), key: u32| async move {
                 let issuer = ScriptedIssuer::new();
                 issuer.default_reply(Reply::token(secs(900)));
                 let builder = TokenProvider::builder(issuer, LongTermToken::new("long-term")?);

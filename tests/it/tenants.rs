@@ -32,23 +32,19 @@ impl Site {
     }
 
     fn tenants(&self) -> TokenProviders<u32> {
-        let site = self.clone();
-        TokenProviders::new(move |key| {
-            let site = site.clone();
-            async move {
-                site.builds.fetch_add(1, Ordering::SeqCst);
-                tokio::time::sleep(millis(100)).await;
-                let fails = |left: usize| left.checked_sub(1);
-                if site
-                    .failures
-                    .fetch_update(Ordering::SeqCst, Ordering::SeqCst, fails)
-                    .is_ok()
-                {
-                    return Err(Error::new(ErrorKind::Issuer, "the database is down"));
-                }
-                let long_term = LongTermToken::new(format!("long-term-{key}"))?;
-                Ok(TokenProvider::builder(site.issuer(key), long_term).name(key.to_string()))
+        TokenProviders::new(self.clone(), |site: Self, key| async move {
+            site.builds.fetch_add(1, Ordering::SeqCst);
+            tokio::time::sleep(millis(100)).await;
+            let fails = |left: usize| left.checked_sub(1);
+            if site
+                .failures
+                .fetch_update(Ordering::SeqCst, Ordering::SeqCst, fails)
+                .is_ok()
+            {
+                return Err(Error::new(ErrorKind::Issuer, "the database is down"));
             }
+            let long_term = LongTermToken::new(format!("long-term-{key}"))?;
+            Ok(TokenProvider::builder(site.issuer(key), long_term).name(key.to_string()))
         })
     }
 
@@ -207,15 +203,12 @@ async fn a_shutdown_revokes_the_tokens_of_all_providers_and_is_final() {
 #[tokio::test(start_paused = true)]
 async fn a_shutdown_ends_although_no_revocation_does() {
     let site = Site::default();
-    let inner = site.clone();
-    let tenants = TokenProviders::new(move |key: u32| {
-        let issuer = inner.issuer(key);
-        async move {
-            issuer.script_revocations(std::iter::repeat_with(Reply::hang).take(9));
-            let policy = ShutdownPolicy::default().deadline(secs(10));
-            let builder = TokenProvider::builder(issuer, LongTermToken::new("long-term")?);
-            Ok(builder.shutdown_policy(policy))
-        }
+    let tenants = TokenProviders::new(site, |site, key: u32| async move {
+        let issuer = site.issuer(key);
+        issuer.script_revocations(std::iter::repeat_with(Reply::hang).take(9));
+        let policy = ShutdownPolicy::default().deadline(secs(10));
+        let builder = TokenProvider::builder(issuer, LongTermToken::new("long-term")?);
+        Ok(builder.shutdown_policy(policy))
     });
     let tenants = tenants.shutdown_deadline(secs(15));
     for key in 0..500 {
@@ -324,4 +317,20 @@ async fn remove_waits_for_a_build_in_flight() {
     let (_, removed) = tokio::join!(tenants.get(&1), removal);
     assert!(removed.is_some());
     assert!(tenants.remove(&2).await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_look_at_the_statuses_is_no_use() {
+    let site = Site::default();
+    let tenants = site.tenants().idle_timeout(secs(600));
+    use_once(&tenants, 1).await;
+    let mut seen = 0;
+    while tenants.statuses().iter().any(|(key, _)| *key == 1) {
+        tokio::time::sleep(secs(50)).await;
+        seen += 1;
+        assert!(seen < 20, "it is still there");
+    }
+    assert!(seen >= 10, "{seen}");
+    tokio::time::sleep(secs(1)).await;
+    assert_eq!(site.revoked(1), 1);
 }
