@@ -13,8 +13,8 @@ pub(crate) const MOST_IN_FLIGHT: usize = 16;
 /// The tokens to revoke, each by a number of the caller's.
 #[derive(Debug, Default)]
 pub(crate) struct Revocations {
-    /// Revoked before all others, which wait for the outcome of its first call.
-    first: Option<usize>,
+    /// Revoked before all others, which wait for the outcome of its first call, but not beyond this moment.
+    first: Option<(usize, Moment)>,
     /// The last one is the next, since the newest tokens live longest.
     due: Vec<usize>,
     in_flight: BTreeSet<usize>,
@@ -41,14 +41,14 @@ impl Revocations {
         self.due.push(number);
     }
 
-    /// Moves the token that was added last to the front.
-    pub(crate) fn put_first(&mut self) {
-        self.first = self.due.pop();
+    /// Moves the token that was added last to the front. The others wait for it until this moment at most.
+    pub(crate) fn put_first(&mut self, until: Moment) {
+        self.first = self.due.pop().map(|number| (number, until));
     }
 
     /// Returns how many wait for their first or next call.
     pub(crate) fn waiting(&self) -> usize {
-        let first = self.first.filter(|it| !self.in_flight.contains(it));
+        let first = self.first.filter(|(it, _)| !self.in_flight.contains(it));
         usize::from(first.is_some()) + self.due.len() + self.retries.len()
     }
 
@@ -59,8 +59,15 @@ impl Revocations {
             self.retries.pop_first();
             self.due.push(number);
         }
-        let number = match self.first {
-            Some(first) => (!self.in_flight.contains(&first)).then_some(first),
+        let waits_for = |(first, until)| self.in_flight.contains(&first) && now < until;
+        let until = self
+            .first
+            .filter(|it| waits_for(*it))
+            .map(|(_, until)| until);
+        let first = self.first.filter(|(it, _)| !self.in_flight.contains(it));
+        let number = match first {
+            Some((first, _)) => Some(first),
+            None if until.is_some() => None,
             None => self.due.last().copied(),
         };
         if self.in_flight.len() < MOST_IN_FLIGHT
@@ -73,7 +80,8 @@ impl Revocations {
         if self.in_flight.is_empty() && self.retries.is_empty() {
             return Next::Done;
         }
-        Next::Wait(self.retries.first().map(|&(at, _)| at))
+        let retry_at = self.retries.first().map(|&(at, _)| at);
+        Next::Wait(retry_at.into_iter().chain(until).min())
     }
 
     /// Notes that the revocation has ended for good.
@@ -108,12 +116,12 @@ impl Revocations {
     /// Notes that the call has ended, with any outcome.
     fn land(&mut self, number: usize) {
         self.in_flight.remove(&number);
-        self.first = self.first.filter(|first| *first != number);
+        self.first = self.first.filter(|(first, _)| *first != number);
     }
 
     /// Notes that the calls in flight were dropped.
     pub(crate) fn drop_in_flight(&mut self) {
-        self.first = self.first.filter(|first| !self.in_flight.contains(first));
+        self.first = (self.first).filter(|(first, _)| !self.in_flight.contains(first));
         self.dropped.append(&mut self.in_flight);
     }
 
@@ -129,7 +137,8 @@ impl Revocations {
     /// Returns the numbers whose revocation has not ended, in order.
     pub(crate) fn unfinished(&self) -> BTreeSet<usize> {
         let retries = self.retries.iter().map(|(_, number)| number);
-        let all = self.first.iter().chain(&self.due).chain(&self.in_flight);
+        let first = self.first.iter().map(|(first, _)| first);
+        let all = first.chain(&self.due).chain(&self.in_flight);
         all.chain(retries).chain(&self.dropped).copied().collect()
     }
 }
@@ -166,11 +175,11 @@ mod tests {
             let mut revocations = Revocations::default();
             revocations.add(0);
             revocations.add(1);
-            revocations.put_first();
+            revocations.put_first(at(5_000));
             assert_eq!(revocations.waiting(), 2);
             assert_eq!(revocations.next(at(0)), Next::Revoke(1));
             revocations.add(2);
-            assert_eq!(revocations.next(at(0)), Next::Wait(None));
+            assert_eq!(revocations.next(at(0)), Next::Wait(Some(at(5_000))));
             if is_revoked {
                 revocations.ended(1);
             } else {
@@ -180,6 +189,18 @@ mod tests {
             assert_eq!(revocations.next(at(0)), Next::Revoke(2));
             assert_eq!(revocations.next(at(0)), Next::Revoke(0));
         }
+    }
+
+    #[test]
+    fn o19_the_others_do_not_wait_for_ever_for_the_first_token() {
+        let mut revocations = Revocations::default();
+        revocations.add(0);
+        revocations.add(1);
+        revocations.put_first(at(5_000));
+        assert_eq!(revocations.next(at(0)), Next::Revoke(1));
+        assert_eq!(revocations.next(at(4_999)), Next::Wait(Some(at(5_000))));
+        assert_eq!(revocations.next(at(5_000)), Next::Revoke(0));
+        assert_eq!(revocations.next(at(5_000)), Next::Wait(None));
     }
 
     #[test]
@@ -239,7 +260,7 @@ mod tests {
                         added += 1;
                     }
                     Step::PutFirst => if revocations.first.is_none() {
-                        revocations.put_first();
+                        revocations.put_first(at(now + 3_000));
                     },
                     Step::Act => match revocations.next(at(now)) {
                         Next::Revoke(number) => {

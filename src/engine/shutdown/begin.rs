@@ -33,7 +33,7 @@ pub(crate) async fn shut_down(shared: &Arc<Shared>) -> ShutdownReport {
         Err(error) => Err(error),
     };
     // Without a driver, report each token as not revoked.
-    outcome.unwrap_or_else(|error| ReportBuilder::of(shared).nothing_done(shared, &error))
+    outcome.unwrap_or_else(|error| ReportBuilder::of(shared, now).nothing_done(shared, &error))
 }
 
 pub(crate) fn begin(shared: &Shared, now: Moment, deadline: Moment) {

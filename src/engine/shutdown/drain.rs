@@ -27,7 +27,7 @@ type InFlight = FuturesUnordered<BoxFuture<'static, (usize, Result<Revoked, Erro
 /// The driver's part: revokes everything, what a call under way still brings included, until all
 /// is done or the deadline has come.
 pub(crate) async fn drain(shared: &Arc<Shared>, tasks: &mut Tasks, deadline: Moment) {
-    let mut book = ReportBuilder::of(shared);
+    let mut book = ReportBuilder::of(shared, deadline);
     shared.observers.tell(Event::ShutdownBegan {
         tokens: book.waiting(),
     });

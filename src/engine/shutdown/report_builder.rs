@@ -46,15 +46,17 @@ impl Token {
 }
 
 impl ReportBuilder {
-    /// With the short-term tokens that are there, and the long-term token if it is revoked before them.
-    pub(crate) fn of(shared: &Shared) -> Self {
+    /// With the short-term tokens that are there, and the long-term token if it is revoked before them, for which they
+    /// wait for a quarter of the time before the deadline at most: the server may not answer.
+    pub(crate) fn of(shared: &Shared, deadline: Moment) -> Self {
         let mut book = Self::default();
         let settings = &shared.settings;
         if settings.profile.client_revokes && settings.shutdown.revoke_long_term {
             // The long-term token authorizes no other revocation, so it is revoked first: the auth server could
             // exchange it for further tokens.
             book.add_in_use(shared);
-            book.revocations.put_first();
+            let now = shared.now();
+            book.revocations.put_first(now + deadline.since(now) / 4);
         }
         book.add_short_term(shared);
         book
