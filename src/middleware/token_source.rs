@@ -14,7 +14,8 @@ use crate::provider::TokenProvider;
 /// # }
 /// ```
 ///
-/// The generated client adds the token to each of its requests, whatever their origin, and cannot send a request
+/// The `String` that the trait returns is not zeroized when it is dropped, and its `Debug` output is the token: do not
+/// log it. The generated client adds the token to each of its requests, whatever their origin, and cannot send a request
 /// again after a refusal. For clients generated with `supportMiddleware`, `BearerMiddleware` adds the token only to
 /// requests to configured origins, and resends refused requests.
 #[async_trait::async_trait]

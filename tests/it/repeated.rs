@@ -285,3 +285,20 @@ async fn o16_no_caller_gets_an_error_in_the_last_second_of_a_repeated_token() {
         provider.shutdown().await;
     }
 }
+
+/// Such a token does not expire soon, so that the next exchange may not help either.
+#[tokio::test(start_paused = true)]
+async fn o16_a_repeated_token_that_is_far_from_its_end_and_has_expired_is_an_error() {
+    let issuer = ScriptedIssuer::new();
+    let shared =
+        |life| Reply::from_fn(move |_| ShortTermToken::builder("shared").expires_in(life).build());
+    issuer.script([shared(secs(900))]);
+    issuer.default_reply(shared(Duration::ZERO));
+    let provider = builder(&issuer).build().unwrap();
+    provider.token().await.unwrap();
+    tokio::time::sleep(secs(100)).await;
+    let began = tokio::time::Instant::now();
+    let error = provider.refresh().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Protocol);
+    assert_eq!((issuer.exchanges(), began.elapsed()), (2, Duration::ZERO));
+}

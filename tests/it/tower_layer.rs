@@ -1,7 +1,7 @@
 //! The tower layer, around services without a network.
 
 use std::convert::Infallible;
-use std::future::{Ready, ready};
+use std::future::{Ready, poll_fn, ready};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -15,7 +15,7 @@ use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body::{Body, Frame};
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt as _, Empty, StreamBody};
+use http_body_util::{BodyExt as _, Empty, Full, StreamBody};
 use tower::{Layer as _, Service, ServiceExt as _};
 
 use crate::support::{builder, secs};
@@ -351,4 +351,34 @@ async fn readiness_is_that_of_the_inner_service() {
     let mut service = provider(&ScriptedIssuer::new()).layer().layer(NotReady);
     let error = service.ready().await.unwrap_err();
     assert_eq!(error.to_string(), "the connection is gone");
+}
+
+/// Sends a request, and returns the future after it has completed.
+async fn sent<S, B>(mut service: S, request: Request<B>) -> Pin<Box<S::Future>>
+where
+    S: Service<Request<B>, Response = Response<Empty<Bytes>>, Error = BoxError>,
+{
+    poll_fn(|context| service.poll_ready(context))
+        .await
+        .unwrap();
+    let mut response = Box::pin(service.call(request));
+    assert_eq!(response.as_mut().await.unwrap().status(), 200);
+    response
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_copy_of_a_request_is_dropped_when_the_response_arrives() {
+    let (server, provider) = (Server::answering([]), provider(&ScriptedIssuer::new()));
+    provider.token().await.unwrap();
+    let chunk = Bytes::from(vec![7; 16]);
+    let cloned = Request::post(URL).body(Full::new(chunk.clone())).unwrap();
+    let _response = sent(provider.layer().layer(server.clone()), cloned).await;
+    server.arrived.lock().unwrap().clear();
+    assert!(chunk.is_unique());
+
+    let recorded = streamed(Stream::new(Full::new(chunk.clone())));
+    let layer = provider.layer().replay(new_body);
+    let _response = sent(layer.layer(server.clone()), recorded).await;
+    server.arrived.lock().unwrap().clear();
+    assert!(chunk.is_unique());
 }

@@ -162,7 +162,36 @@ impl<R> BearerLayer<R> {
         self.resend_by(Replay(new_body))
     }
 
-    fn resend_by<R2>(self, resend: R2) -> BearerLayer<R2> {
+    /// Resends requests as this implementation of [`Resend`](super::Resend) defines.
+    ///
+    /// A layer that resends requests without a body only, whatever the type of the body:
+    ///
+    /// ```
+    /// use everbearer::tower::{BearerLayer, Resend};
+    /// use http::{Method, Request};
+    ///
+    /// #[derive(Clone)]
+    /// struct WithoutBody;
+    ///
+    /// impl<B: Default> Resend<B> for WithoutBody {
+    ///     type Copy = Request<()>;
+    ///
+    ///     fn keep(&self, request: Request<B>) -> (Request<B>, Option<Request<()>>) {
+    ///         let (parts, body) = request.into_parts();
+    ///         let copy = (parts.method == Method::GET).then(|| Request::from_parts(parts.clone(), ()));
+    ///         (Request::from_parts(parts, body), copy)
+    ///     }
+    ///
+    ///     fn again(&self, copy: Request<()>) -> Option<Request<B>> {
+    ///         Some(copy.map(|()| B::default()))
+    ///     }
+    /// }
+    ///
+    /// # fn example(provider: &everbearer::TokenProvider) {
+    /// let layer: BearerLayer<WithoutBody> = provider.layer().resend_by(WithoutBody);
+    /// # }
+    /// ```
+    pub fn resend_by<R2>(self, resend: R2) -> BearerLayer<R2> {
         BearerLayer {
             rules: self.rules,
             resend,

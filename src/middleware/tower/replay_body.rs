@@ -191,3 +191,33 @@ impl fmt::Debug for Tape {
         f.debug_struct("Tape").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+    use http::header::HeaderValue;
+    use http_body_util::{BodyExt as _, Full};
+
+    use super::*;
+
+    /// Returns the body that is sent again after this one.
+    fn replayed(body: impl Body<Data = Bytes, Error: fmt::Debug>) -> ReplayBody<Full<Bytes>> {
+        let (body, tape) = ReplayBody::recording(body);
+        body.collect().now_or_never().unwrap().unwrap();
+        tape.play().unwrap()
+    }
+
+    /// HTTP/1 sends trailers only with a body of unknown length.
+    #[test]
+    fn a_replayed_body_states_its_length_unless_it_has_trailers() {
+        let body = Full::new(Bytes::from_static(b"a job"));
+        assert_eq!(replayed(body.clone()).size_hint().exact(), Some(5));
+        let trailers = HeaderMap::from_iter([(
+            http::header::HeaderName::from_static("checksum"),
+            HeaderValue::from_static("1"),
+        )]);
+        let with_trailers = body.with_trailers(std::future::ready(Some(Ok(trailers))));
+        let hint = replayed(with_trailers).size_hint();
+        assert_eq!((hint.lower(), hint.exact()), (5, None));
+    }
+}

@@ -130,11 +130,14 @@ where
             let (status, headers) = (response.status(), response.headers());
             match this.then {
                 Then::Resend(attempt, _) if attempt.is_refused(status, headers) => {}
-                Then::NoteRefusal(rules, uri) => {
-                    rules.note_uncovered(uri, status);
+                then => {
+                    if let Then::NoteRefusal(rules, uri) = then {
+                        rules.note_uncovered(uri, status);
+                    }
+                    // The copy of the request is not kept for as long as the future.
+                    *then = Then::Nothing;
                     return Poll::Ready(Ok(response));
                 }
-                Then::Nothing | Then::Resend(..) => return Poll::Ready(Ok(response)),
             }
             if let Then::Resend(attempt, again) = mem::replace(this.then, Then::Nothing) {
                 let future = Box::pin(attempt.after_refusal(again, response));
