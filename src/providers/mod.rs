@@ -33,7 +33,7 @@ use crate::provider::{TokenProvider, TokenProviderBuilder};
 /// only gauge is `everbearer_waiting_callers`. Log lines name each provider as its builder does, so give each a
 /// [name](TokenProviderBuilder::name).
 ///
-/// A clone is another handle to the same providers. When the last handle is dropped, the providers end without
+/// A clone is another handle to the same providers. Each handle has its own settings, so set them before cloning. When the last handle is dropped, the providers end without
 /// revoking their tokens, as a [`TokenProvider`] does: call [`shutdown`](Self::shutdown) first.
 ///
 /// # Examples

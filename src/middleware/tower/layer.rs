@@ -28,6 +28,10 @@ use crate::provider::TokenProvider;
 ///   the request once more with a newer token. By default the layer clones the request, which requires `B: Clone`;
 ///   use [`replay`](Self::replay) or [`without_resend`](Self::without_resend) for other bodies.
 ///
+/// A request that the provider's own issuer sends during an exchange passes unchanged. Do not place tower's `Buffer`
+/// outside a layer through which the issuer sends its requests: `Buffer` moves them to another task, and the exchange
+/// waits for itself until it times out.
+///
 /// Place the layer inside layers that retry or follow redirects, so that each attempt gets its own token, and inside
 /// tower's `Timeout`.
 ///
