@@ -226,7 +226,8 @@ mod tower_layer {
             .unwrap()
     }
 
-    /// Makes a request as callers do, so that its headers have room for another one. Those of a clone have none.
+    /// Builds the request header by header, so that the header map has room for one more. The map of a cloned request has
+    /// no room.
     fn request(template: &Request) -> Request {
         let mut request = Request::new(String::new());
         *request.uri_mut() = template.uri().clone();

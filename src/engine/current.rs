@@ -65,7 +65,7 @@ impl CurrentToken {
         match published.as_ref() {
             Some(published) if now < published.served_until => {
                 let (now, last_use) = (now.nanos(), &published.last_use);
-                // In nanoseconds, since the hot path should not divide.
+                // Compares nanoseconds, so that the hot path performs no division.
                 if now.saturating_sub(last_use.load(Ordering::Relaxed)) >= USE_PRECISION_NANOS {
                     last_use.store(now, Ordering::Relaxed);
                 }

@@ -105,8 +105,8 @@ pub(crate) async fn run(driving: DriverGuard) {
     }
 }
 
-/// What the driver does after an action, or in place of one that takes time. It is small, since the driver keeps it while
-/// it sleeps.
+/// What the driver does after it has executed an action, or how it executes an action that takes time. The enum is small,
+/// since the future of the driver keeps it while the driver sleeps.
 enum Turn {
     Done,
     Sleep(Option<Moment>),

@@ -1,5 +1,5 @@
 //! The short-term tokens that this provider obtained and that may be valid, which the shutdown revokes.
-//! There may be very many, so neither adding nor finding one looks at all of them.
+//! There may be very many tokens: adding one takes amortized constant time, and finding one logarithmic time.
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::hash::BuildHasher as _;
@@ -11,7 +11,7 @@ use crate::token::ShortTermToken;
 /// How many tokens without a stated end are kept, to bound the memory.
 const MOST_WITHOUT_END: usize = 1_000;
 
-/// So many tokens are not worth the search for those that have ended.
+/// Below this number of tokens, `insert` does not search for expired tokens.
 const FEW: usize = 16;
 
 /// A token to revoke.
@@ -21,6 +21,12 @@ pub(crate) struct LiveToken {
     pub(crate) token: ShortTermToken,
     /// When the token expires at the latest; `None` if that is unknown.
     pub(crate) ends_at: Option<Moment>,
+}
+
+impl LiveToken {
+    pub(crate) fn has_ended(&self, now: Moment) -> bool {
+        self.ends_at.is_some_and(|ends_at| ends_at <= now)
+    }
 }
 
 /// A token that may be valid at the auth server: the outcome of this call did not arrive.
@@ -40,7 +46,7 @@ pub(crate) struct LiveTokens {
     /// The number of each token, by the hash of its ID, or of its text if it has no ID.
     numbers: HashMap<u64, u64>,
     without_end: BTreeSet<u64>,
-    /// At this length, the tokens that have ended are forgotten.
+    /// The number of tokens at which `insert` removes the expired ones.
     full_at: usize,
 }
 
@@ -54,13 +60,20 @@ impl LiveTokens {
     /// Adds the token. A token that the server returns again keeps its number, and the latest statement
     /// about its end counts.
     pub(crate) fn insert(&mut self, live: LiveToken, now: Moment) {
+        while let Some(oldest) = self.tokens.front().filter(|it| it.live.has_ended(now)) {
+            self.remove(oldest.number);
+        }
         if self.tokens.len() >= self.full_at {
             self.forget_ended(now);
             self.full_at = FEW.max(self.tokens.len() * 2);
         }
         let identity = self.identity(&live.token);
-        let (ends, known) = (live.ends_at.is_some(), self.numbers.get(&identity).copied());
-        let number = known.unwrap_or(self.last + 1);
+        if self.ended_as(identity, now) {
+            // It has another number now: the server has issued it anew.
+            self.forget(&live.token);
+        }
+        let known = self.numbers.get(&identity).copied();
+        let (ends, number) = (live.ends_at.is_some(), known.unwrap_or(self.last + 1));
         if let Some(numbered) = self.get_mut(number) {
             numbered.live = live;
         } else {
@@ -81,9 +94,8 @@ impl LiveTokens {
     }
 
     pub(crate) fn forget_ended(&mut self, now: Moment) {
-        let is_live = |it: &Numbered| it.live.ends_at.is_none_or(|ends_at| now < ends_at);
-        if !self.tokens.iter().all(|it| is_live(it)) {
-            self.tokens.retain(|it| is_live(it));
+        if self.tokens.iter().any(|it| it.live.has_ended(now)) {
+            self.tokens.retain(|it| !it.live.has_ended(now));
             let left: HashSet<u64> = self.tokens.iter().map(|it| it.number).collect();
             self.numbers.retain(|_, number| left.contains(number));
         }
@@ -137,6 +149,14 @@ impl LiveTokens {
             self.numbers.remove(&self.identity(&removed.live.token));
             self.without_end.remove(&number);
         }
+    }
+
+    /// Returns whether the token of this identity has ended.
+    fn ended_as(&self, identity: u64, now: Moment) -> bool {
+        let number = self.numbers.get(&identity);
+        let place = number.and_then(|number| self.place(*number));
+        let token = place.and_then(|place| self.tokens.get(place));
+        token.is_some_and(|it| it.live.has_ended(now))
     }
 
     fn place(&self, number: u64) -> Option<usize> {
@@ -216,6 +236,39 @@ mod tests {
         live.forget(&minted("x", Some("id"), None).token);
         live.forget(&minted("unknown", None, None).token);
         assert_eq!(texts(&live), ["a"]);
+    }
+
+    /// The shutdown asks for the tokens that are new.
+    #[test]
+    fn a_token_that_had_ended_and_is_handed_out_again_is_a_new_one() {
+        let mut live = LiveTokens::default();
+        live.insert(minted("without-end", None, None), at(0));
+        live.insert(minted("a", None, Some(10)), at(0));
+        live.insert(minted("a", None, Some(30)), at(20));
+        assert_eq!(live.after(2).0.len(), 1);
+        assert_eq!(texts(&live), ["without-end", "a"]);
+    }
+
+    #[test]
+    fn tokens_that_have_ended_are_forgotten_in_time() {
+        let mut live = LiveTokens::default();
+        for number in 0..100 {
+            live.insert(
+                minted(&format!("t-{number}"), None, Some(number + 2)),
+                at(number),
+            );
+            assert!(texts(&live).len() <= 2);
+        }
+        // Not in the order in which they arrived.
+        live.insert(minted("long", None, Some(10_000)), at(200));
+        for number in 200..1_000 {
+            live.insert(
+                minted(&format!("s-{number}"), None, Some(number + 2)),
+                at(number),
+            );
+            assert!(texts(&live).len() <= FEW);
+        }
+        assert_eq!(live.numbers.len(), live.tokens.len());
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub(crate) async fn other_than(
 ) -> Result<ShortTermToken, Error> {
     current_runtime()?;
     refuse_within(shared)?;
-    let _waiting = set.begin_waiting();
+    let _waiting = set.begin_waiting(&shared.user_code.time);
     let mut starts = 0;
     loop {
         // Registers before it checks, so that no wake-up is lost.

@@ -15,7 +15,7 @@ pub(crate) struct RevocationHints {
 }
 
 impl RevocationHints {
-    /// Whether the server cannot revoke this kind of token.
+    /// Returns the flag that says whether the server cannot revoke tokens of this kind.
     pub(crate) const fn unsupported(&mut self, kind: TokenKind) -> &mut bool {
         match kind {
             TokenKind::LongTerm => &mut self.keeps_long_term,

@@ -1,12 +1,14 @@
 //! One set of scopes, as callers and the driver see it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
-use super::current::CurrentToken;
+use super::current::{CurrentToken, USE_PRECISION};
+use crate::calls::Time;
+use crate::clock::Moment;
 use crate::machine::SetId;
 
 #[derive(Debug)]
@@ -22,14 +24,22 @@ pub(crate) struct ScopeSet {
     changed: Notify,
     /// How many callers wait.
     waiting: AtomicUsize,
+    /// When a caller last stopped to wait, in nanoseconds from the clock's origin.
+    waited_until: AtomicU64,
 }
 
 /// Counts a caller as waiting until it is dropped.
-pub(crate) struct WaitingCaller<'a>(&'a ScopeSet);
+pub(crate) struct WaitingCaller<'a> {
+    set: &'a ScopeSet,
+    time: &'a Time,
+}
 
 impl Drop for WaitingCaller<'_> {
+    /// Runs no user code.
     fn drop(&mut self) {
-        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+        let now = self.time.last().nanos();
+        self.set.waited_until.fetch_max(now, Ordering::Relaxed);
+        self.set.waiting.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -42,17 +52,24 @@ impl ScopeSet {
             exchanging: tokio::sync::Mutex::default(),
             changed: Notify::new(),
             waiting: AtomicUsize::new(0),
+            waited_until: AtomicU64::new(0),
         })
     }
 
     /// Counts the caller as waiting. A scope set with waiting callers is in use.
-    pub(crate) fn begin_waiting(&self) -> WaitingCaller<'_> {
+    pub(crate) fn begin_waiting<'a>(&'a self, time: &'a Time) -> WaitingCaller<'a> {
         self.waiting.fetch_add(1, Ordering::Relaxed);
-        WaitingCaller(self)
+        WaitingCaller { set: self, time }
     }
 
-    pub(crate) fn has_waiting(&self) -> bool {
-        self.waiting.load(Ordering::Relaxed) > 0
+    /// Returns when a caller was last served by the hot path, or has waited.
+    pub(crate) fn last_use(&self, now: Moment) -> Moment {
+        if self.waiting.load(Ordering::Relaxed) > 0 {
+            return now;
+        }
+        let waited_until = Moment::from_nanos(self.waited_until.load(Ordering::Relaxed));
+        let served_at = self.current.last_use() + USE_PRECISION;
+        served_at.max(waited_until).min(now)
     }
 
     /// Completes at the first change after this call, also if it is polled later.

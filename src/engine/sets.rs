@@ -11,24 +11,24 @@ use crate::machine::SetId;
 use crate::observe::Metrics;
 use crate::token::ShortTermToken;
 
-/// How many scope sets are not worth the search for those that no handle holds.
+/// Below this number of scope sets, `of` does not search for scope sets that no handle holds.
 const FEW: usize = 16;
 
 #[derive(Debug)]
 pub(crate) struct ScopeSets {
     /// The scope set of the provider's own scopes, which is always open.
     root: Open,
-    /// The others that are open. Boxed, since each node of a `BTreeMap` has room for eleven values.
+    /// The open scope sets besides the root. Boxed, since each node of a `BTreeMap` has room for eleven values.
     scoped: BTreeMap<SetId, Box<Open>>,
     /// Every scope set besides the root that a handle holds, open or not. The same scopes never have a second one.
     known: BTreeMap<Arc<[String]>, Weak<ScopeSet>>,
-    /// How many of them there may be before those are removed that no handle holds.
+    /// The size of `known` at which `of` removes the scope sets that no handle holds.
     most_known: usize,
     /// How many scope sets were created besides the root.
     count: u64,
-    /// Those whose last exchange has failed.
+    /// The scope sets whose last exchange has failed.
     failing: BTreeSet<SetId>,
-    /// Those besides the root that may have changed since their gauges were last updated.
+    /// The scope sets besides the root that may have changed since their gauges were updated.
     unmeasured: BTreeSet<SetId>,
 }
 
@@ -95,7 +95,8 @@ impl ScopeSets {
         self.scoped.insert(set.id, Box::new(Open::new(set)));
     }
 
-    /// Closes a scope set besides the root. Returns it with the token in use and the one that would have replaced it.
+    /// Closes a scope set besides the root. Returns the scope set with the token in use and the token that waits to be
+    /// published.
     pub(crate) fn close(&mut self, set: SetId) -> Option<(Arc<ScopeSet>, Vec<ShortTermToken>)> {
         self.failing.remove(&set);
         let open = self.scoped.remove(&set)?;
@@ -180,6 +181,7 @@ impl ScopeSets {
     }
 
     pub(crate) fn forget_upcoming(&mut self) {
+        self.unmeasured.clear();
         self.root.upcoming = None;
         for open in self.scoped.values_mut() {
             open.upcoming = None;

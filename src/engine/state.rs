@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::current::USE_PRECISION;
 use super::live::{LiveToken, LiveTokens, Unknown};
 use super::outage::{Observed, Outages};
 use super::revocation_hints::RevocationHints;
@@ -65,14 +64,14 @@ impl Engine {
         }
     }
 
-    /// Notes which scope sets were used, and returns the next action. Closes a retired scope set under the same
-    /// lock.
+    /// Returns the next action. Closes a retired scope set under the same lock.
     pub(crate) fn poll(&mut self, now: Now) -> (Action, Option<Retired>) {
-        for set in self.machine.to_look_at(now.at) {
-            self.note_use(set, now.at);
+        let sets = &self.sets;
+        let last_use = |set| Some(sets.get(set)?.last_use(now.at));
+        let action = self.machine.poll_with(now, &last_use);
+        for set in self.machine.take_updated() {
             self.sets.note_change(set);
         }
-        let action = self.machine.poll(now);
         let retired = match action {
             Action::ForSet(SetAction::Retire(set)) => self.close(set, now.at),
             Action::ForSet(SetAction::RevokeEvicted(set)) => self.evicted.remove(&set),
@@ -89,15 +88,10 @@ impl Engine {
         }
     }
 
-    /// Notes when this scope set was last used on the hot path, or that callers wait.
+    /// Notes when this scope set was last used.
     fn note_use(&mut self, set: SetId, now: Moment) {
         if let Some(set) = self.sets.get(set) {
-            let last_use = if set.has_waiting() {
-                now
-            } else {
-                (set.current.last_use() + USE_PRECISION).min(now)
-            };
-            self.machine.handle(Input::Used(set.id), last_use);
+            (self.machine).handle(Input::Used(set.id), set.last_use(now));
         }
     }
 

@@ -50,7 +50,7 @@ async fn wait<T>(
         evicted: None,
     };
     // Held until the token is taken, so that the scope set is not closed before.
-    let _waiting = set.begin_waiting();
+    let _waiting = set.begin_waiting(&shared.user_code.time);
     let (mut starts, mut measured) = (0, None);
     loop {
         // Registers before it checks, so that no wake-up is lost.

@@ -134,7 +134,9 @@ impl Machine {
             Input::SecretChanged if self.long_term.is_none() => self.renew(true, now),
             Input::SecretChanged => self.with_long_term(now, LongTerm::grant_changed),
             Input::Opened(set) => self.open(set, now),
-            Input::Used(set) => self.with(set, |set, _| set.used(now)),
+            Input::Used(set) => {
+                self.sets.used(set, now);
+            }
             Input::Needed { set, until } => self.with(set, |set, _| set.needed(until)),
             Input::Demanded { set, demand } => {
                 self.with(set, |set, _| set.demanded(demand, now));
@@ -195,10 +197,9 @@ impl Machine {
         self.phase == Phase::Stopped
     }
 
-    /// Returns the root, and those of the other scope sets that [`poll`](Self::poll) looks at. Whoever notes uses elsewhere
-    /// passes them on before.
-    pub(crate) fn to_look_at(&self, now: Moment) -> Vec<SetId> {
-        self.sets.to_look_at(now).collect()
+    /// Returns the scope sets besides the root that may have changed since the last call.
+    pub(crate) fn take_updated(&mut self) -> impl Iterator<Item = SetId> {
+        self.sets.take_updated()
     }
 
     pub(crate) fn is_open(&self, set: SetId) -> bool {
@@ -325,9 +326,7 @@ impl Machine {
     /// The calls in flight are dropped.
     pub(crate) fn give_up(&mut self, now: Moment) {
         self.with_long_term(now, LongTerm::interrupted);
-        for set in self.sets.values_mut() {
-            set.interrupted();
-        }
+        self.sets.change_each(SetState::interrupted);
     }
 
     /// Returns whether this task for the long-term token is in progress, and was not interrupted.
@@ -432,14 +431,15 @@ impl Machine {
             match effect {
                 Effect::ForgetRefusals { keeps_pauses } => self.renew(keeps_pauses, now),
                 Effect::Forget { token } => {
-                    let sets = self.sets.values_mut();
-                    sets.for_each(|set| set.forget_long_term(&token));
+                    self.sets.change_each(|set| {
+                        set.forget_long_term(&token);
+                        false
+                    });
                 }
                 Effect::Refresh { superseded } => {
                     let within = self.policies.rotation.grace / 2;
-                    for set in self.sets.values_mut() {
-                        set.refresh_within(within, &superseded, now);
-                    }
+                    self.sets
+                        .change_each(|set| set.refresh_within(within, &superseded, now));
                 }
             }
         }
@@ -447,13 +447,12 @@ impl Machine {
 
     /// Another long-term token is in use, or a secret was replaced: what was refused may succeed.
     fn renew(&mut self, keeps_pauses: bool, now: Moment) {
-        let sets = self.sets.values_mut();
-        sets.for_each(|set| set.renewed(keeps_pauses, now));
+        self.sets.change_each(|set| set.renewed(keeps_pauses, now));
     }
 
     /// Lets the scope sets judge again whether any token is valid.
     pub(super) fn end_holds(&mut self) {
-        self.sets.values_mut().for_each(SetState::end_hold);
+        self.sets.change_each(SetState::end_hold);
     }
 
     fn open(&mut self, id: SetId, now: Moment) {

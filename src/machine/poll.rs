@@ -9,14 +9,22 @@ use crate::clock::{Moment, Now};
 use crate::policy::Policies;
 use crate::token::LongTermToken;
 
+/// Returns when a scope set was last used, as far as the machine has not been told.
+type LastUse<'a> = &'a dyn Fn(SetId) -> Option<Moment>;
+
 impl Machine {
     pub(crate) fn poll(&mut self, now: Now) -> Action {
+        self.poll_with(now, &|_| None)
+    }
+
+    /// Like [`poll`](Self::poll). Before a scope set is closed, `last_use` is asked.
+    pub(crate) fn poll_with(&mut self, now: Now, last_use: LastUse<'_>) -> Action {
         loop {
             if let Some((set, error, failure)) = self.failures_to_tell.pop_front() {
                 self.handle(Input::Failed { set, failure }, now.at);
                 return Action::Failed { set, error };
             }
-            let wake = match self.next_of_sets(now.at) {
+            let wake = match self.next_of_sets_with(now.at, last_use) {
                 SetAction::Exchange(set) => {
                     let within = self.policies.retry.exchange_timeout;
                     let Some(long_term) = &mut self.long_term else {
@@ -86,7 +94,12 @@ impl Machine {
         }
     }
 
+    #[cfg(test)]
     pub(super) fn next_of_sets(&mut self, now: Moment) -> SetAction {
+        self.next_of_sets_with(now, &|_| None)
+    }
+
+    fn next_of_sets_with(&mut self, now: Moment, last_use: LastUse<'_>) -> SetAction {
         match &mut self.phase {
             Phase::Stopped => SetAction::Stop,
             Phase::Draining { begun: true, .. } => SetAction::Sleep(None),
@@ -96,11 +109,11 @@ impl Machine {
                     deadline: *deadline,
                 }
             }
-            Phase::Running => self.poll_sets(now),
+            Phase::Running => self.poll_sets(now, last_use),
         }
     }
 
-    fn poll_sets(&mut self, now: Moment) -> SetAction {
+    fn poll_sets(&mut self, now: Moment, last_use: LastUse<'_>) -> SetAction {
         let mut wake: Option<Moment> = None;
         let mut wake_at = |at: Moment| wake = Some(wake.map_or(at, |wake| wake.min(at)));
         if let Some(&(at, id)) = self.evicted.front() {
@@ -132,15 +145,18 @@ impl Machine {
             }
             let set = self.sets.get_mut(id);
             match set.and_then(|set| next_of(id, set, &self.policies, false, now)) {
+                Some((at, NextOfSet::Close))
+                    if at <= now && last_use(id).is_some_and(|at| self.sets.used(id, at)) => {}
                 Some((at, next)) if at <= now => return self.begin(id, next, now),
-                // Time alone has put it off.
-                _ => self.look_at_changed(now),
+                // No input has changed the scope set, but it is due later than recorded.
+                _ => {}
             }
+            self.look_at_changed(now);
         }
         SetAction::Sleep(wake)
     }
 
-    /// Notes when the scope sets that may have changed are due.
+    /// Records when the scope sets that may have changed are due.
     fn look_at_changed(&mut self, now: Moment) {
         let policies = &self.policies;
         let grace = policies.rotation.grace;
@@ -151,7 +167,7 @@ impl Machine {
         });
     }
 
-    /// Begins what is due for this scope set.
+    /// Begins the action that is due for this scope set.
     fn begin(&mut self, id: SetId, next: NextOfSet, now: Moment) -> SetAction {
         match next {
             NextOfSet::Close => {
@@ -179,7 +195,7 @@ enum NextOfSet {
     Exchange,
 }
 
-/// Returns what is next for the scope set, and not before when, unless another input comes first.
+/// Returns the next action for the scope set, and the earliest time of that action unless another input comes first.
 fn next_of(
     id: SetId,
     set: &SetState,
@@ -196,6 +212,6 @@ fn next_of(
         (set.demand_opens_at(now), NextOfSet::Exchange),
     ];
     let nexts = nexts.into_iter().filter_map(|(at, next)| Some((at?, next)));
-    // Of those that are due, the first one.
+    // If several actions are due, the first in this list wins.
     nexts.min_by_key(|(at, _)| (*at).max(now))
 }

@@ -13,7 +13,8 @@ pub(crate) const MOST_IN_FLIGHT: usize = 16;
 /// The tokens to revoke, each by a number of the caller's.
 #[derive(Debug, Default)]
 pub(crate) struct Revocations {
-    /// Revoked before all others, which wait for the outcome of its first call, but not beyond this moment.
+    /// The token that is revoked before all others. The other tokens wait for the outcome of its first call, at most
+    /// until this moment.
     first: Option<(usize, Moment)>,
     /// The last one is the next, since the newest tokens live longest.
     due: Vec<usize>,

@@ -1,5 +1,4 @@
-//! The open scope sets, and when each of them is due. The cost of finding the next one grows with the logarithm of
-//! their number.
+//! The open scope sets, ordered by the time at which each is due.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,15 +6,17 @@ use super::input::SetId;
 use super::set::SetState;
 use crate::clock::Moment;
 
-/// The open scope sets. The root is always open, and is looked at each time.
+/// The open scope sets. The root is always open, and `poll` looks at it each time.
 #[derive(Debug)]
 pub(super) struct Sets {
     root: SetState,
     scoped: BTreeMap<SetId, Box<Scoped>>,
-    /// When to look at each scope set besides the root, at the latest.
+    /// The latest time at which `poll` must look at each scope set besides the root.
     due: BTreeSet<(Moment, SetId)>,
-    /// Those that may have changed since `due` was updated.
+    /// The scope sets besides the root that may have changed since `due` was updated.
     changed: Vec<SetId>,
+    /// The scope sets besides the root for which `due` was updated since the engine last asked.
+    updated: Vec<SetId>,
 }
 
 /// A scope set besides the root.
@@ -33,6 +34,7 @@ impl Sets {
             scoped: BTreeMap::new(),
             due: BTreeSet::new(),
             changed: Vec::new(),
+            updated: Vec::new(),
         }
     }
 
@@ -70,14 +72,24 @@ impl Sets {
         self.iter().map(|(_, set)| set)
     }
 
-    /// Returns the scope sets, all of which may change.
-    pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut SetState> {
-        let changed = &mut self.changed;
-        let scoped = self.scoped.iter_mut().map(|(id, scoped)| {
-            scoped.changes(*id, changed);
-            &mut scoped.state
-        });
-        std::iter::once(&mut self.root).chain(scoped)
+    /// Notes a use of the scope set, which postpones only the end of its idle timeout. Returns whether it is later than
+    /// the last one.
+    pub(super) fn used(&mut self, id: SetId, at: Moment) -> bool {
+        let set = match id {
+            SetId::ROOT => Some(&mut self.root),
+            _ => self.scoped.get_mut(&id).map(|scoped| &mut scoped.state),
+        };
+        set.is_some_and(|set| set.used(at))
+    }
+
+    /// Changes all scope sets. `change` returns whether it has changed one.
+    pub(super) fn change_each(&mut self, mut change: impl FnMut(&mut SetState) -> bool) {
+        change(&mut self.root);
+        for (id, scoped) in &mut self.scoped {
+            if change(&mut scoped.state) {
+                scoped.changes(*id, &mut self.changed);
+            }
+        }
     }
 
     /// Opens the scope set unless it is open.
@@ -107,13 +119,6 @@ impl Sets {
         self.scoped.len()
     }
 
-    /// Returns the root, and those of the others that may have changed or are due.
-    pub(super) fn to_look_at(&self, now: Moment) -> impl Iterator<Item = SetId> {
-        let due = self.due.iter().take_while(move |(at, _)| *at <= now);
-        let others = self.changed.iter().copied().chain(due.map(|(_, id)| *id));
-        std::iter::once(SetId::ROOT).chain(others)
-    }
-
     /// Updates when the scope sets that may have changed are due.
     pub(super) fn update(
         &mut self,
@@ -124,12 +129,18 @@ impl Sets {
                 continue;
             };
             scoped.is_changed = false;
+            self.updated.push(id);
             let before = std::mem::replace(&mut scoped.due_at, due_at(id, &mut scoped.state));
             if before != scoped.due_at {
                 before.map(|at| self.due.remove(&(at, id)));
                 scoped.due_at.map(|at| self.due.insert((at, id)));
             }
         }
+    }
+
+    /// Returns the scope sets besides the root that may have changed since the last call.
+    pub(super) fn take_updated(&mut self) -> impl Iterator<Item = SetId> {
+        self.updated.drain(..)
     }
 
     /// Returns which scope set besides the root is due first, and when.

@@ -78,7 +78,7 @@ impl Metrics {
         Self {
             provider: Arc::clone(provider),
             most: most.saturating_add(1),
-            // Most providers have no other than their own.
+            // Most providers have only their own scope set.
             known: Mutex::new(Vec::with_capacity(1)),
         }
     }
@@ -89,6 +89,7 @@ impl Metrics {
     pub(crate) fn without_gauges(provider: &Arc<str>) -> Self {
         Self {
             most: 0,
+            known: Mutex::default(),
             ..Self::new(provider, 0)
         }
     }

@@ -30,7 +30,7 @@ pub(crate) struct Policies {
 }
 
 impl Policies {
-    /// Returns the default policies, which all providers without others share.
+    /// Returns the default policies. Providers that set no policy share them.
     pub(crate) fn shared_default() -> Arc<Self> {
         static DEFAULT: LazyLock<Arc<Policies>> = LazyLock::new(Arc::default);
         Arc::clone(&DEFAULT)

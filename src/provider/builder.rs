@@ -179,8 +179,8 @@ impl TokenProviderBuilder {
         self
     }
 
-    /// Sets the store that keeps the long-term token, so that it survives a restart. Default: none, so that the token is
-    /// kept as long as the provider.
+    /// Sets the store that keeps the long-term token, so that it survives a restart. Default: no store. The provider
+    /// keeps the token in memory, and the token is lost when the provider is dropped.
     ///
     /// A stored token takes precedence over the token or the grant that the provider is built with. The
     /// provider uses those if the store is empty, or if the server refuses the stored token. With

@@ -33,7 +33,8 @@ use crate::provider::{TokenProvider, TokenProviderBuilder};
 /// only gauge is `everbearer_waiting_callers`. Log lines name each provider as its builder does, so give each a
 /// [name](TokenProviderBuilder::name).
 ///
-/// A clone is another handle to the same providers. Each handle has its own settings, so set them before cloning. When the last handle is dropped, the providers end without
+/// A clone is another handle to the same providers, with a copy of the settings. Change the settings before cloning: the
+/// idle timeout of the handle that first calls [`get`](Self::get) applies to all handles. When the last handle is dropped, the providers end without
 /// revoking their tokens, as a [`TokenProvider`] does: call [`shutdown`](Self::shutdown) first.
 ///
 /// # Examples
@@ -62,7 +63,7 @@ pub struct TokenProviders<K> {
 
 impl<K: Clone + Ord + Send + Sync + 'static> TokenProviders<K> {
     /// Creates an empty collection of providers. `build` returns the builder of the provider for a key, from a clone of
-    /// `context`, such as the issuer or a database pool. For each key, one call is in flight at most.
+    /// `context`, such as the issuer or a database pool. For each key, at most one call of `build` is in flight.
     ///
     /// ```
     /// use everbearer::{OAuth2, TokenProviders};

@@ -11,7 +11,8 @@ use super::{Lease, Record, Stored, TokenStore, Version};
 use crate::error::Error;
 
 /// Keeps the record in memory, for providers of one process that share a long-term token, and for tests. A
-/// clone is another handle to the same record. A provider of its own needs no store.
+/// clone is another handle to the same record. A provider that shares its long-term token with no other provider needs
+/// no store.
 ///
 /// # Examples
 ///

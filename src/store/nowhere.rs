@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use super::{Record, Stored, TokenStore, Version};
 use crate::error::Error;
 
-/// Keeps nothing: the rules for the long-term token read what they keep anyway, and it ends with them.
+/// Discards each record. The provider keeps the long-term token in memory, and never reads this store.
 #[derive(Debug)]
 pub(crate) struct NoStore;
 

@@ -52,7 +52,7 @@ const LONGEST_NOT_VALID: Duration = Duration::from_secs(60);
 
 pub(crate) struct Issued {
     pub(super) bearer: BearerToken,
-    /// Those of a JWT.
+    /// The claims, if the token is a JWT.
     claims: Option<Box<Claims>>,
     pub(super) scopes: Box<[String]>,
     token_id: Option<Box<str>>,

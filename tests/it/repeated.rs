@@ -286,7 +286,7 @@ async fn o16_no_caller_gets_an_error_in_the_last_second_of_a_repeated_token() {
     }
 }
 
-/// Such a token does not expire soon, so that the next exchange may not help either.
+/// The next exchange is not likely to return another token, so the caller gets the error.
 #[tokio::test(start_paused = true)]
 async fn o16_a_repeated_token_that_is_far_from_its_end_and_has_expired_is_an_error() {
     let issuer = ScriptedIssuer::new();

@@ -320,7 +320,7 @@ async fn remove_waits_for_a_build_in_flight() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_look_at_the_statuses_is_no_use() {
+async fn reading_the_statuses_does_not_count_as_a_use() {
     let site = Site::default();
     let tenants = site.tenants().idle_timeout(secs(600));
     use_once(&tenants, 1).await;

@@ -46,8 +46,9 @@ impl Token {
 }
 
 impl ReportBuilder {
-    /// With the short-term tokens that are there, and the long-term token if it is revoked before them, for which they
-    /// wait for a quarter of the time before the deadline at most: the server may not answer.
+    /// Creates the report with the short-term tokens. If the policy revokes the long-term token first, the short-term
+    /// tokens wait for its revocation, but no longer than a quarter of the time before the deadline, since the server may
+    /// not answer.
     pub(crate) fn of(shared: &Shared, deadline: Moment) -> Self {
         let mut book = Self::default();
         let settings = &shared.settings;
@@ -91,8 +92,7 @@ impl ReportBuilder {
     pub(crate) fn add_short_term(&mut self, shared: &Shared) {
         let (now, wall) = (shared.now(), shared.wall());
         let (newer, last, authority) = {
-            let mut engine = shared.engine();
-            engine.live.forget_ended(now);
+            let engine = shared.engine();
             let (newer, last) = engine.live.after(self.last_short_term);
             (newer, last, engine.stored_authority())
         };
@@ -101,7 +101,7 @@ impl ReportBuilder {
         let authority = authority.filter(|_| !policy.revoke_long_term);
         let ends_both = policy.revoke_long_term && profile.needs != Needs::Nothing;
         let may_revoke = ends_both || !profile.revocation_ends_long_term;
-        for minted in newer {
+        for minted in newer.into_iter().filter(|it| !it.has_ended(now)) {
             let is_kept = authority
                 .as_ref()
                 .is_some_and(|it| it.is_same(&minted.token));

@@ -62,9 +62,6 @@ impl LongTerm {
 
     /// The store may hold another record, or a caller wants to know.
     pub(crate) fn store_changed(&mut self) {
-        if !self.setup.shares_store {
-            return;
-        }
         self.mark_outdated();
         if let Some(running) = &mut self.running {
             running.has_store_changed = true;
@@ -106,9 +103,7 @@ impl LongTerm {
         }
         self.attempts.clear();
         self.lease = LeaseState::Free;
-        if self.setup.shares_store {
-            self.mark_outdated();
-        }
+        self.mark_outdated();
     }
 
     /// Drops all tokens after the shutdown.

@@ -95,7 +95,7 @@ pub(crate) struct LongTerm {
     unproven: Option<Unproven>,
     /// The tokens that were obtained here since the last write, so that no other process knows them.
     unwritten: Vec<LongTermToken>,
-    /// The record that was last read or written, if other processes use the store.
+    /// The record that was last read or written, if other processes may use the store.
     stored: Option<Box<Record>>,
     /// The short-term tokens that have served to ask for a long-term one.
     used_authorities: Vec<ShortTermToken>,
@@ -278,8 +278,9 @@ impl LongTerm {
         Times::new(self.setup.policies.retry.exchange_timeout)
     }
 
+    /// The store may hold another record than the one that was last read. A store that no other process uses does not.
     fn mark_outdated(&mut self) {
-        if self.reading == Reading::Current {
+        if self.setup.shares_store && self.reading == Reading::Current {
             self.reading = Reading::Outdated;
         }
     }

@@ -312,8 +312,12 @@ impl Play {
             return assert_eq!(until, None);
         }
         for set in [0, 1, 2, 3].map(set_of) {
-            let publish_at = self.machine.sets.get(set);
-            let publish_at = publish_at.and_then(|set| set.publish_at(self.now));
+            let state = self.machine.sets.get(set);
+            let idle_at = state.and_then(|state| state.idle_at(&self.machine.policies));
+            if let Some(idle_at) = idle_at.filter(|_| set != SetId::ROOT) {
+                assert!(until.is_some_and(|until| until <= idle_at));
+            }
+            let publish_at = state.and_then(|state| state.publish_at(self.now));
             if let Some(publish_at) = publish_at {
                 assert!(until.is_some_and(|until| until <= publish_at));
                 let present = self.machine.window(set).unwrap();

@@ -109,8 +109,11 @@ impl SetState {
         }
     }
 
-    pub(super) fn used(&mut self, now: Moment) {
-        self.last_use = self.last_use.max(now);
+    /// Returns whether the use is later than the last one.
+    pub(super) fn used(&mut self, at: Moment) -> bool {
+        let is_later = self.last_use < at;
+        self.last_use = self.last_use.max(at);
+        is_later
     }
 
     pub(super) fn needed(&mut self, until: Moment) {
@@ -194,17 +197,18 @@ impl SetState {
         self.demand = None;
     }
 
-    /// Ends the pause before an attempt that may end all tokens: which ones are valid has changed.
-    pub(super) fn end_hold(&mut self) {
-        if let Some(Failure::Held { .. }) = self.long_pause {
-            self.end_long_pause();
-        }
+    /// Ends the pause before an attempt that may end all tokens: which ones are valid has changed. Returns whether there
+    /// was one.
+    pub(super) fn end_hold(&mut self) -> bool {
+        matches!(self.long_pause, Some(Failure::Held { .. })) && self.end_long_pause()
     }
 
-    fn end_long_pause(&mut self) {
-        if self.long_pause.take().is_some() {
+    fn end_long_pause(&mut self) -> bool {
+        let is_ended = self.long_pause.take().is_some();
+        if is_ended {
             self.retry_at = None;
         }
+        is_ended
     }
 
     /// Returns whether a changed secret may end a refusal.
@@ -217,14 +221,14 @@ impl SetState {
         matches!(self.refusal, Refusal::Standing)
     }
 
-    pub(super) const fn interrupted(&mut self) {
-        self.in_flight = false;
+    pub(super) const fn interrupted(&mut self) -> bool {
+        std::mem::replace(&mut self.in_flight, false)
     }
 
     /// Forgets a refusal and the pause after it. With `keeps_pause`, a pause that the server requested stays.
     /// A forced refresh that the refusal has delayed is due when the pause ends.
-    pub(super) fn renewed(&mut self, keeps_pause: bool, now: Moment) {
-        self.end_long_pause();
+    pub(super) fn renewed(&mut self, keeps_pause: bool, now: Moment) -> bool {
+        let is_ended = self.end_long_pause();
         let is_known = match self.refusal {
             Refusal::None => false,
             Refusal::Standing => true,
@@ -241,6 +245,7 @@ impl SetState {
             let earliest = self.paused_until.unwrap_or(now);
             self.forced_at = self.forced_at.map(|at| at.min(earliest.max(now)));
         }
+        is_ended || is_known
     }
 
     /// Returns when callers cannot be served any more, which may be in the past; `None` if the last exchange
@@ -354,7 +359,7 @@ impl SetState {
         self.demand.is_some() && self.demand_opens_at(now).is_none()
     }
 
-    /// Returns when the demand of callers counts, if it does not yet.
+    /// Returns when the callers' demand may cause an exchange, if it may not yet.
     pub(super) fn demand_opens_at(&self, now: Moment) -> Option<Moment> {
         let window = self.window?;
         let at = match self.demand? {

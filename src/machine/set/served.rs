@@ -45,7 +45,7 @@ impl SetState {
         previous.retain(|previous| now < previous.served_until(grace));
     }
 
-    /// Forgets this long-term token, which was revoked.
+    /// Forgets this long-term token, which was revoked. This does not change when the scope set is due.
     pub(in crate::machine) fn forget_long_term(&mut self, long_term: &LongTermToken) {
         let minted_from = &mut self.minted_from;
         for token in [
@@ -60,18 +60,20 @@ impl SetState {
     }
 
     /// Refreshes the token in use, or the one that waits to be published, within this time if it was minted from this
-    /// long-term token.
+    /// long-term token. Returns whether it was.
     pub(in crate::machine) fn refresh_within(
         &mut self,
         within: Duration,
         minted_from: &LongTermToken,
         now: Moment,
-    ) {
+    ) -> bool {
         let is_usable = |window: Window| now < window.usable_until;
-        if self.windows_from(minted_from).any(is_usable) {
+        let is_served = self.windows_from(minted_from).any(is_usable);
+        if is_served {
             let at = now + within.mul_f64(self.random.f64());
             self.forced_at = Some(self.forced_at.map_or(at, |forced_at| forced_at.min(at)));
         }
+        is_served
     }
 
     /// Returns the window of the token in use, and that of the one that waits to be published, if they were minted from

@@ -1,6 +1,10 @@
 //! Scope sets, denials and the shutdown.
 
+use std::collections::BTreeSet;
+use std::time::SystemTime;
+
 use super::*;
+use crate::clock::Now;
 
 #[test]
 fn an_idle_scope_set_is_retired_and_the_root_never() {
@@ -28,6 +32,69 @@ fn an_idle_scope_set_is_retired_and_the_root_never() {
         machine.next_of_sets(at(900)),
         SetAction::Sleep(Some(refresh_at(&machine)))
     );
+}
+
+/// What happens to one scope set, or changes none, causes no work for the others.
+#[test]
+fn only_scope_sets_that_have_changed_are_looked_at() {
+    let mut machine = with_token(secs(86_400));
+    let sets: Vec<SetId> = (1..=50).map(SetId).collect();
+    for &set in &sets {
+        machine.handle(Input::Opened(set), at(0));
+        assert_eq!(machine.next_of_sets(at(0)), SetAction::Exchange(set));
+        machine.exchanged(set, brought(at(0), secs(86_400)), at(0));
+    }
+    machine.next_of_sets(at(0));
+    assert!(machine.take_updated().count() >= sets.len());
+    machine.handle(Input::SecretChanged, at(1));
+    machine.handle(denied(Generation(1)), at(1));
+    for &set in &sets {
+        machine.handle(Input::Used(set), at(1));
+    }
+    assert_eq!(machine.next_of_sets(at(1)), BEGIN);
+    exchanged(&mut machine, at(1), secs(86_400), at(1));
+    machine.next_of_sets(at(1));
+    assert_eq!(machine.take_updated().count(), 0);
+
+    let failure = Failure::Unclear { pause: secs(60) };
+    for set in [sets[3], sets[7]] {
+        let demand = Demand::NewerThan(Generation(100));
+        machine.handle(Input::Demanded { set, demand }, at(2));
+        assert_eq!(machine.next_of_sets(at(2)), SetAction::Exchange(set));
+        machine.handle(Input::Failed { set, failure }, at(2));
+        machine.handle(Input::Demanded { set, demand }, at(2));
+    }
+    let waits = SetAction::Sleep(Some(at(62)));
+    assert_eq!(machine.next_of_sets(at(2)), waits);
+    machine.take_updated().count();
+    machine.handle(Input::SecretChanged, at(3));
+    assert_eq!(machine.next_of_sets(at(3)), SetAction::Exchange(sets[3]));
+    assert_eq!(machine.next_of_sets(at(3)), SetAction::Exchange(sets[7]));
+    machine.next_of_sets(at(3));
+    let updated: BTreeSet<SetId> = machine.take_updated().collect();
+    assert_eq!(updated, BTreeSet::from([sets[3], sets[7]]));
+}
+
+/// The hot path does not tell the machine of a use.
+#[test]
+fn a_scope_set_is_closed_only_after_a_question_for_its_last_use() {
+    let mut machine = with_token(secs(86_400));
+    for set in [SetId(1), SetId(2)] {
+        machine.handle(Input::Opened(set), at(0));
+        machine.next_of_sets(at(0));
+        machine.exchanged(set, brought(at(0), secs(86_400)), at(0));
+    }
+    let now = |seconds| Now {
+        at: at(seconds),
+        wall: SystemTime::UNIX_EPOCH,
+    };
+    let last_use = |set: SetId| (set == SetId(1)).then(|| at(500));
+    let action = machine.poll_with(now(600), &last_use);
+    assert!(matches!(action, Action::ForSet(SetAction::Retire(set)) if set == SetId(2)));
+    let action = machine.poll_with(now(600), &last_use);
+    assert!(matches!(action, Action::Sleep(Some(until)) if until == at(1_100)));
+    let action = machine.poll_with(now(1_100), &last_use);
+    assert!(matches!(action, Action::ForSet(SetAction::Retire(set)) if set == SetId(1)));
 }
 
 #[test]

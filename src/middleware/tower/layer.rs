@@ -172,17 +172,18 @@ impl<R> BearerLayer<R> {
     ///
     /// ```
     /// use everbearer::tower::{BearerLayer, Resend};
-    /// use http::{Method, Request};
+    /// use http::Request;
+    /// use http_body::Body;
     ///
     /// #[derive(Clone)]
     /// struct WithoutBody;
     ///
-    /// impl<B: Default> Resend<B> for WithoutBody {
+    /// impl<B: Body + Default> Resend<B> for WithoutBody {
     ///     type Copy = Request<()>;
     ///
     ///     fn keep(&self, request: Request<B>) -> (Request<B>, Option<Request<()>>) {
     ///         let (parts, body) = request.into_parts();
-    ///         let copy = (parts.method == Method::GET).then(|| Request::from_parts(parts.clone(), ()));
+    ///         let copy = body.is_end_stream().then(|| Request::from_parts(parts.clone(), ()));
     ///         (Request::from_parts(parts, body), copy)
     ///     }
     ///

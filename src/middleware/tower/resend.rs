@@ -11,8 +11,8 @@ use http_body::Body;
 use super::replay_body::{ReplayBody, Tape};
 
 /// Defines how [`BearerLayer`](super::BearerLayer) sends a request with a body `B` again. [`CloneBody`], [`Replay`]
-/// and [`NoResend`] implement it; the methods of the layer select one of them. Pass one of your own to
-/// [`resend_by`](super::BearerLayer::resend_by).
+/// and [`NoResend`] implement it; the methods of the layer select one of them. Pass another
+/// implementation to [`resend_by`](super::BearerLayer::resend_by).
 ///
 /// # Examples
 ///

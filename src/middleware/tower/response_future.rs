@@ -126,7 +126,13 @@ where
                 StateProjection::Sent { response } => ready!(response.poll(context)),
                 StateProjection::Slow { future } => return future.as_mut().poll(context),
             };
-            let response = response.map_err(Into::into)?;
+            let response = match response {
+                Ok(response) => response,
+                Err(error) => {
+                    *this.then = Then::Nothing;
+                    return Poll::Ready(Err(error.into()));
+                }
+            };
             let (status, headers) = (response.status(), response.headers());
             match this.then {
                 Then::Resend(attempt, _) if attempt.is_refused(status, headers) => {}
@@ -134,7 +140,7 @@ where
                     if let Then::NoteRefusal(rules, uri) = then {
                         rules.note_uncovered(uri, status);
                     }
-                    // The copy of the request is not kept for as long as the future.
+                    // Drops the copy of the request, since the caller may keep the future.
                     *then = Then::Nothing;
                     return Poll::Ready(Ok(response));
                 }

@@ -20,11 +20,11 @@ use crate::token::ShortTermToken;
 /// Returns tokens to programs without an async runtime. [`TokenProviderBuilder::build_blocking`] creates it, with a
 /// thread of its own that refreshes the token.
 ///
-/// While a token is valid, [`token`](Self::token) and [`authorization`](Self::authorization) return it without a lock
-/// and without the thread. Otherwise, and in [`token_valid_for`](Self::token_valid_for), [`refresh`](Self::refresh),
-/// [`invalidate`](Self::invalidate), [`shutdown`](Self::shutdown) and [`wait`](Self::wait), the calling thread
-/// blocks. [`send`](Self::send) sends a request with the token. Within an async runtime, and on its `spawn_blocking` threads, these calls return an error of the kind
-/// [`ErrorKind::Config`] instead. Async code uses a [`TokenProvider`].
+/// [`token`](Self::token) and [`authorization`](Self::authorization) return a valid token without a lock and without
+/// the thread. If no token is valid, these calls block the calling thread. All other calls that return a token,
+/// [`send`](Self::send), [`shutdown`](Self::shutdown) and [`wait`](Self::wait) may block, too. Within an async runtime,
+/// and on its `spawn_blocking` threads, a call that may block returns an error of the kind [`ErrorKind::Config`]. Async
+/// code uses a [`TokenProvider`].
 ///
 /// A clone is another handle to the same provider. The thread ends when the last handle is dropped.
 ///

@@ -8,8 +8,8 @@ use crate::error::Error;
 impl BlockingTokenProvider {
     /// Sends a request with the token, and once more with a newer token if the server refuses the first one.
     ///
-    /// `send` sends the request with this value of the `Authorization` header, by any HTTP client. It returns what the
-    /// client returns. `is_refused` returns whether the response refuses the token, as a 401 does.
+    /// `send` sends the request with any HTTP client, with this value of the `Authorization` header, and returns the
+    /// client's result. `is_refused` returns whether the response refuses the token, as a 401 does.
     ///
     /// Send the token only to the servers that it is for, and follow no redirects to others. If no newer token is
     /// available, the call returns the refusal.
@@ -58,7 +58,7 @@ impl BlockingTokenProvider {
         let Some(newer) = self.wait(newer)? else {
             return Ok(outcome);
         };
-        // The client can use its connection again.
+        // Drops the refusal, which frees the connection for the resend.
         drop(outcome);
         self.provider.note_resend();
         Ok(send(newer.header()))

@@ -111,7 +111,7 @@ impl LongTerm {
         self.set(merged.record, now);
     }
 
-    /// Notes what the store holds. Returns what it held before.
+    /// Records what the store holds, and returns the previous stored record.
     pub(super) fn note_stored(&mut self, record: &Record) -> Option<Box<Record>> {
         let stored = self.setup.shares_store.then(|| Box::new(record.clone()));
         std::mem::replace(&mut self.stored, stored)

@@ -48,6 +48,8 @@ pub(super) struct World {
     parents: BTreeMap<u32, u32>,
     serial: u32,
     pub(super) stored: Option<(Record, u64)>,
+    /// Whether the store is that of a provider without one: it accepts each write, and is never read.
+    pub(super) is_private: bool,
     pub(super) version: u64,
     /// The process that holds the lease.
     pub(super) lease: Option<usize>,
@@ -75,6 +77,7 @@ impl World {
             parents: BTreeMap::new(),
             serial: 1,
             stored: None,
+            is_private: false,
             version: 0,
             lease: None,
             lost: BTreeSet::new(),
@@ -155,6 +158,10 @@ impl World {
         fault: Fault,
         now: Now,
     ) -> Result<Outcome, Error> {
+        let fault = match task {
+            Task::Save { .. } if self.is_private => Fault::None,
+            _ => fault,
+        };
         if fault == Fault::Unreachable {
             return Err(match task {
                 Task::Load | Task::Save { .. } | Task::Lease { .. } | Task::Renew { .. } => {
@@ -182,12 +189,14 @@ impl World {
         now: Now,
     ) -> Result<Outcome, Error> {
         match task {
+            Task::Load if self.is_private => panic!("a private store is read"),
             Task::Load => Ok(Outcome::Loaded(self.stored.clone().map(
                 |(record, version)| Stored::new(record, Version::new(version.to_string())),
             ))),
             Task::Save { record, over } => {
                 let present = self.stored.as_ref().map(|(_, version)| version.to_string());
-                if present.as_deref() != over.as_ref().map(Version::as_str) {
+                let is_over = present.as_deref() == over.as_ref().map(Version::as_str);
+                if !is_over && !self.is_private {
                     return Err(Error::conflict());
                 }
                 if let Some((old, _)) = &self.stored {

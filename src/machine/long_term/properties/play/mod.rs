@@ -48,9 +48,11 @@ impl Play {
         };
         let processes =
             (0..beginning.processes() as u64).map(|seed| Process::new(beginning, seed, now));
+        let mut world = World::new(beginning.behaviour);
+        world.is_private = !beginning.is_shared();
         Self {
             beginning,
-            world: World::new(beginning.behaviour),
+            world,
             processes: processes.collect(),
             now,
             log: Vec::new(),
@@ -92,6 +94,7 @@ impl Play {
                     rules.hand_in(long_term(token, now), now);
                 }
             }
+            Event::Remove if self.world.is_private => {}
             Event::Remove => {
                 self.log.push("removed".to_owned());
                 self.world.stored = None;
