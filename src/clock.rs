@@ -7,6 +7,7 @@
 use std::fmt;
 use std::num::NonZeroU64;
 use std::ops::Add;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, SystemTime};
 
 #[cfg(unix)]
@@ -213,6 +214,14 @@ pub trait Clock: Send + Sync + 'static {
 #[non_exhaustive]
 pub struct SystemClock;
 
+impl SystemClock {
+    /// Returns the clock that all providers without another one share.
+    pub(crate) fn shared() -> Arc<Self> {
+        static SHARED: LazyLock<Arc<SystemClock>> = LazyLock::new(|| Arc::new(SystemClock));
+        Arc::clone(&SHARED)
+    }
+}
+
 impl Clock for SystemClock {
     fn now(&self) -> Moment {
         monotonic_now()
@@ -299,7 +308,6 @@ mod coarse {
     reason = "this is the one place that may read it"
 )]
 fn monotonic_now() -> Moment {
-    use std::sync::LazyLock;
     use std::time::Instant;
 
     static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);

@@ -92,7 +92,7 @@ impl TokenProviderBuilder {
             origins: None,
             plain_http: PlainHttp::by("TokenProviderBuilder::allow_plain_http_to"),
             refusals: vec![StatusCode::UNAUTHORIZED.as_u16()],
-            clock: Arc::new(SystemClock),
+            clock: SystemClock::shared(),
             policies: Policies::shared_default(),
             shutdown: ShutdownPolicy::default(),
             store: None,
@@ -521,7 +521,7 @@ impl TokenProviderBuilder {
         };
         let user_code = UserCode::new(
             self.issuer,
-            self.store.unwrap_or_else(|| Arc::new(NoStore)),
+            self.store.unwrap_or_else(|| NoStore::shared()),
             Time::new(self.clock),
             settings.policies.retry.exchange_timeout,
         );
