@@ -2,7 +2,8 @@
 //! There may be very many tokens: adding one takes amortized constant time, and finding one logarithmic time.
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
-use std::hash::BuildHasher as _;
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::LazyLock;
 
 use crate::clock::Moment;
 use crate::machine::{Call, SetId};
@@ -13,6 +14,9 @@ const MOST_WITHOUT_END: usize = 1_000;
 
 /// Below this number of tokens, `insert` does not search for expired tokens.
 const FEW: usize = 16;
+
+/// Hashes what identifies a token, which a server may choose.
+static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
 /// A token to revoke.
 #[derive(Clone, Debug)]
@@ -67,7 +71,7 @@ impl LiveTokens {
             self.forget_ended(now);
             self.full_at = FEW.max(self.tokens.len() * 2);
         }
-        let identity = self.identity(&live.token);
+        let identity = identity(&live.token);
         if self.ended_as(identity, now) {
             // It has another number now: the server has issued it anew.
             self.forget(&live.token);
@@ -146,7 +150,7 @@ impl LiveTokens {
     fn remove(&mut self, number: u64) {
         let place = self.place(number);
         if let Some(removed) = place.and_then(|place| self.tokens.remove(place)) {
-            self.numbers.remove(&self.identity(&removed.live.token));
+            self.numbers.remove(&identity(&removed.live.token));
             self.without_end.remove(&number);
         }
     }
@@ -170,15 +174,15 @@ impl LiveTokens {
     }
 
     fn number_of(&self, token: &ShortTermToken) -> Option<u64> {
-        self.numbers.get(&self.identity(token)).copied()
+        self.numbers.get(&identity(token)).copied()
     }
+}
 
-    fn identity(&self, token: &ShortTermToken) -> u64 {
-        let hasher = self.numbers.hasher();
-        match token.token_id() {
-            Some(id) => hasher.hash_one((true, id)),
-            None => hasher.hash_one((false, token.expose())),
-        }
+/// Returns the hash of the token's ID, or of its text if it has no ID.
+fn identity(token: &ShortTermToken) -> u64 {
+    match token.token_id() {
+        Some(id) => HASHER.hash_one((true, id)),
+        None => HASHER.hash_one((false, token.expose())),
     }
 }
 
