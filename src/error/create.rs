@@ -1,7 +1,6 @@
 //! How errors are made.
 
 use std::error::Error as StdError;
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -255,7 +254,7 @@ impl Error {
 
     /// Prefixes the text with the place of the error, or with what has led to it.
     #[cfg(any(all(unix, feature = "file-store"), feature = "oauth2"))]
-    pub(crate) fn at(mut self, place: impl fmt::Display) -> Self {
+    pub(crate) fn at(mut self, place: impl std::fmt::Display) -> Self {
         let inner = Arc::make_mut(&mut self.inner);
         inner.text = format!("{place}: {}", inner.text);
         self
